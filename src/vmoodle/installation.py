@@ -1,0 +1,119 @@
+"""One VMoodle installation: its home, settings and keys, and what is opened with them."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import socket
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmoodle.errors import InvalidInput
+from vmoodle.home import Home, locate_home
+from vmoodle.secret import Keyring, Secret
+from vmoodle.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from vmoodle.engines.protocol import Engine
+    from vmoodle.hook.map import HostMap
+    from vmoodle.moodle.php import PhpBinary
+    from vmoodle.registry.models import DatabaseServer
+
+DEFAULT_WEB_ACCOUNT = "www-data"
+
+
+class Installation:
+    """What every part of VMoodle is given to work with."""
+
+    def __init__(self, home: Home, settings: Settings) -> None:
+        self.home = home
+        self.settings = settings
+        self.keyring = Keyring(home.key_file)
+
+    @cached_property
+    def node(self) -> str:
+        """This node's name, stable over restarts."""
+        return self.settings.operations.node or socket.gethostname() or "node"
+
+    @cached_property
+    def web_account(self) -> pwd.struct_passwd:
+        """The system account PHP runs as; raise InvalidInput when it does not exist."""
+        wanted = self.settings.web.account
+        if not wanted:
+            wanted = DEFAULT_WEB_ACCOUNT if os.geteuid() == 0 else ""
+        try:
+            return pwd.getpwnam(wanted) if wanted else pwd.getpwuid(os.geteuid())
+        except KeyError as error:
+            raise InvalidInput(
+                "settings.web.account",
+                f"The web account {wanted or os.geteuid()} does not exist on this machine.",
+                "Set web.account in vmoodle.toml to the account your web server runs PHP as.",
+            ) from error
+
+    @property
+    def web_group(self) -> str:
+        """The name of the web account's own group."""
+        return grp.getgrgid(self.web_account.pw_gid).gr_name
+
+    @cached_property
+    def php(self) -> PhpBinary:
+        """PHP's command line, run as the web account; raise Unavailable when there is none."""
+        from vmoodle.moodle.php import PhpBinary, find_php
+
+        account = self.web_account.pw_name if os.geteuid() == 0 else None
+        return PhpBinary(find_php(self.settings.php.binary or None), account)
+
+    @cached_property
+    def host_map(self) -> HostMap:
+        """The compiled host map the hook reads."""
+        from vmoodle.hook.map import HostMap
+
+        group = self.web_account.pw_gid if os.geteuid() == 0 else None
+        return HostMap(self.home.map, group)
+
+    @property
+    def dataroot_base(self) -> Path:
+        """The directory that holds every site's moodledata."""
+        return self.settings.sites.dataroot_base or self.home.moodledata
+
+    def engine(self, server: DatabaseServer) -> Engine:
+        """Open a database server; start it first when it is the embedded one."""
+        from vmoodle.engines.address import parse_url
+        from vmoodle.engines.embedded import EmbeddedPostgreSQL
+        from vmoodle.engines.protocol import open_engine
+
+        if server.embedded:
+            return open_engine(EmbeddedPostgreSQL(self.home.embedded).start())
+        return open_engine(parse_url(self.keyring.decrypt(server.url_encrypted).reveal()))
+
+    def operations_url(self) -> str:
+        """Return the SQLAlchemy URL of DBOS's database: beside the registry, like it."""
+        url = self.settings.registry.url
+        if not url:
+            return f"sqlite:///{self.home.operations_file}"
+        _scheme, _separator, rest = url.reveal().partition("://")
+        return f"postgresql+psycopg://{rest}"
+
+    def encrypt(self, secret: Secret) -> str:
+        """Encrypt a secret for the registry."""
+        return self.keyring.encrypt(secret)
+
+
+def open_installation() -> Installation:
+    """Open the installation of this account, making its home and registry on first use."""
+    from vmoodle.registry.django_setup import connect
+
+    home = locate_home()
+    home.ensure()
+    settings = load_settings(home.settings_file)
+    installation = Installation(home, settings)
+    installation.keyring.ensure()
+    # SQLite creates files by the process's umask; the registry is for its owner alone.
+    previous = os.umask(0o077)
+    try:
+        connect(home.registry_file, settings.registry.url)
+    finally:
+        os.umask(previous)
+    return installation

@@ -1,0 +1,1 @@
+"""The registry: what exists. Django models, migrations and the named changes of state."""

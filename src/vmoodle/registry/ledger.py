@@ -1,0 +1,62 @@
+"""The ledger: what VMoodle made. Written before the act, so that its undo is always known."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from vmoodle.errors import Refused
+from vmoodle.registry.models import LedgerEntry
+
+DATABASE = "database"
+ACCOUNT = "account"
+DIRECTORY = "directory"
+
+
+def plan(kind: str, place: str, name: str, *, site: str, operation: str) -> None:
+    """Write down that an operation is about to make a resource.
+
+    Writing it again for the same operation is no change. Raise Refused when another operation
+    owns a resource of that name.
+    """
+    entry, created = LedgerEntry.objects.get_or_create(
+        kind=kind,
+        place=place,
+        name=name,
+        defaults={"site_shortname": site, "operation_id": operation},
+    )
+    if not created and entry.operation_id != operation:
+        raise Refused(
+            "ledger.owned",
+            f"The {kind} {name} belongs to the site {entry.site_shortname or '(none)'}, "
+            f"made by operation {entry.operation_id}.",
+            "Choose another name, or delete that site first.",
+        )
+
+
+def made(kind: str, place: str, name: str) -> None:
+    """Write down that a planned resource exists now."""
+    LedgerEntry.objects.filter(kind=kind, place=place, name=name).update(
+        made=True, made_at=timezone.now()
+    )
+
+
+def removed(kind: str, place: str, name: str) -> None:
+    """Strike out a resource that is gone."""
+    LedgerEntry.objects.filter(kind=kind, place=place, name=name).delete()
+
+
+def is_ours(kind: str, place: str, name: str, *, site: str) -> bool:
+    """Tell whether the ledger proves that VMoodle planned or made the resource for the site."""
+    return LedgerEntry.objects.filter(
+        kind=kind, place=place, name=name, site_shortname=site
+    ).exists()
+
+
+def entries(site: str | None = None) -> list[LedgerEntry]:
+    """Return the ledger's entries, of one site or of all, oldest first."""
+    chosen = (
+        LedgerEntry.objects.all()
+        if site is None
+        else LedgerEntry.objects.filter(site_shortname=site)
+    )
+    return list(chosen.order_by("written_at", "id"))

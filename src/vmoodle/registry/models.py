@@ -1,0 +1,222 @@
+"""The registry's tables. Rows are changed by the modules beside this one, never field by field."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+
+class Codebase(models.Model):
+    """A Moodle code tree on disk at one version."""
+
+    name = models.CharField(max_length=60, unique=True)
+    path = models.CharField(max_length=500, unique=True)
+    layout = models.CharField(max_length=10)
+    version = models.CharField(max_length=20)
+    release = models.CharField(max_length=100)
+    branch = models.CharField(max_length=10)
+    immutable = models.BooleanField(default=False)
+    component_cache = models.CharField(max_length=500, blank=True, default="")
+    own_copy = models.BooleanField(default=False)
+    set_aside = models.CharField(max_length=500, blank=True, default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class DatabaseServer(models.Model):
+    """A database server with an account that may create databases and accounts."""
+
+    name = models.CharField(max_length=60, unique=True)
+    engine = models.CharField(max_length=20)
+    embedded = models.BooleanField(default=False)
+    address = models.CharField(max_length=500)
+    url_encrypted = models.TextField(blank=True, default="")
+    flavour = models.CharField(max_length=20)
+    version = models.CharField(max_length=60)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class SiteState(models.TextChoices):
+    """The states of a site; each change is one named function of `registry/sites.py`."""
+
+    DEPLOYING = "deploying"
+    ENABLED = "enabled"
+    SUSPENDED = "suspended"
+    DELETING = "deleting"
+    ATTENTION = "needs attention"
+
+
+class Site(models.Model):
+    """One virtual Moodle."""
+
+    shortname = models.CharField(max_length=40, unique=True)
+    name = models.CharField(max_length=254)
+    wwwroot = models.CharField(max_length=255, unique=True)
+    address_key = models.CharField(max_length=255, unique=True)
+    codebase = models.ForeignKey(Codebase, on_delete=models.PROTECT, related_name="sites")
+    server = models.ForeignKey(DatabaseServer, on_delete=models.PROTECT, related_name="sites")
+    database = models.CharField(max_length=63)
+    account = models.CharField(max_length=32)
+    password_encrypted = models.TextField()
+    table_prefix = models.CharField(max_length=10)
+    dataroot = models.CharField(max_length=500, unique=True)
+    session_key = models.CharField(max_length=16, unique=True)
+    state = models.CharField(max_length=20, choices=SiteState.choices)
+    state_reason = models.CharField(max_length=500, blank=True, default="")
+    admin_user = models.CharField(max_length=100)
+    admin_email = models.CharField(max_length=100)
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["server", "database"], name="site_database_unique"),
+            models.UniqueConstraint(fields=["server", "account"], name="site_account_unique"),
+        ]
+
+
+class SiteLabel(models.Model):
+    """A `key=value` an administrator put on a site."""
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="labels")
+    key = models.CharField(max_length=60)
+    value = models.CharField(max_length=200)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["site", "key"], name="site_label_unique")
+        ]
+
+
+class SiteAlias(models.Model):
+    """A further host that redirects to a site's own wwwroot."""
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="aliases")
+    host = models.CharField(max_length=200, unique=True)
+
+
+class DeletedAddress(models.Model):
+    """An address that a deleted site had: it answers 410 until somebody uses it again."""
+
+    address_key = models.CharField(max_length=255, unique=True)
+    shortname = models.CharField(max_length=40)
+    deleted_at = models.DateTimeField(auto_now_add=True)
+
+
+class ForcedSetting(models.Model):
+    """A `$CFG` or plugin setting forced on the fleet, on the sites with a label, or on one site."""
+
+    site = models.ForeignKey(
+        Site, on_delete=models.CASCADE, related_name="forced_settings", null=True
+    )
+    label_key = models.CharField(max_length=60, blank=True, default="")
+    label_value = models.CharField(max_length=200, blank=True, default="")
+    component = models.CharField(max_length=100, blank=True, default="")
+    name = models.CharField(max_length=100)
+    value = models.JSONField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["site", "component", "name"],
+                condition=Q(site__isnull=False),
+                name="forced_site_unique",
+            ),
+            models.UniqueConstraint(
+                fields=["label_key", "label_value", "component", "name"],
+                condition=Q(site__isnull=True),
+                name="forced_shared_unique",
+            ),
+        ]
+
+
+class OperationState(models.TextChoices):
+    """The states of an operation; `registry/operations.py` is where they change."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    REVERTING = "reverting"
+    DONE = "done"
+    REVERTED = "reverted"
+    CANCELLED = "cancelled"
+    ATTENTION = "needs attention"
+
+
+ACTIVE_STATES = (OperationState.QUEUED, OperationState.RUNNING, OperationState.REVERTING)
+# While one of these holds a site, no other operation may write it.
+HOLDING_STATES = (*ACTIVE_STATES, OperationState.ATTENTION)
+
+
+class Operation(models.Model):
+    """One durable piece of work. Its parameters hold names and ids, never a secret."""
+
+    id = models.CharField(max_length=32, primary_key=True)
+    kind = models.CharField(max_length=40)
+    site_shortname = models.CharField(max_length=40, blank=True, default="")
+    parameters = models.JSONField(default=dict)
+    secret_encrypted = models.TextField(blank=True, default="")
+    actor = models.CharField(max_length=100)
+    node = models.CharField(max_length=100)
+    state = models.CharField(max_length=20, choices=OperationState.choices)
+    attempt = models.PositiveIntegerField(default=1)
+    backwards = models.BooleanField(default=False)
+    step = models.CharField(max_length=60, blank=True, default="")
+    steps_done = models.PositiveIntegerField(default=0)
+    steps_total = models.PositiveIntegerField(default=0)
+    cancel_requested = models.BooleanField(default=False)
+    result = models.JSONField(default=dict)
+    error_code = models.CharField(max_length=60, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+    error_hint = models.TextField(blank=True, default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["site_shortname"],
+                condition=Q(state__in=HOLDING_STATES) & ~Q(site_shortname=""),
+                name="operation_one_per_site",
+            )
+        ]
+
+
+class OperationEvent(models.Model):
+    """A line of an operation's log."""
+
+    operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(auto_now_add=True)
+    step = models.CharField(max_length=60, blank=True, default="")
+    level = models.CharField(max_length=10)
+    message = models.TextField()
+
+
+class LedgerEntry(models.Model):
+    """A resource VMoodle made, written down before it was made, and the operation that made it."""
+
+    kind = models.CharField(max_length=20)
+    place = models.CharField(max_length=60, blank=True, default="")
+    name = models.CharField(max_length=500)
+    site_shortname = models.CharField(max_length=40, blank=True, default="")
+    operation_id = models.CharField(max_length=32)
+    made = models.BooleanField(default=False)
+    written_at = models.DateTimeField(auto_now_add=True)
+    made_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["kind", "place", "name"], name="ledger_unique")
+        ]
+
+
+class AuditEvent(models.Model):
+    """Who did what to what, and how it ended. Appended, never changed."""
+
+    at = models.DateTimeField(auto_now_add=True)
+    actor = models.CharField(max_length=100)
+    action = models.CharField(max_length=60)
+    subject = models.CharField(max_length=200)
+    detail = models.JSONField(default=dict)
+    outcome = models.CharField(max_length=20)

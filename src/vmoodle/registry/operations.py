@@ -1,0 +1,166 @@
+"""Operations in the registry: every change of their state is one function here."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from vmoodle.errors import Conflict, NotFound, VMoodleError
+from vmoodle.registry.audit import current_actor
+from vmoodle.registry.models import (
+    ACTIVE_STATES,
+    HOLDING_STATES,
+    Operation,
+    OperationEvent,
+    OperationState,
+)
+
+
+def submit(
+    kind: str,
+    *,
+    site: str = "",
+    parameters: dict[str, Any] | None = None,
+    node: str,
+    secret_encrypted: str = "",
+) -> Operation:
+    """Queue an operation. Raise Conflict when another one holds the site."""
+    try:
+        with transaction.atomic():
+            return Operation.objects.create(
+                id=uuid.uuid4().hex[:12],
+                kind=kind,
+                site_shortname=site,
+                parameters=parameters or {},
+                secret_encrypted=secret_encrypted,
+                actor=current_actor(),
+                node=node,
+                state=OperationState.QUEUED,
+            )
+    except IntegrityError as error:
+        holder = Operation.objects.filter(site_shortname=site, state__in=HOLDING_STATES).first()
+        if holder is None:
+            raise
+        raise Conflict(
+            "operation.site.busy",
+            f"The site {site} is held by operation {holder.id} ({holder.kind}, {holder.state}).",
+            f"Wait for it: vmoodle operation follow {holder.id}"
+            if holder.state in ACTIVE_STATES
+            else f"Decide first: vmoodle operation retry|revert {holder.id}",
+        ) from error
+
+
+def find(operation_id: str) -> Operation:
+    """Return the operation of an id or of an unambiguous beginning of one; raise NotFound."""
+    matches = list(Operation.objects.filter(id__startswith=operation_id)[:2])
+    if len(matches) != 1 or not operation_id:
+        raise NotFound(
+            "operation.unknown",
+            f"There is no operation {operation_id!r}."
+            if not matches
+            else f"More than one operation begins with {operation_id!r}.",
+            "`vmoodle operation list` shows them.",
+        )
+    return matches[0]
+
+
+def recent(limit: int = 50, *, site: str = "", active: bool = False) -> list[Operation]:
+    """Return operations, newest first."""
+    chosen = Operation.objects.all()
+    if site:
+        chosen = chosen.filter(site_shortname=site)
+    if active:
+        chosen = chosen.filter(state__in=HOLDING_STATES)
+    return list(chosen.order_by("-created_at")[:limit])
+
+
+def waiting(node: str) -> list[Operation]:
+    """Return the node's operations that are to be executed, oldest first."""
+    return list(Operation.objects.filter(node=node, state__in=ACTIVE_STATES).order_by("created_at"))
+
+
+def is_finished(operation_id: str) -> bool:
+    """Tell whether nothing more happens by itself to an operation."""
+    return not Operation.objects.filter(id=operation_id, state__in=ACTIVE_STATES).exists()
+
+
+def started(operation_id: str, steps_total: int) -> None:
+    """Mark a queued operation as running forwards."""
+    Operation.objects.filter(id=operation_id).update(
+        state=OperationState.RUNNING, started_at=timezone.now(), steps_total=steps_total
+    )
+
+
+def entered(operation_id: str, step: str, steps_done: int) -> None:
+    """Note the step an operation is in."""
+    Operation.objects.filter(id=operation_id).update(step=step, steps_done=steps_done)
+
+
+def failed(operation_id: str, error: VMoodleError) -> None:
+    """Keep the first error of an operation; what is done about it is another call."""
+    Operation.objects.filter(id=operation_id).update(
+        error_code=error.code, error_message=error.message, error_hint=error.hint
+    )
+
+
+def turned_back(operation_id: str) -> None:
+    """Mark an operation as being undone."""
+    Operation.objects.filter(id=operation_id).update(state=OperationState.REVERTING, backwards=True)
+
+
+def finished(operation_id: str, state: OperationState) -> None:
+    """End an operation in one of the states that last."""
+    Operation.objects.filter(id=operation_id).update(state=state, finished_at=timezone.now())
+
+
+def request_cancel(operation_id: str) -> None:
+    """Ask for an operation to stop; it is honoured between two steps."""
+    Operation.objects.filter(id=operation_id, state__in=ACTIVE_STATES).update(cancel_requested=True)
+
+
+def queue_again(operation_id: str, *, backwards: bool) -> None:
+    """Queue a new attempt of an operation that needs attention, forwards or backwards."""
+    changed = Operation.objects.filter(id=operation_id, state=OperationState.ATTENTION).update(
+        state=OperationState.REVERTING if backwards else OperationState.QUEUED,
+        backwards=backwards,
+        cancel_requested=False,
+        finished_at=None,
+        error_code="",
+        error_message="",
+        error_hint="",
+        attempt=Operation.objects.get(id=operation_id).attempt + 1,
+    )
+    if not changed:
+        state = Operation.objects.get(id=operation_id).state
+        raise Conflict(
+            "operation.state",
+            f"Operation {operation_id} is {state}; only one that needs attention can be retried "
+            "or reverted.",
+            "Run the command that made it again." if state != "running" else "Let it end first.",
+        )
+
+
+def note(operation_id: str, message: str, *, step: str = "", level: str = "info") -> None:
+    """Append a line to an operation's log."""
+    OperationEvent.objects.create(
+        operation_id=operation_id, message=message, step=step, level=level
+    )
+
+
+def events_after(operation_id: str, last_id: int) -> list[OperationEvent]:
+    """Return the log lines of an operation that came after the event `last_id`, in order."""
+    return list(
+        OperationEvent.objects.filter(operation_id=operation_id, id__gt=last_id).order_by("id")
+    )
+
+
+def take_secret(operation_id: str) -> str:
+    """Return the encrypted one-time secret of an operation and forget it."""
+    with transaction.atomic():
+        operation = Operation.objects.get(id=operation_id)
+        token = operation.secret_encrypted
+        Operation.objects.filter(id=operation_id).update(secret_encrypted="")
+    return token

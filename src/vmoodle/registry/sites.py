@@ -1,0 +1,178 @@
+"""Sites in the registry: how they are found, and every change of their state."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from vmoodle.errors import Conflict, NotFound
+from vmoodle.registry.models import DeletedAddress, Site, SiteAlias, SiteLabel, SiteState
+
+# The unique keys of a site: the column, what to call it, the error's code.
+_UNIQUE_KEYS = (
+    ("shortname", "shortname", "site.shortname.taken"),
+    ("address_key", "address", "site.url.taken"),
+    ("dataroot", "moodledata directory", "site.dataroot.taken"),
+)
+
+
+def reserve(values: Mapping[str, Any], labels: Mapping[str, str]) -> Site:
+    """Create the row of a site that is about to be deployed.
+
+    Raise Conflict when one of its unique keys is taken, and by whom.
+    """
+    refuse_taken(values)
+    try:
+        with transaction.atomic():
+            site = Site.objects.create(state=SiteState.DEPLOYING, **values)
+            set_labels(site, labels)
+    except IntegrityError as error:
+        refuse_taken(values)
+        raise Conflict(
+            "site.taken",
+            "Another site has one of these: shortname, URL, database, account, moodledata.",
+            "`vmoodle site list` shows them.",
+        ) from error
+    return site
+
+
+def refuse_taken(values: Mapping[str, Any]) -> None:
+    """Raise Conflict when a site has one of the unique values already."""
+    for column, word, code in _UNIQUE_KEYS:
+        other = Site.objects.filter(**{column: values[column]}).first()
+        if other is not None:
+            raise Conflict(
+                code,
+                f"The {word} {values[column]} belongs to the site {other.shortname} "
+                f"({other.state}).",
+                "Choose another; `vmoodle site list` shows what is taken.",
+            )
+    host = str(values["address_key"]).partition("/")[0]
+    alias = SiteAlias.objects.filter(host=host).select_related("site").first()
+    if alias is not None:
+        raise Conflict(
+            "site.url.taken",
+            f"The host {host} is an alias of the site {alias.site.shortname}.",
+            f"Remove it first: vmoodle site set {alias.site.shortname} --remove-alias {host}",
+        )
+
+
+def find(shortname: str) -> Site:
+    """Return the site of a shortname; raise NotFound naming the nearest."""
+    site = Site.objects.select_related("codebase", "server").filter(shortname=shortname).first()
+    if site is None:
+        names = Site.objects.values_list("shortname", flat=True)
+        near = difflib.get_close_matches(shortname, list(names), n=1)
+        raise NotFound(
+            "site.unknown",
+            f"There is no site {shortname!r}.",
+            f"Did you mean {near[0]}?" if near else "`vmoodle site list` shows the sites.",
+        )
+    return site
+
+
+def every() -> QuerySet[Site]:
+    """Return all sites by shortname, their codebase and server with them."""
+    return Site.objects.select_related("codebase", "server").order_by("shortname")
+
+
+def enabled(site: Site) -> None:
+    """The site serves from now on."""
+    _change(site, SiteState.ENABLED, "")
+
+
+def suspended(site: Site, reason: str) -> None:
+    """The site answers 503 from now on."""
+    _change(site, SiteState.SUSPENDED, reason)
+
+
+def deploying(site: Site) -> None:
+    """The site is being made (again)."""
+    _change(site, SiteState.DEPLOYING, "")
+
+
+def deleting(site: Site) -> None:
+    """The site is being taken apart."""
+    _change(site, SiteState.DELETING, "")
+
+
+def needs_attention(site: Site, reason: str) -> None:
+    """An operation on the site stopped half-way; a person must choose."""
+    _change(site, SiteState.ATTENTION, reason)
+
+
+def forget(site: Site, *, leave_tombstone: bool) -> None:
+    """Remove the site's row; with a tombstone, remember that its address was deleted."""
+    with transaction.atomic():
+        if leave_tombstone:
+            DeletedAddress.objects.update_or_create(
+                address_key=site.address_key, defaults={"shortname": site.shortname}
+            )
+        Site.objects.filter(id=site.id).delete()
+
+
+def address_used_again(address_key: str) -> None:
+    """Forget that an address was deleted."""
+    DeletedAddress.objects.filter(address_key=address_key).delete()
+
+
+def renamed(site: Site, name: str) -> None:
+    """The site has a new full name."""
+    Site.objects.filter(id=site.id).update(name=name)
+    site.name = name
+
+
+def set_labels(site: Site, labels: Mapping[str, str]) -> None:
+    """Put labels on a site, replacing those of the same key."""
+    for key, value in labels.items():
+        SiteLabel.objects.update_or_create(site=site, key=key, defaults={"value": value})
+
+
+def remove_labels(site: Site, keys: Iterable[str]) -> None:
+    """Take labels off a site."""
+    SiteLabel.objects.filter(site=site, key__in=list(keys)).delete()
+
+
+def add_alias(site: Site, host: str) -> None:
+    """Give a site a further host; raise Conflict when the host is used."""
+    owner = Site.objects.filter(address_key=host).first()
+    alias = SiteAlias.objects.filter(host=host).select_related("site").first()
+    holder = owner or (alias.site if alias else None)
+    if holder is not None and (owner is not None or holder.id != site.id):
+        raise Conflict(
+            "site.alias.taken",
+            f"The host {host} belongs to the site {holder.shortname}.",
+            "An alias is a host that no site uses yet.",
+        )
+    SiteAlias.objects.get_or_create(site=site, host=host)
+    address_used_again(host)
+
+
+def remove_alias(site: Site, host: str) -> None:
+    """Take an alias from a site; raise NotFound when it has none of that name."""
+    removed, _details = SiteAlias.objects.filter(site=site, host=host).delete()
+    if not removed:
+        raise NotFound(
+            "site.alias.unknown",
+            f"The site {site.shortname} has no alias {host}.",
+            f"`vmoodle site show {site.shortname}` lists its aliases.",
+        )
+
+
+def alias_hosts(site: Site) -> list[str]:
+    """Return the hosts that redirect to the site."""
+    return list(site.aliases.order_by("host").values_list("host", flat=True))
+
+
+def label_values(site: Site) -> dict[str, str]:
+    """Return the site's labels by key."""
+    return dict(site.labels.order_by("key").values_list("key", "value"))
+
+
+def _change(site: Site, state: SiteState, reason: str) -> None:
+    site.state, site.state_reason = state, reason[:500]
+    site.save(update_fields=["state", "state_reason", "changed_at"])

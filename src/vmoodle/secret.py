@@ -1,0 +1,134 @@
+"""Secrets: a type that never shows itself, and the keyring that encrypts it at rest."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmoodle.errors import Refused, Unavailable
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+
+# Letters and digits that cannot be mistaken for one another when read aloud from a screen.
+_ALPHABET = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+
+class Secret:
+    """Hold a secret text. `reveal()` gives it; nothing else does, `repr` and `str` are `***`."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the secret itself, for the one call that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return format("***", spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and secrets.compare_digest(
+            self._text.encode(), other._text.encode()
+        )
+
+    def __hash__(self) -> int:
+        return hash(("vmoodle.Secret", self._text))
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a Secret is not pickled; store its id")
+
+
+def generate_password(length: int = 24) -> Secret:
+    """Return a random password that meets Moodle's default policy (all four character classes)."""
+    body = "".join(secrets.choice(_ALPHABET) for _ in range(length - 4))
+    return Secret(
+        body
+        + secrets.choice("abcdefghjkmnpqrstuvwxyz")
+        + secrets.choice("ABCDEFGHJKLMNPQRSTUVWXYZ")
+        + secrets.choice("23456789")
+        + secrets.choice("-_.+")
+    )
+
+
+class Keyring:
+    """Encrypt and decrypt secrets with the Fernet keys of one file (0600), newest key first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: MultiFernet | None = None
+
+    def ensure(self) -> None:
+        """Create the key file when there is none; raise Refused when others can read it."""
+        from cryptography.fernet import Fernet
+
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            self._keys()
+            return
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(Fernet.generate_key() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def encrypt(self, secret: Secret) -> str:
+        """Return the secret as a Fernet token (ASCII), encrypted with the newest key."""
+        return self._fernet().encrypt(secret.reveal().encode()).decode("ascii")
+
+    def decrypt(self, token: str) -> Secret:
+        """Return the secret of a token, raise Unavailable when no key of the file opens it."""
+        from cryptography.fernet import InvalidToken
+
+        try:
+            return Secret(self._fernet().decrypt(token.encode("ascii")).decode())
+        except InvalidToken as error:
+            raise Unavailable(
+                "home.key.wrong",
+                f"A stored secret cannot be opened with the keys in {self._path}.",
+                "Put back the key file that belongs to this registry (it is part of the backup).",
+            ) from error
+
+    def _keys(self) -> list[bytes]:
+        try:
+            mode = self._path.stat().st_mode
+            lines = self._path.read_bytes().split()
+        except OSError as error:
+            raise Unavailable(
+                "home.key.unreadable",
+                f"The key file {self._path} cannot be read: {error.strerror}.",
+                "Run VMoodle as the account that owns its home, or put the key file back.",
+            ) from error
+        if mode & 0o077:
+            raise Refused(
+                "home.key.exposed",
+                f"The key file {self._path} can be read by others (mode {mode & 0o777:04o}).",
+                f"chmod 600 {self._path}, and rotate the passwords if others had access.",
+            )
+        return lines
+
+    def _fernet(self) -> MultiFernet:
+        from cryptography.fernet import Fernet, MultiFernet
+
+        if self._opened is not None:
+            return self._opened
+        keys = self._keys()
+        try:
+            self._opened = MultiFernet([Fernet(key) for key in keys])
+        except ValueError as error:
+            raise Unavailable(
+                "home.key.damaged",
+                f"The key file {self._path} does not hold Fernet keys, one a line.",
+                "Put back the key file that belongs to this registry (it is part of the backup).",
+            ) from error
+        return self._opened

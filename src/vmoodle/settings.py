@@ -1,0 +1,227 @@
+"""Settings: `vmoodle.toml` in the home, every option documented here, environment overrides.
+
+`VMOODLE_<SECTION>__<OPTION>` overrides an option, as in `VMOODLE_SITES__TABLE_PREFIX=m_`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from vmoodle.errors import InvalidInput
+from vmoodle.secret import Secret
+
+ENVIRONMENT_PREFIX = "VMOODLE_"
+SECTION_SEPARATOR = "__"
+
+
+def _as_secret(value: object) -> object:
+    return Secret(value) if isinstance(value, str) else value
+
+
+SecretText = Annotated[Secret, BeforeValidator(_as_secret)]
+
+
+class Section(BaseModel):
+    """A table of the settings file; a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class RegistrySettings(Section):
+    """Where VMoodle keeps what exists."""
+
+    url: SecretText = Field(
+        default=Secret(""),
+        description="Empty for SQLite in the home; postgresql://user:password@host/database "
+        "when the fleet has several nodes.",
+    )
+
+
+class WebSettings(Section):
+    """The web server that serves the sites."""
+
+    account: str = Field(
+        default="",
+        description="System account PHP runs as. Empty: www-data when VMoodle runs as root, "
+        "else the account VMoodle runs as.",
+    )
+    connect: str = Field(
+        default="",
+        description="host:port that `vmoodle hook check` and the proof of a new site connect to. "
+        "Empty: the host and port of the site's own URL; where nothing answers there, a private "
+        "PHP server for the length of the proof.",
+    )
+    retry_after: int = Field(
+        default=300,
+        ge=1,
+        le=86400,
+        description="Seconds in the Retry-After header of a suspended or deploying site.",
+    )
+    suspended_page: Path | None = Field(
+        default=None,
+        description="HTML file shown for a suspended site, instead of the built-in page.",
+    )
+    sslproxy: bool = Field(
+        default=False,
+        description="True when a proxy ends TLS and speaks http to PHP ($CFG->sslproxy of sites "
+        "whose URL is https).",
+    )
+
+
+class PhpSettings(Section):
+    """The PHP that runs Moodle's command-line scripts."""
+
+    binary: str = Field(default="", description="Path of the PHP CLI. Empty: php from PATH.")
+    script_timeout: int = Field(
+        default=3600, ge=10, description="Seconds Moodle's installer or another script may take."
+    )
+
+
+class SiteSettings(Section):
+    """What new sites get where nothing else is said."""
+
+    dataroot_base: Path | None = Field(
+        default=None,
+        description="Directory that holds every site's moodledata. Empty: moodledata in the home.",
+    )
+    database_prefix: str = Field(
+        default="vm_",
+        pattern=r"^[a-z][a-z0-9_]{0,11}$",
+        description="What the names of databases and accounts made by VMoodle begin with.",
+    )
+    table_prefix: str = Field(
+        default="mdl_",
+        pattern=r"^[a-z][a-z0-9_]{0,9}$",
+        description="Moodle's table prefix (at most 10 characters since Moodle 4.3).",
+    )
+    language: str = Field(default="en", pattern=r"^[a-z][a-z0-9_]*$", description="Language.")
+    admin_user: str = Field(default="admin", description="Name of a site's first administrator.")
+    admin_email: str = Field(
+        default="",
+        description="E-mail of a site's first administrator. Empty: admin@ the site's host "
+        "(admin@example.com where the host has no dot).",
+    )
+
+
+class OperationSettings(Section):
+    """Durable operations."""
+
+    concurrency: int = Field(
+        default=2, ge=1, le=64, description="Operations one node executes at the same time."
+    )
+    node: str = Field(
+        default="",
+        description="Name of this node, stable over restarts. Empty: the machine's host name.",
+    )
+
+
+class Settings(Section):
+    """Everything an administrator may set."""
+
+    registry: RegistrySettings = RegistrySettings()
+    web: WebSettings = WebSettings()
+    php: PhpSettings = PhpSettings()
+    sites: SiteSettings = SiteSettings()
+    operations: OperationSettings = OperationSettings()
+
+
+def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings file (absent: all defaults), apply the environment.
+
+    Raise InvalidInput for a file that is no TOML, an unknown key (naming the nearest known one)
+    and a value of the wrong kind.
+    """
+    values = _read_toml(path)
+    sources = {name: str(path) for name in values}
+    for name, text in environment.items():
+        section, separator, option = name.removeprefix(ENVIRONMENT_PREFIX).partition(
+            SECTION_SEPARATOR
+        )
+        if name.startswith(ENVIRONMENT_PREFIX) and separator:
+            table = values.setdefault(section.lower(), {})
+            if isinstance(table, dict):
+                table[option.lower()] = text
+            sources[section.lower()] = f"{path} and the environment ({name})"
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise _first_problem(error, path) from error
+
+
+def documented_toml() -> str:
+    """Return a settings file in which every option stands, commented out, with its meaning."""
+    lines = ["# VMoodle's settings. Every option is shown with its default; uncomment to change."]
+    for section, field in Settings.model_fields.items():
+        model: type[Section] = field.annotation  # type: ignore[assignment]
+        lines += ["", f"# {(model.__doc__ or '').strip()}", f"[{section}]"]
+        for option, detail in model.model_fields.items():
+            lines.append(f"# {detail.description}")
+            lines.append(f"#{option} = {_toml_value(detail.default)}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(default: object) -> str:
+    if isinstance(default, Secret) or default is None:
+        return '""'
+    if isinstance(default, bool):
+        return str(default).lower()
+    return str(default) if isinstance(default, int) else f'"{default}"'
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            "settings.unreadable",
+            f"The settings file {path} cannot be read: {error}.",
+            "Make it a UTF-8 file that this account may read.",
+        ) from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(
+            "settings.syntax",
+            f"The settings file {path} is not TOML: {error}.",
+            "Mend the line named; `vmoodle settings example` prints a whole file.",
+        ) from error
+
+
+def _first_problem(error: ValidationError, path: Path) -> InvalidInput:
+    problem = error.errors(include_input=False, include_url=False)[0]
+    place = [str(part) for part in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        return InvalidInput(
+            "settings.unknown",
+            f"The settings ({path} or the environment) have an unknown key {'.'.join(place)}.",
+            _nearest(place),
+        )
+    return InvalidInput(
+        "settings.value",
+        f"The setting {'.'.join(place)} in {path} or the environment is not usable: "
+        f"{problem['msg']}.",
+        "`vmoodle settings example` prints every option with its meaning and default.",
+    )
+
+
+def _nearest(place: list[str]) -> str:
+    known = [
+        f"{section}.{option}"
+        for section, field in Settings.model_fields.items()
+        for option in getattr(field.annotation, "model_fields", {})
+    ]
+    wanted = ".".join(place)
+    candidates = known if len(place) > 1 else list(Settings.model_fields)
+    near = difflib.get_close_matches(wanted, candidates, n=1, cutoff=0.4)
+    if near:
+        return f"Did you mean {near[0]}?"
+    return "Known sections: " + ", ".join(Settings.model_fields) + "."
