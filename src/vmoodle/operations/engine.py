@@ -1,0 +1,160 @@
+"""The DBOS adapter: makes operations durable and resumes them after a crash.
+
+DBOS keeps, for each operation's attempt, which steps have ended (its own SQLite file, or the schema
+`dbos` of the registry's PostgreSQL). The node's name is the executor's id and the application
+version never changes, so whoever executes next on this node, of whatever release, goes on where the
+last one stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+from django.db import connections
+
+from vmoodle.errors import NeedsAttention
+from vmoodle.operations.plan import Kinds
+from vmoodle.operations.workflow import DONE, GO_BACK, STUCK, Runner
+from vmoodle.registry import operations
+from vmoodle.registry.models import OperationState
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
+
+APPLICATION_VERSION = "operations-1"
+POLLING_SECONDS = 0.05
+BROKEN_LOOK_SECONDS = 1.0
+_HEALTHY = {"PENDING", "ENQUEUED", "SUCCESS"}
+
+_runner: Runner | None = None
+
+
+def _current() -> Runner:
+    if _runner is None:
+        raise RuntimeError("the executor is not open")
+    return _runner
+
+
+@DBOS.step(name="plan")
+def _plan(operation_id: str) -> list[str]:
+    return _current().plan(operation_id)
+
+
+@DBOS.step(name="forwards")
+def _forwards(operation_id: str, step: str, index: int) -> str:
+    return _current().forwards(operation_id, step, index)
+
+
+@DBOS.step(name="backwards")
+def _backwards(operation_id: str, step: str) -> str:
+    return _current().backwards(operation_id, step)
+
+
+@DBOS.step(name="close")
+def _close(operation_id: str, outcome: str) -> str:
+    return _current().close(operation_id, outcome)
+
+
+@DBOS.workflow(name="operation")
+def _operation(operation_id: str, backwards: bool) -> str:
+    """One attempt of an operation, all its steps in order, or what was made taken back."""
+    try:
+        plan = _plan(operation_id)
+        entered = len(plan)
+        outcome = GO_BACK if backwards else DONE
+        if not backwards:
+            for index, step in enumerate(plan):
+                outcome = _forwards(operation_id, step, index)
+                if outcome != DONE:
+                    entered = index + 1
+                    break
+        if outcome == GO_BACK:
+            for step in reversed(plan[:entered]):
+                if _backwards(operation_id, step) == STUCK:
+                    outcome = STUCK
+                    break
+        return _close(operation_id, outcome)
+    finally:
+        connections.close_all()
+
+
+class Executor:
+    """Executes the node's operations while it is open. The caller holds the node's lock."""
+
+    def __init__(self, installation: Installation, kinds: Kinds) -> None:
+        global _runner  # noqa: PLW0603  # DBOS registers workflows by function, once per process
+        self._node = installation.node
+        self._limit = installation.settings.operations.concurrency
+        self._started: set[str] = set()
+        self._next_look = 0.0
+        _runner = Runner(installation, kinds)
+        _log_to(installation.home.log / "operations.log")
+        DBOS(
+            config=DBOSConfig(
+                name="vmoodle",
+                system_database_url=installation.operations_url(),
+                application_version=APPLICATION_VERSION,
+                executor_id=self._node,
+                notification_listener_polling_interval_sec=POLLING_SECONDS,
+                console_log_level="CRITICAL",
+                enable_otlp=False,
+            )
+        )
+        DBOS.launch()
+
+    def pull(self) -> int:
+        """Start waiting operations up to the limit; return how many are under way."""
+        waiting = operations.waiting(self._node)
+        self._started &= {f"{operation.id}.{operation.attempt}" for operation in waiting}
+        for operation in waiting:
+            workflow_id = f"{operation.id}.{operation.attempt}"
+            if workflow_id in self._started or len(self._started) >= self._limit:
+                continue
+            self._started.add(workflow_id)
+            status = DBOS.get_workflow_status(workflow_id)
+            if status is None:
+                with SetWorkflowID(workflow_id):
+                    DBOS.start_workflow(_operation, operation.id, operation.backwards)
+        self._surrender_broken()
+        return len(self._started)
+
+    def _surrender_broken(self) -> None:
+        """Hand an operation whose workflow itself broke (never a step) to a person."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + BROKEN_LOOK_SECONDS
+        for workflow_id in self._started:
+            status = DBOS.get_workflow_status(workflow_id)
+            if status is not None and status.status not in _HEALTHY:
+                operation_id = workflow_id.rpartition(".")[0]
+                operations.failed(
+                    operation_id,
+                    NeedsAttention(
+                        "operation.internal",
+                        f"The durable engine gave the operation up ({status.status}).",
+                        "log/operations.log in the home has the details; then retry or revert.",
+                    ),
+                )
+                operations.finished(operation_id, OperationState.ATTENTION)
+
+    def close(self) -> None:
+        """Stop executing; what is under way is resumed by the next executor."""
+        DBOS.destroy()
+
+
+def _log_to(path: os.PathLike[str]) -> None:
+    """Send what DBOS and the runner log to a file of the home, never to the administrator."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.close(descriptor)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    for name in ("dbos", "vmoodle"):
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        if not any(isinstance(known, logging.FileHandler) for known in logger.handlers):
+            logger.addHandler(handler)
+            logger.setLevel(logging.WARNING)

@@ -1,0 +1,42 @@
+"""The node's lock: one process per node executes operations."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class NodeLock:
+    """A lock that the kernel releases when its holder dies."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "executor.lock"
+        self._descriptor: int | None = None
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free; return whether this process has it now."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def holder(self) -> int | None:
+        """Return the process id of the holder, None when the lock is free."""
+        if self.try_acquire():
+            self.release()
+            return None
+        text = self._path.read_text().strip()
+        return int(text) if text.isdigit() else None

@@ -1,0 +1,58 @@
+"""What an operation is made of: small steps that can be repeated, each with its undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a step is given: the installation, the operation's own data, and a way to speak."""
+
+    installation: Installation
+    operation_id: str
+    site: str
+    parameters: Mapping[str, Any]
+    say: Callable[[str], None]
+    keep: Callable[[Mapping[str, Any]], None]
+    """Add members to the operation's result (names and numbers, never a secret)."""
+
+
+StepFunction = Callable[[StepContext], None]
+
+
+def nothing_to_undo(_context: StepContext) -> None:
+    """Undo of a step that makes nothing."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step. `act` may run again after a crash; `undo` takes back what it made, or half of it.
+
+    A step without undo (`undo=None`) is a point of no return: an operation that fails in it or
+    behind it does not go back, it needs attention.
+    """
+
+    name: str
+    title: str
+    act: StepFunction
+    undo: StepFunction | None = nothing_to_undo
+
+
+@dataclass(frozen=True)
+class OperationKind:
+    """A named sequence of steps, and what happens when all is done or nothing could be."""
+
+    name: str
+    title: str
+    steps: tuple[Step, ...]
+    attention: Callable[[StepContext], None] = field(default=nothing_to_undo)
+    """Called when the operation stops and needs attention, so that the site says so."""
+
+
+Kinds = Mapping[str, OperationKind]
