@@ -1,0 +1,1 @@
+"""Database engines behind one Protocol: MariaDB/MySQL, PostgreSQL and a private PostgreSQL."""

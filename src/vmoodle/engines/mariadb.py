@@ -1,0 +1,321 @@
+"""MariaDB and MySQL: databases, accounts, copies and dumps of sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from vmoodle.engines import clients
+from vmoodle.engines.address import ServerAddress
+from vmoodle.engines.mariadb_connection import Session, open_session, open_site, quote_name
+from vmoodle.engines.mariadb_copies import (
+    BEYOND_PLAIN_TABLES,
+    TABLE_NAMES,
+    copy_tables,
+    option_file,
+    without_definers,
+)
+from vmoodle.engines.mariadb_grants import SITE_PRIVILEGES, database_pattern, missing_grants
+from vmoodle.engines.protocol import MissingGrant, ServerFacts, SiteConnection, SiteDatabase
+from vmoodle.engines.refusals import (
+    account_exists,
+    no_account,
+    no_database,
+    not_empty,
+    read_only_server,
+    require_same_prefix,
+    with_statements,
+)
+from vmoodle.errors import Failed, Refused, Unavailable
+
+COLLATION = "utf8mb4_unicode_ci"
+_SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
+# Seconds a DROP or a LOCK waits for others before it gives up; the server's own default is a day.
+_LOCK_WAIT = 20
+
+_SIZE = """
+    SELECT CAST(COALESCE(SUM(t.data_length + t.index_length), 0) AS UNSIGNED)
+      FROM information_schema.schemata s
+      LEFT JOIN information_schema.tables t ON t.table_schema = s.schema_name
+     WHERE s.schema_name = %s GROUP BY s.schema_name
+"""
+
+
+class MariaDB:
+    """Administer one MariaDB or MySQL server; keep the promise of Engine."""
+
+    def __init__(self, address: ServerAddress) -> None:
+        self.address = address
+
+    def facts(self) -> ServerFacts:
+        """Return what the server is."""
+        with self._administer(writes=False) as session:
+            flavour: Literal["mariadb", "mysql"] = "mariadb" if session.is_mariadb else "mysql"
+            return ServerFacts(flavour, session.version, _is_read_only(session))
+
+    def missing_grants(self) -> list[MissingGrant]:
+        """Return the rights that creating databases and accounts takes and the account lacks."""
+        with open_session(self.address) as session:
+            return missing_grants(session)
+
+    def account_exists(self, account: str) -> bool:
+        """Tell whether the account exists for the host part that sites' accounts have."""
+        with self._administer(writes=False) as session:
+            return self._has_account(session, account)
+
+    def create_account(self, database: SiteDatabase, *, if_missing: bool = False) -> None:
+        """Make the site's account, without any right yet."""
+        with self._administer() as session:
+            there = self._has_account(session, database.account)
+            if there and not if_missing:
+                raise account_exists(database.account)
+            password = session.literal(database.password.reveal())
+            verb = "ALTER" if there else "CREATE"
+            session.run(f"{verb} USER {self._account(session, database)} IDENTIFIED BY {password}")
+
+    def drop_account(self, account: str, *, if_exists: bool = False) -> None:
+        """Remove an account; its open connections end with their next statement."""
+        with self._administer() as session:
+            if self._has_account(session, account):
+                session.run(f"DROP USER {self._named(session, account)}")
+            elif not if_exists:
+                raise no_account(account)
+
+    def database_exists(self, name: str) -> bool:
+        """Tell whether a database of that name exists."""
+        with self._administer(writes=False) as session:
+            return _has_database(session, name)
+
+    def create_database(self, database: SiteDatabase, *, if_missing: bool = False) -> None:
+        """Make an empty utf8mb4 database for the site's account alone."""
+        with self._administer() as session:
+            self._create(session, database, if_missing=if_missing)
+
+    def drop_database(self, database: SiteDatabase, *, if_exists: bool = False) -> None:
+        """End the site's connections, take back its rights and remove the database."""
+        with self._administer() as session:
+            self._drop(session, database, if_exists=if_exists)
+
+    def reset_database(self, database: SiteDatabase) -> None:
+        """Drop the database when there is one, and make it again, empty."""
+        with self._administer() as session:
+            self._drop(session, database, if_exists=True)
+            self._create(session, database)
+
+    def clone_database(self, source: SiteDatabase, target: SiteDatabase) -> None:
+        """Copy table by table inside the server; writers to the source wait meanwhile.
+
+        A source with views, triggers or generated columns goes through a dump instead.
+        """
+        require_same_prefix(source, target)
+        with self._administer() as session:
+            if not _has_database(session, source.name):
+                raise no_database(source.name)
+            self._create(session, target)
+            if not session.run(BEYOND_PLAIN_TABLES, (source.name,) * 3):
+                copy_tables(session, source.name, target.name)
+                return
+        with TemporaryDirectory(prefix="vmoodle-clone-") as directory:
+            path = Path(directory) / "clone.sql"
+            self.dump(source, path)
+            self.restore(path, target)
+
+    def dump(self, database: SiteDatabase, path: Path) -> None:
+        """Write a consistent dump as SQL; writers to the site go on."""
+        with (
+            self._client("dump", database) as (command, descriptor),
+            clients.new_private_file(path) as file,
+        ):
+            options = (
+                "--single-transaction",
+                "--quick",
+                "--skip-lock-tables",
+                "--no-tablespaces",
+                "--hex-blob",
+                "--triggers",
+                "--skip-dump-date",
+                "--default-character-set=utf8mb4",
+            )
+            clients.run_client(
+                [*command, *options, "--", database.name],
+                descriptor=descriptor,
+                environment=clients.client_environment(),
+                stdout=file,
+            )
+
+    def restore(self, path: Path, database: SiteDatabase) -> None:
+        """Load a dump into the database; raise Conflict when that is not empty."""
+        with clients.existing_dump(path) as file:
+            if self.tables(database):
+                raise not_empty(database.name)
+            with self._client("", database) as (command, descriptor):
+                clients.run_client(
+                    [*command, "--binary-mode", "--default-character-set=utf8mb4", database.name],
+                    descriptor=descriptor,
+                    environment=clients.client_environment(),
+                    stdin=without_definers(file),
+                )
+
+    def size(self, name: str) -> int:
+        """Return the bytes of data and indexes, as the server's statistics have them."""
+        with self._administer(writes=False) as session:
+            rows = session.run(_SIZE, (name,))
+            if not rows:
+                raise no_database(name)
+            return int(rows[0][0])
+
+    def tables(self, database: SiteDatabase) -> list[str]:
+        """Return the names of its tables in order, prefix included."""
+        with self.connect(database) as connection:
+            return sorted(str(row[0]) for row in connection.query(TABLE_NAMES, (database.name,)))
+
+    def list_databases(self) -> list[str]:
+        """Return the names of the server's databases in order, without the server's own."""
+        with self._administer(writes=False) as session:
+            names = [str(name) for (name,) in session.run("SHOW DATABASES")]
+        return sorted(name for name in names if name.lower() not in _SYSTEM_DATABASES)
+
+    def connect(
+        self,
+        database: SiteDatabase,
+        *,
+        read_only: bool = True,
+        statement_timeout: float | None = None,
+    ) -> AbstractContextManager[SiteConnection]:
+        """Open the site's database as the site's account, in one transaction."""
+        return open_site(
+            self.address,
+            account=database.account,
+            password=database.password,
+            database=database.name,
+            prefix=database.prefix,
+            read_only=read_only,
+            statement_timeout=statement_timeout,
+        )
+
+    def moodle_config(self, database: SiteDatabase) -> dict[str, object]:
+        """Return the `$CFG` members for Moodle's mysqli and mariadb drivers.
+
+        Source: lib/dml/mysqli_native_moodle_database.php, raw_connect() (Moodle 4.5): the socket
+        counts only for the host `localhost`, and that host never means TCP.
+        """
+        over_tcp = "127.0.0.1" if self.address.host == "localhost" else self.address.host
+        options: dict[str, object] = {
+            "dbpersist": False,
+            "dbport": "" if self.address.socket else self.address.effective_port,
+            "dbsocket": self.address.socket or "",
+            "dbcollation": COLLATION,
+        }
+        mode = self.address.options.get("sslmode", "prefer")
+        if mode in ("require", "verify-ca", "verify-full"):
+            options["ssl"] = "verify-full" if mode.startswith("verify") else "require"
+        return {
+            "dbtype": "mariadb" if self.facts().flavour == "mariadb" else "mysqli",
+            "dblibrary": "native",
+            "dbhost": "localhost" if self.address.socket else over_tcp,
+            "dbname": database.name,
+            "dbuser": database.account,
+            "dbpass": database.password.reveal(),
+            "prefix": database.prefix,
+            "dboptions": options,
+        }
+
+    @contextmanager
+    def _administer(self, *, writes: bool = True) -> Iterator[Session]:
+        """Log in as the administrator; a missing right is answered with the grant that gives it."""
+        try:
+            with open_session(self.address) as session:
+                if writes and _is_read_only(session):
+                    raise read_only_server(self.address)
+                session.run(f"SET SESSION lock_wait_timeout = {_LOCK_WAIT}, sql_mode = ''")
+                yield session
+        except Refused as error:
+            statements = self.missing_grants()
+            if error.code != "engine.grant" or not statements:
+                raise
+            raise with_statements(error, statements) from error
+
+    def _named(self, session: Session, account: str) -> str:
+        return f"{session.literal(account)}@{session.literal(self.address.account_host)}"
+
+    def _account(self, session: Session, database: SiteDatabase) -> str:
+        return self._named(session, database.account)
+
+    def _has_account(self, session: Session, account: str) -> bool:
+        sql = "SELECT 1 FROM mysql.user WHERE user = %s AND host = %s"
+        return bool(session.run(sql, (account, self.address.account_host)))
+
+    def _create(
+        self, session: Session, database: SiteDatabase, *, if_missing: bool = False
+    ) -> None:
+        if not self._has_account(session, database.account):
+            raise no_account(database.account)
+        if not (if_missing and _has_database(session, database.name)):
+            session.run(
+                f"CREATE DATABASE {quote_name(database.name)}"
+                f" CHARACTER SET utf8mb4 COLLATE {COLLATION}"
+            )
+        session.run(
+            f"GRANT {', '.join(SITE_PRIVILEGES)} ON {database_pattern(session, database.name)}.*"
+            f" TO {self._account(session, database)}"
+        )
+
+    def _drop(self, session: Session, database: SiteDatabase, *, if_exists: bool) -> None:
+        # Grants outlive a database in MariaDB, and would open a later one of the same name.
+        if self._has_account(session, database.account):
+            self._take_back_rights(session, database)
+        if not _has_database(session, database.name):
+            if if_exists:
+                return
+            raise no_database(database.name)
+        self._end_connections(database)
+        session.run(f"DROP DATABASE {quote_name(database.name)}")
+
+    def _take_back_rights(self, session: Session, database: SiteDatabase) -> None:
+        pattern = database_pattern(session, database.name)
+        account = self._account(session, database)
+        held = session.run(f"SHOW GRANTS FOR {account}")
+        for line in held:
+            privileges, found, _ = str(line[0]).partition(f" ON {pattern}.* TO ")
+            if found:
+                # By name: REVOKE ALL takes more rights than the administrator needs otherwise.
+                privileges = privileges.removeprefix("GRANT ")
+                session.run(f"REVOKE {privileges} ON {pattern}.* FROM {account}")
+
+    def _end_connections(self, database: SiteDatabase) -> None:
+        """End the site's connections as the site itself: ending others' takes a right more."""
+        try:
+            with open_session(
+                self.address, user=database.account, password=database.password
+            ) as session:
+                (own,) = session.run("SELECT CONNECTION_ID()")[0]
+                for row in session.run("SHOW PROCESSLIST"):
+                    if row[0] != own and row[3] == database.name:
+                        with suppress(Failed):  # 1094: it ended by itself meanwhile
+                            session.run(f"KILL {int(row[0])}")
+        except Unavailable as error:
+            if error.code != "engine.login":
+                raise
+
+    @contextmanager
+    def _client(self, purpose: str, database: SiteDatabase) -> Iterator[tuple[list[str], int]]:
+        """Yield a client's command with its option file, and that file's descriptor."""
+        names = (f"mariadb-{purpose}", "mysqldump") if purpose else ("mariadb", "mysql")
+        with clients.inherited_file(option_file(self.address, database)) as descriptor:
+            yield (
+                [clients.find_program(*names), f"--defaults-file=/dev/fd/{descriptor}"],
+                descriptor,
+            )
+
+
+def _is_read_only(session: Session) -> bool:
+    (value,) = session.run("SELECT @@global.read_only")[0]
+    return str(value).upper() not in ("0", "OFF")
+
+
+def _has_database(session: Session, name: str) -> bool:
+    sql = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
+    return bool(session.run(sql, (name,)))

@@ -1,0 +1,302 @@
+"""Connections to MariaDB and MySQL: login, statements, and server errors as VMoodle's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pymysql
+from pymysql.constants import SERVER_STATUS
+from pymysql.err import InterfaceError, MySQLError
+
+from vmoodle.engines.address import ServerAddress
+from vmoodle.engines.placeholders import expand
+from vmoodle.engines.protocol import CONNECT_TIMEOUT, Rows
+from vmoodle.errors import (
+    Conflict,
+    Failed,
+    InvalidInput,
+    NotFound,
+    Refused,
+    Unavailable,
+    VMoodleError,
+)
+from vmoodle.secret import Secret
+
+# Seconds the server may take beyond a statement's limit before the connection is given up.
+_GRACE = 5
+_UNKNOWN_SERVER_ERROR = 0
+# SERVER_STATUS_IN_TRANS_READONLY of the client protocol; PyMySQL does not name it.
+_IN_READ_ONLY_TRANSACTION = 0x2000
+
+# In a read-only transaction the server refuses changes of rows, but DDL, SET STATEMENT and EXECUTE
+# end that transaction first. So only statements that cannot are let in; the server judges the rest.
+_READS = re.compile(
+    r"(?:\s | \( | /\*(?!M?!).*?\*/ | --\s[^\n]*\n | \#[^\n]*\n)*"
+    r"(?:SELECT|WITH|SHOW|EXPLAIN|DESCRIBE|DESC|VALUES|TABLE|CHECKSUM)\b",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+
+_Fault = tuple[type[VMoodleError], str, str]
+_DOWN: _Fault = (Unavailable, "engine.connect", "Check that the server runs and listens there.")
+_LOGIN: _Fault = (
+    Unavailable,
+    "engine.login",
+    "Check user and password, and from where it may log in.",
+)
+_GRANT: _Fault = (Refused, "engine.grant", "Give the account the right, then try again.")
+_NO_DATABASE: _Fault = (NotFound, "engine.database.missing", "Check the name of the database.")
+_READ_ONLY: _Fault = (
+    Unavailable,
+    "engine.readonly",
+    "Name the primary, or end its read-only mode.",
+)
+_TIMEOUT: _Fault = (Unavailable, "engine.timeout", "Ask for less at once, or allow more time.")
+_BUSY: _Fault = (Unavailable, "engine.busy", "Try again when other work on the database has ended.")
+_DISK: _Fault = (Unavailable, "engine.disk", "Free some space on the database server.")
+_FULL: _Fault = (
+    Unavailable,
+    "engine.connections",
+    "Try again, or raise the server's max_connections.",
+)
+
+_FAULTS: Mapping[int, _Fault] = {
+    **dict.fromkeys((2002, 2003, 2005, 2006, 2013, 2055, 1053, 1152, 1158, 1159, 1927), _DOWN),
+    **dict.fromkeys((1045, 1698, 1251, 1130, 2059, 1862, 4151), _LOGIN),
+    **dict.fromkeys((1044, 1142, 1143, 1227, 1370, 1410), _GRANT),
+    **dict.fromkeys((1008, 1049), _NO_DATABASE),
+    **dict.fromkeys((1290, 1836), _READ_ONLY),
+    **dict.fromkeys((1969, 3024), _TIMEOUT),
+    **dict.fromkeys((1205, 1213), _BUSY),
+    **dict.fromkeys((1021, 1114), _DISK),
+    **dict.fromkeys((1040, 1203, 1226), _FULL),
+    1007: (Conflict, "engine.database.exists", "Choose another name, or remove that database."),
+    1133: (NotFound, "engine.account.missing", "Create the account first."),
+    1062: (Conflict, "engine.sql.duplicate", "A row with that key is there already."),
+    1792: (Refused, "engine.sql.readonly", "This connection only reads."),
+}
+
+
+def translate(error: MySQLError, otherwise: type[VMoodleError] = Failed) -> VMoodleError:
+    """Return the typed error for a driver's error; `otherwise` is for unlisted ones."""
+    number = (
+        error.args[0] if error.args and isinstance(error.args[0], int) else _UNKNOWN_SERVER_ERROR
+    )
+    text = str(error.args[1]) if len(error.args) > 1 else str(error) or "the connection is gone"
+    if isinstance(error, InterfaceError):
+        kind, code, hint = _DOWN
+    elif "Errcode: 28" in text or "No space left" in text:
+        kind, code, hint = _DISK
+    else:
+        kind, code, hint = _FAULTS.get(
+            number, (otherwise, "engine.sql", "Read the server's message above.")
+        )
+    return kind(code, f"The database server said: {text}", hint)
+
+
+class _Driver(pymysql.connections.Connection):
+    """Bound the login by its own time limit, and reading afterwards by another."""
+
+    server_version: str
+    server_status: int | None
+
+    @property
+    def transaction_state(self) -> int:
+        """Return the flags the server sent with its last answer."""
+        return self.server_status or 0
+
+    def limit_reads(self, seconds: float | None) -> None:
+        self._read_timeout = seconds
+
+
+class Session:
+    """Run statements on one connection; errors are VMoodle's."""
+
+    def __init__(self, driver: _Driver) -> None:
+        self.driver = driver
+
+    @property
+    def is_mariadb(self) -> bool:
+        """Tell MariaDB from MySQL by the greeting of the server."""
+        return "mariadb" in self.driver.server_version.lower()
+
+    @property
+    def version(self) -> str:
+        """Return the version as the vendor counts, without the 5.5.5- of old MariaDB greetings."""
+        greeting = self.driver.server_version.removeprefix("5.5.5-")
+        match = re.match(r"\d+(\.\d+)*", greeting)
+        return match[0] if match else greeting
+
+    def run(
+        self, sql: str, params: Sequence[object] = (), *, otherwise: type[VMoodleError] = Failed
+    ) -> Rows:
+        """Run one statement and return its rows (none for a statement without an answer)."""
+        try:
+            with self.driver.cursor() as cursor:
+                cursor.execute(sql, tuple(params) or None)
+                columns = [column[0] for column in cursor.description or ()]
+                return Rows(columns, list(cursor.fetchall()) if columns else [])
+        except MySQLError as error:
+            raise translate(error, otherwise) from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise _unusable_parameters(error) from error
+
+    def touch(self, sql: str, params: Sequence[object] = ()) -> int:
+        """Run one statement and return the number of rows it touched."""
+        try:
+            with self.driver.cursor() as cursor:
+                return int(cursor.execute(sql, tuple(params) or None))
+        except MySQLError as error:
+            raise translate(error, InvalidInput) from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise _unusable_parameters(error) from error
+
+    def literal(self, text: str) -> str:
+        """Return a text as an SQL literal, for statements that take no parameters."""
+        return str(self.driver.escape(text))
+
+
+def _unusable_parameters(error: Exception) -> InvalidInput:
+    return InvalidInput(
+        "engine.sql.parameters",
+        f"The parameters do not fit the statement: {error}.",
+        "Give one parameter for each %s, and write a percent sign as %%.",
+    )
+
+
+def quote_name(name: str) -> str:
+    """Return an identifier in backticks, whatever it holds."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+@contextmanager
+def open_session(
+    address: ServerAddress,
+    *,
+    user: str | None = None,
+    password: Secret | None = None,
+    database: str | None = None,
+    read_timeout: float | None = None,
+) -> Iterator[Session]:
+    """Log in, by default as the administrative account; raise Unavailable when that fails."""
+    mode = address.options.get("sslmode", "prefer")
+    encryption: dict[str, Any] = {}
+    if mode in ("require", "verify-ca", "verify-full"):
+        encryption = {
+            "ssl": {"check_hostname": mode == "verify-full"},
+            "ssl_ca": address.options.get("ssl_ca"),
+            "ssl_verify_cert": mode != "require",
+            "ssl_verify_identity": mode == "verify-full",
+        }
+    try:
+        driver = _Driver(
+            host=address.host,
+            port=address.effective_port,
+            unix_socket=address.socket,
+            user=user or address.user,
+            # As bytes: PyMySQL takes text for Latin-1, the server for UTF-8.
+            password=(password if password is not None else address.password).reveal().encode(),
+            database=database,
+            charset="utf8mb4",
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=CONNECT_TIMEOUT,
+            ssl_disabled=mode == "disable",
+            autocommit=True,
+            **encryption,
+        )
+    except MySQLError as error:
+        fault = translate(error, Unavailable)
+        if fault.code == "engine.grant":  # 1044 at login: known, but not let into that database
+            fault = Unavailable(_LOGIN[1], fault.message, _LOGIN[2])
+        raise fault from error
+    except OSError as error:
+        raise Unavailable(
+            _DOWN[1], f"The database server cannot be reached: {error}.", _DOWN[2]
+        ) from error
+    driver.limit_reads(read_timeout)
+    try:
+        yield Session(driver)
+    finally:
+        if driver.open:
+            _close(driver)
+
+
+def _close(driver: _Driver) -> None:
+    try:
+        driver.close()
+    except (MySQLError, OSError):  # the server went first; there is nothing left to close
+        driver.limit_reads(0)
+
+
+class MariaDBSiteConnection:
+    """Speak SQL to one site's database; keep the promise of SiteConnection."""
+
+    def __init__(self, session: Session, prefix: str, *, read_only: bool) -> None:
+        self._session = session
+        self._prefix = prefix
+        self._read_only = read_only
+        self._begin = f"START TRANSACTION READ {'ONLY' if read_only else 'WRITE'}"
+        self._wanted = SERVER_STATUS.SERVER_STATUS_IN_TRANS
+        if read_only:
+            self._wanted |= _IN_READ_ONLY_TRANSACTION
+
+    def query(self, sql: str, params: Sequence[object] = ()) -> Rows:
+        """Return all rows of the answer."""
+        self._ensure_transaction(sql)
+        return self._session.run(self._expand(sql), params, otherwise=InvalidInput)
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> int:
+        """Return how many rows the statement touched."""
+        self._ensure_transaction(sql)
+        return self._session.touch(self._expand(sql), params)
+
+    def _expand(self, sql: str) -> str:
+        return expand(sql, self._prefix, backslash_escapes=True)
+
+    def _ensure_transaction(self, sql: str) -> None:
+        if self._read_only and not _READS.match(sql):
+            raise Refused(
+                "engine.sql.readonly",
+                "A connection that only reads takes SELECT, SHOW, EXPLAIN and the like.",
+                "This connection only reads.",
+            )
+        # A statement may end the transaction (COMMIT, DDL); none runs outside one of our kind.
+        if self._session.driver.transaction_state & self._wanted != self._wanted:
+            self._session.run(self._begin)
+
+
+@contextmanager
+def open_site(
+    address: ServerAddress,
+    *,
+    account: str,
+    password: Secret,
+    database: str,
+    prefix: str,
+    read_only: bool,
+    statement_timeout: float | None,
+) -> Iterator[MariaDBSiteConnection]:
+    """Log in as a site's account and keep one transaction until the end of the `with`."""
+    patience = None if statement_timeout is None else statement_timeout + _GRACE
+    with open_session(
+        address, user=account, password=password, database=database, read_timeout=patience
+    ) as session:
+        if statement_timeout is not None:
+            limit = (
+                f"max_statement_time = {statement_timeout:.6f}"
+                if session.is_mariadb
+                else f"max_execution_time = {max(1, round(statement_timeout * 1000))}"
+            )
+            session.run(f"SET SESSION {limit}")
+        if read_only:
+            session.run("SET SESSION TRANSACTION READ ONLY")
+        connection = MariaDBSiteConnection(session, prefix, read_only=read_only)
+        try:
+            yield connection
+        except BaseException:
+            if session.driver.open:
+                session.run("ROLLBACK")
+            raise
+        session.run("COMMIT")

@@ -1,0 +1,369 @@
+"""PostgreSQL: databases, accounts, copies and dumps of sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from psycopg import sql
+
+from vmoodle.engines import clients
+from vmoodle.engines.address import ServerAddress
+from vmoodle.engines.postgresql_connection import (
+    Session,
+    connection_parameters,
+    open_session,
+    open_site,
+)
+from vmoodle.engines.postgresql_ownership import hand_over
+from vmoodle.engines.protocol import MissingGrant, ServerFacts, SiteConnection, SiteDatabase
+from vmoodle.engines.refusals import (
+    account_exists,
+    database_exists,
+    no_account,
+    no_database,
+    not_empty,
+    read_only_server,
+    require_same_prefix,
+    with_statements,
+)
+from vmoodle.errors import Conflict, Refused, Unavailable
+from vmoodle.secret import Secret
+
+_OWN_RIGHTS = """
+    SELECT rolsuper, rolcreatedb, rolcreaterole, quote_ident(rolname)
+      FROM pg_roles WHERE rolname = current_user
+"""
+_OWNER = """
+    SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s
+"""
+_TABLES = """
+    SELECT tablename FROM pg_tables
+     WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'information_schema'
+"""
+_IN_USE = "SELECT 1 FROM pg_stat_activity WHERE datname = %s LIMIT 1"
+
+
+class PostgreSQL:
+    """Administer one PostgreSQL server; keep the promise of Engine."""
+
+    def __init__(self, address: ServerAddress) -> None:
+        self.address = address
+
+    def facts(self) -> ServerFacts:
+        """Return what the server is."""
+        with self._administer(writes=False) as session:
+            version = session.driver.info.parameter_status("server_version") or ""
+            return ServerFacts("postgresql", version.partition(" ")[0], _is_read_only(session))
+
+    def missing_grants(self) -> list[MissingGrant]:
+        """Return which of CREATEDB and CREATEROLE the account lacks.
+
+        These two are enough: whoever may create roles may make itself a member of those it
+        made (PostgreSQL 16 and later: by the ADMIN option it then has), and so own databases
+        through them.
+        """
+        with open_session(self.address, database=self._maintenance_database) as session:
+            ((superuser, createdb, createrole, name),) = session.ask(_OWN_RIGHTS)
+        held = {"CREATEDB": superuser or createdb, "CREATEROLE": superuser or createrole}
+        return [
+            MissingGrant(privilege, f"ALTER ROLE {name} {privilege};")
+            for privilege, is_held in held.items()
+            if not is_held
+        ]
+
+    def account_exists(self, account: str) -> bool:
+        """Tell whether a role of that name exists."""
+        with self._administer(writes=False) as session:
+            return _has_account(session, account)
+
+    def create_account(self, database: SiteDatabase, *, if_missing: bool = False) -> None:
+        """Make the site's role; server and log see its password only as a SCRAM verifier."""
+        with self._administer() as session:
+            there = _has_account(session, database.account)
+            if there and not if_missing:
+                raise account_exists(database.account)
+            role = sql.Identifier(database.account)
+            if not there:
+                session.do("CREATE ROLE {role} NOLOGIN", role=role)
+            session.do(
+                "ALTER ROLE {role} LOGIN PASSWORD {verifier}",
+                role=role,
+                verifier=sql.Literal(_verifier(session, database)),
+            )
+            _become_member(session, database.account)
+
+    def drop_account(self, account: str, *, if_exists: bool = False) -> None:
+        """Remove a role that owns nothing any more."""
+        with self._administer() as session:
+            if _has_account(session, account):
+                session.do("DROP ROLE {role}", role=sql.Identifier(account))
+            elif not if_exists:
+                raise no_account(account)
+
+    def database_exists(self, name: str) -> bool:
+        """Tell whether a database of that name exists."""
+        with self._administer(writes=False) as session:
+            return _owner(session, name) is not None
+
+    def create_database(self, database: SiteDatabase, *, if_missing: bool = False) -> None:
+        """Make an empty UTF-8 database, owned by the site's account and closed to all others."""
+        with self._administer() as session:
+            self._create(session, database, if_missing=if_missing)
+
+    def drop_database(self, database: SiteDatabase, *, if_exists: bool = False) -> None:
+        """End its connections and remove the database."""
+        with self._administer() as session:
+            if _owner(session, database.name) is not None:
+                session.do("DROP DATABASE {name} WITH (FORCE)", name=sql.Identifier(database.name))
+            elif not if_exists:
+                raise no_database(database.name)
+
+    def reset_database(self, database: SiteDatabase) -> None:
+        """Drop the database when there is one, and make it again, empty."""
+        self.drop_database(database, if_exists=True)
+        self.create_database(database)
+
+    def clone_database(self, source: SiteDatabase, target: SiteDatabase) -> None:
+        """Copy the files inside the server; a source that is in use goes through a dump instead."""
+        require_same_prefix(source, target)
+        with self._administer() as session:
+            if _owner(session, source.name) is None:
+                raise no_database(source.name)
+            copied = self._copy_files(session, source, target)
+        if copied:
+            with open_session(self.address, database=target.name) as session:
+                hand_over(session, source.account, target.account)
+            return
+        self.create_database(target)
+        with TemporaryDirectory(prefix="vmoodle-clone-") as directory:
+            path = Path(directory) / "clone.dump"
+            self.dump(source, path)
+            self.restore(path, target)
+
+    def dump(self, database: SiteDatabase, path: Path) -> None:
+        """Write a consistent dump in pg_dump's custom format; writers to the site go on."""
+        with clients.new_private_file(path) as file, self._client(database) as client:
+            programs, environment, descriptor = client
+            clients.run_client(
+                [str(programs / "pg_dump"), "--format=custom", "--no-password"],
+                descriptor=descriptor,
+                environment=environment,
+                stdout=file,
+            )
+
+    def restore(self, path: Path, database: SiteDatabase) -> None:
+        """Load a dump, whole or not at all; raise Conflict when the database is not empty."""
+        with clients.existing_dump(path) as file:
+            if self.tables(database):
+                raise not_empty(database.name)
+            with self._client(database) as (programs, environment, descriptor):
+                clients.run_client(
+                    [
+                        str(programs / "pg_restore"),
+                        "--no-owner",
+                        "--no-privileges",
+                        "--no-comments",
+                        "--no-password",
+                        "--single-transaction",
+                        "--exit-on-error",
+                        f"--dbname={environment['PGDATABASE']}",
+                    ],
+                    descriptor=descriptor,
+                    environment=environment,
+                    stdin=clients.pieces(file),
+                )
+
+    def size(self, name: str) -> int:
+        """Return the bytes of data and indexes on the server's disk."""
+        with self._administer(writes=False) as session:
+            if _owner(session, name) is None:
+                raise no_database(name)
+            return int(session.ask("SELECT pg_database_size(%s::name)", (name,))[0][0])
+
+    def tables(self, database: SiteDatabase) -> list[str]:
+        """Return the names of its tables in order, prefix included."""
+        with self.connect(database) as connection:
+            return sorted(str(row[0]) for row in connection.query(_TABLES))
+
+    def list_databases(self) -> list[str]:
+        """Return the names of the server's databases in order, without the server's own."""
+        with self._administer(writes=False) as session:
+            rows = session.ask("SELECT datname FROM pg_database WHERE NOT datistemplate")
+        return sorted(str(name) for (name,) in rows if name != "postgres")
+
+    def connect(
+        self,
+        database: SiteDatabase,
+        *,
+        read_only: bool = True,
+        statement_timeout: float | None = None,
+    ) -> AbstractContextManager[SiteConnection]:
+        """Open the site's database as the site's account, in one transaction."""
+        return open_site(
+            self.address,
+            account=database.account,
+            password=database.password,
+            database=database.name,
+            prefix=database.prefix,
+            read_only=read_only,
+            statement_timeout=statement_timeout,
+        )
+
+    def moodle_config(self, database: SiteDatabase) -> dict[str, object]:
+        """Return the `$CFG` members for Moodle's pgsql driver.
+
+        Source: lib/dml/pgsql_native_moodle_database.php, raw_connect() (Moodle 4.5): a socket's
+        directory counts only for the hosts `localhost` and `127.0.0.1`; the port names its file.
+        """
+        options: dict[str, object] = {
+            "dbpersist": False,
+            "dbport": self.address.effective_port,
+            "dbsocket": self.address.socket or "",
+        }
+        if mode := self.address.options.get("sslmode"):
+            options["ssl"] = "verify-full" if mode == "verify-ca" else mode
+        return {
+            "dbtype": "pgsql",
+            "dblibrary": "native",
+            "dbhost": "localhost" if self.address.socket else self.address.host,
+            "dbname": database.name,
+            "dbuser": database.account,
+            "dbpass": database.password.reveal(),
+            "prefix": database.prefix,
+            "dboptions": options,
+        }
+
+    @property
+    def _maintenance_database(self) -> str:
+        return self.address.options.get("database", "postgres")
+
+    @contextmanager
+    def _administer(self, *, writes: bool = True) -> Iterator[Session]:
+        """Log in as the administrator; a missing right is answered with the grant that gives it."""
+        try:
+            with open_session(self.address, database=self._maintenance_database) as session:
+                if writes and _is_read_only(session):
+                    raise read_only_server(self.address)
+                yield session
+        except Refused as error:
+            missing = self.missing_grants()
+            if error.code != "engine.grant" or not missing:
+                raise
+            raise with_statements(error, missing) from error
+
+    def _create(self, session: Session, database: SiteDatabase, *, if_missing: bool) -> None:
+        owner = _owner(session, database.name)
+        if owner is None:
+            if not _has_account(session, database.account):
+                raise no_account(database.account)
+            session.do(
+                "CREATE DATABASE {name} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8' {locale}",
+                name=sql.Identifier(database.name),
+                owner=sql.Identifier(database.account),
+                locale=_locale(session),
+            )
+        elif not if_missing:
+            raise database_exists(database.name)
+        elif owner != database.account:
+            raise Conflict(
+                "engine.database.foreign",
+                f"The database {database.name} belongs to another account.",
+                "Choose another name; VMoodle does not take over what is not its own.",
+            )
+        _close_to_others(session, database.name)
+
+    def _copy_files(self, session: Session, source: SiteDatabase, target: SiteDatabase) -> bool:
+        if not _has_account(session, target.account):
+            raise no_account(target.account)
+        if session.ask(_IN_USE, (source.name,)):
+            return False
+        try:
+            session.do(
+                "CREATE DATABASE {target} OWNER {owner} TEMPLATE {source}",
+                target=sql.Identifier(target.name),
+                owner=sql.Identifier(target.account),
+                source=sql.Identifier(source.name),
+            )
+        except Unavailable as error:
+            if error.code != "engine.busy":
+                raise
+            return False
+        _close_to_others(session, target.name)
+        return True
+
+    @contextmanager
+    def _client(self, database: SiteDatabase) -> Iterator[tuple[Path, dict[str, str], int]]:
+        """Yield the directory of the client programs, their environment and the password's file."""
+        with open_session(self.address, database=self._maintenance_database) as session:
+            programs = clients.postgresql_programs(session.major)
+        parameters = connection_parameters(self.address)
+        names = {
+            "host": "PGHOST",
+            "port": "PGPORT",
+            "sslmode": "PGSSLMODE",
+            "sslrootcert": "PGSSLROOTCERT",
+            "connect_timeout": "PGCONNECT_TIMEOUT",
+        }
+        with clients.inherited_file(_password_file(database.password)) as descriptor:
+            environment = clients.client_environment(
+                PGUSER=database.account,
+                PGDATABASE=database.name,
+                PGPASSFILE=f"/dev/fd/{descriptor}",
+                **{names[name]: str(value) for name, value in parameters.items()},
+            )
+            yield programs, environment, descriptor
+
+
+def _password_file(password: Secret) -> str:
+    escaped = password.reveal().replace("\\", "\\\\").replace(":", "\\:")
+    return f"*:*:*:*:{escaped}\n"
+
+
+def _is_read_only(session: Session) -> bool:
+    ((recovering, read_only),) = session.ask(
+        "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')"
+    )
+    return bool(recovering) or read_only == "on"
+
+
+def _owner(session: Session, name: str) -> str | None:
+    rows = session.ask(_OWNER, (name,))
+    return str(rows[0][0]) if rows else None
+
+
+def _has_account(session: Session, account: str) -> bool:
+    return bool(session.ask("SELECT 1 FROM pg_roles WHERE rolname = %s", (account,)))
+
+
+def _locale(session: Session) -> sql.SQL:
+    """Keep the server's own sorting where it is UTF-8; no other sorts UTF-8 but the plain C."""
+    ((encoding,),) = session.ask(
+        "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'template0'"
+    )
+    return sql.SQL("" if encoding == "UTF8" else "LC_COLLATE 'C' LC_CTYPE 'C'")
+
+
+def _verifier(session: Session, database: SiteDatabase) -> str:
+    verifier = session.driver.pgconn.encrypt_password(
+        database.password.reveal().encode(), database.account.encode(), b"scram-sha-256"
+    )
+    return verifier.decode()
+
+
+def _become_member(session: Session, account: str) -> None:
+    """Let the administrator act for the role it made; superusers need no such membership."""
+    ((superuser, *_),) = session.ask(_OWN_RIGHTS)
+    if superuser:
+        return
+    role = sql.Identifier(account)
+    if session.major >= 16:
+        session.do("GRANT {role} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE", role=role)
+    else:
+        session.do("GRANT {role} TO CURRENT_USER", role=role)
+
+
+def _close_to_others(session: Session, name: str) -> None:
+    session.do("REVOKE ALL ON DATABASE {name} FROM PUBLIC", name=sql.Identifier(name))

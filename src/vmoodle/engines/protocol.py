@@ -1,0 +1,162 @@
+"""The Protocol every database engine keeps, and the values that pass through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from vmoodle.engines.address import ServerAddress
+from vmoodle.secret import Secret
+
+CONNECT_TIMEOUT = 5
+"""Seconds after which a server that does not answer a login counts as unavailable."""
+
+
+@dataclass(frozen=True)
+class SiteDatabase:
+    """Name one site's database, the account that alone may use it, and its table prefix."""
+
+    name: str
+    account: str
+    password: Secret
+    prefix: str = "mdl_"
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """Say what a server is: flavour, version as the vendor counts, whether it refuses writes."""
+
+    flavour: Literal["mariadb", "mysql", "postgresql"]
+    version: str
+    read_only: bool
+
+
+@dataclass(frozen=True)
+class MissingGrant:
+    """Name a right the administrative account lacks, and the SQL with which to give it."""
+
+    privilege: str
+    statement: str
+
+
+class Rows(list[tuple[Any, ...]]):
+    """Hold the rows of an answer, with the names of their columns."""
+
+    def __init__(self, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        super().__init__(rows)
+        self.columns = tuple(columns)
+
+
+class SiteConnection(Protocol):
+    """Speak SQL to one site's database, as the site's own account.
+
+    In both methods `{table}` becomes the prefixed name and `%s` a bound parameter; with
+    parameters a percent sign is written `%%`, without any it is itself. One statement a call.
+    Raise InvalidInput for SQL the server does not take, Refused (`engine.sql.readonly`,
+    `engine.grant`), Conflict, or Unavailable (`engine.timeout`, `engine.connect`, `engine.disk`).
+    """
+
+    def query(self, sql: str, params: Sequence[object] = ()) -> Rows:
+        """Return all rows of the answer."""
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> int:
+        """Return how many rows the statement touched."""
+
+
+class Engine(Protocol):
+    """Administer the databases of one server.
+
+    Every method raises Unavailable when the server does not answer within CONNECT_TIMEOUT
+    (`engine.connect`), does not take the login (`engine.login`), is read-only
+    (`engine.readonly`) or full (`engine.disk`), and Refused (`engine.grant`) when the
+    administrative account lacks a right; the hint then has the statement that gives it.
+    """
+
+    address: ServerAddress
+
+    def facts(self) -> ServerFacts:
+        """Return what the server is."""
+
+    def missing_grants(self) -> list[MissingGrant]:
+        """Return the rights that creating databases and accounts takes and the account lacks."""
+
+    def account_exists(self, account: str) -> bool:
+        """Tell whether a site's account of that name exists."""
+
+    def create_account(self, database: SiteDatabase, *, if_missing: bool = False) -> None:
+        """Make the site's account, without any right yet.
+
+        Raise Conflict (`engine.account.exists`) when there is one; with `if_missing` that one is
+        given the site's password instead.
+        """
+
+    def drop_account(self, account: str, *, if_exists: bool = False) -> None:
+        """Remove an account; raise NotFound (`engine.account.missing`) without `if_exists`."""
+
+    def database_exists(self, name: str) -> bool:
+        """Tell whether a database of that name exists."""
+
+    def create_database(self, database: SiteDatabase, *, if_missing: bool = False) -> None:
+        """Make an empty UTF-8 database that the site's account, and no other site's, may use.
+
+        Raise Conflict (`engine.database.exists`) when there is one; with `if_missing` the rights
+        on that one are set instead. Raise NotFound (`engine.account.missing`) for no account.
+        """
+
+    def drop_database(self, database: SiteDatabase, *, if_exists: bool = False) -> None:
+        """End its connections and remove it; raise NotFound (`engine.database.missing`)."""
+
+    def reset_database(self, database: SiteDatabase) -> None:
+        """Drop the database when there is one, and make it again, empty."""
+
+    def clone_database(self, source: SiteDatabase, target: SiteDatabase) -> None:
+        """Make the target database a copy of the source, owned by the target's account.
+
+        The account must exist, the database not (Conflict). The source is not changed; both
+        need the same prefix (InvalidInput, `engine.clone.prefix`).
+        """
+
+    def dump(self, database: SiteDatabase, path: Path) -> None:
+        """Write a consistent dump (0600) with the engine's own tool, whole or not at all."""
+
+    def restore(self, path: Path, database: SiteDatabase) -> None:
+        """Load a dump into the database; raise Conflict when that is not empty."""
+
+    def size(self, name: str) -> int:
+        """Return the bytes of data and indexes; raise NotFound for no such database."""
+
+    def tables(self, database: SiteDatabase) -> list[str]:
+        """Return the names of its tables in order, prefix included."""
+
+    def list_databases(self) -> list[str]:
+        """Return the names of the server's databases in order, without the server's own."""
+
+    def connect(
+        self,
+        database: SiteDatabase,
+        *,
+        read_only: bool = True,
+        statement_timeout: float | None = None,
+    ) -> AbstractContextManager[SiteConnection]:
+        """Open the site's database as the site's account, in one transaction.
+
+        Commit on a clean end of the `with`, else roll back. With `read_only` the database itself
+        refuses every write. `statement_timeout` in seconds ends each statement on the server.
+        """
+
+    def moodle_config(self, database: SiteDatabase) -> dict[str, object]:
+        """Return the `$CFG` members with which Moodle reaches the database (password in clear)."""
+
+
+def open_engine(address: ServerAddress) -> Engine:
+    """Return the engine of an address; it connects when first asked something."""
+    if address.engine == "mariadb":
+        from vmoodle.engines.mariadb import MariaDB
+
+        return MariaDB(address)
+    from vmoodle.engines.postgresql import PostgreSQL
+
+    return PostgreSQL(address)
