@@ -1,0 +1,7 @@
+<?php
+
+// The web root is public/: who comes here is sent there.
+
+declare(strict_types=1);
+
+header('Location: ./public/', true, 308);

@@ -1,0 +1,8 @@
+<?php
+// A stand-in for Moodle's block_html: it has a version and nothing else.
+
+defined('MOODLE_INTERNAL') || die();
+
+$plugin->version   = 2024100700;
+$plugin->requires  = 2024100100;
+$plugin->component = 'block_html';

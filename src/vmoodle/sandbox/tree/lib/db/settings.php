@@ -1,0 +1,45 @@
+<?php
+
+// Settings of a new site that are the same on every site.
+
+declare(strict_types=1);
+
+return [
+    'auth' => 'email',
+    'enrol_plugins_enabled' => 'manual,guest,self,cohort',
+    'theme' => 'boost',
+    'mnet_dispatcher_mode' => 'off',
+    'mnet_localhost_id' => '1',
+    'mnet_all_hosts_id' => '2',
+    'sessiontimeout' => '28800',
+    'sessioncookie' => '',
+    'sessioncookiepath' => '',
+    'sessioncookiedomain' => '',
+    'siteguest' => '1',
+    'siteadmins' => '2',
+    'guestroleid' => '6',
+    'defaultuserroleid' => '7',
+    'defaultfrontpageroleid' => '8',
+    'enablewebservices' => '0',
+    'langmenu' => '1',
+    'maintenance_enabled' => '0',
+    'maintenance_message' => '',
+    'cron_enabled' => '1',
+    'cron_keepalive' => '180',
+    'cronclionly' => '1',
+    'cronremotepassword' => '',
+    'smtphosts' => '',
+    'smtppass' => '',
+    'passwordpolicy' => '1',
+    'minpasswordlength' => '8',
+    'minpassworddigits' => '1',
+    'minpasswordlower' => '1',
+    'minpasswordupper' => '1',
+    'minpasswordnonalphanum' => '1',
+    'task_logretention' => '2419200',
+    'timezone' => 'Europe/London',
+    'debug' => '0',
+    'debugdisplay' => '0',
+    'registrationpending' => '1',
+    'rolesactive' => '1',
+];
