@@ -86,7 +86,8 @@ class Installation:
 
         if server.embedded:
             return open_engine(EmbeddedPostgreSQL(self.home.embedded).start())
-        return open_engine(parse_url(self.keyring.decrypt(server.url_encrypted).reveal()))
+        address = parse_url(self.keyring.decrypt(server.url_encrypted).reveal())
+        return open_engine(address, server.flavour or None)
 
     def operations_url(self) -> str:
         """Return the SQLAlchemy URL of DBOS's database: beside the registry, like it."""

@@ -47,8 +47,9 @@ _SIZE = """
 class MariaDB:
     """Administer one MariaDB or MySQL server; keep the promise of Engine."""
 
-    def __init__(self, address: ServerAddress) -> None:
+    def __init__(self, address: ServerAddress, flavour: str | None = None) -> None:
         self.address = address
+        self._flavour = flavour
 
     def facts(self) -> ServerFacts:
         """Return what the server is."""
@@ -202,6 +203,7 @@ class MariaDB:
         Source: lib/dml/mysqli_native_moodle_database.php, raw_connect() (Moodle 4.5): the socket
         counts only for the host `localhost`, and that host never means TCP.
         """
+        flavour = self._flavour or self.facts().flavour
         over_tcp = "127.0.0.1" if self.address.host == "localhost" else self.address.host
         options: dict[str, object] = {
             "dbpersist": False,
@@ -213,7 +215,7 @@ class MariaDB:
         if mode in ("require", "verify-ca", "verify-full"):
             options["ssl"] = "verify-full" if mode.startswith("verify") else "require"
         return {
-            "dbtype": "mariadb" if self.facts().flavour == "mariadb" else "mysqli",
+            "dbtype": "mariadb" if flavour == "mariadb" else "mysqli",
             "dblibrary": "native",
             "dbhost": "localhost" if self.address.socket else over_tcp,
             "dbname": database.name,

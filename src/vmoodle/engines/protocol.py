@@ -151,12 +151,15 @@ class Engine(Protocol):
         """Return the `$CFG` members with which Moodle reaches the database (password in clear)."""
 
 
-def open_engine(address: ServerAddress) -> Engine:
-    """Return the engine of an address; it connects when first asked something."""
+def open_engine(address: ServerAddress, flavour: str | None = None) -> Engine:
+    """Return the engine of an address; it connects when first asked something.
+
+    With the flavour known from an earlier answer, `moodle_config` needs no connection.
+    """
     if address.engine == "mariadb":
         from vmoodle.engines.mariadb import MariaDB
 
-        return MariaDB(address)
+        return MariaDB(address, flavour)
     from vmoodle.engines.postgresql import PostgreSQL
 
     return PostgreSQL(address)

@@ -92,6 +92,8 @@ class Executor:
         self._started: set[str] = set()
         self._next_look = 0.0
         _runner = Runner(installation, kinds)
+        if not installation.settings.registry.url:
+            _make_private(installation.home.operations_file)
         _log_to(installation.home.log / "operations.log")
         DBOS(
             config=DBOSConfig(
@@ -146,10 +148,14 @@ class Executor:
         DBOS.destroy()
 
 
+def _make_private(path: os.PathLike[str]) -> None:
+    """Make an empty file for its owner alone where there is none; SQLite keeps its mode."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+
+
 def _log_to(path: os.PathLike[str]) -> None:
     """Send what DBOS and the runner log to a file of the home, never to the administrator."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.close(descriptor)
+    _make_private(path)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for name in ("dbos", "vmoodle"):

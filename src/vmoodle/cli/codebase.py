@@ -1,0 +1,140 @@
+"""`vmoodle codebase`: Moodle code trees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmoodle.cli.output import Json, print_block, print_json, print_table
+
+if TYPE_CHECKING:
+    from vmoodle.lifecycle.codebase import CodebaseReport
+    from vmoodle.registry.models import Codebase
+
+app = typer.Typer(help="Moodle code trees.", no_args_is_help=True)
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="What to call the codebase.")],
+    path: Annotated[
+        str, typer.Argument(help="The code tree, or the word sandbox for a private sandbox tree.")
+    ],
+    immutable: Annotated[
+        bool,
+        typer.Option(
+            "--immutable",
+            help="The tree never changes: Moodle's component cache is built once for all sites.",
+        ),
+    ] = False,
+    copy: Annotated[
+        bool,
+        typer.Option("--copy", help="Work on a private copy in the home; leave the tree alone."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Add a code tree: read its version, check its requirements, write its config.php."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import codebase
+
+    report = codebase.add(installation, name, path, immutable=immutable, copy=copy)
+    _show_report(report, json=json)
+
+
+@app.command("list")
+def list_codebases(json: Json = False) -> None:
+    """List the codebases."""
+    from vmoodle.installation import open_installation
+
+    open_installation()
+    from vmoodle.registry.models import Codebase
+
+    rows = [_facts(codebase) for codebase in Codebase.objects.order_by("name")]
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ("NAME", "RELEASE", "LAYOUT", "SITES", "PATH"),
+        [(r["name"], r["release"], r["layout"], r["sites"], r["path"]) for r in rows],
+        "No codebase yet: vmoodle codebase add main /path/to/moodle",
+    )
+
+
+@app.command()
+def show(name: str, json: Json = False) -> None:
+    """Show a codebase."""
+    from vmoodle.installation import open_installation
+
+    open_installation()
+    from vmoodle.registry import codebases
+
+    facts = _facts(codebases.find(name))
+    if json:
+        print_json(facts)
+    else:
+        print_block(facts)
+
+
+@app.command()
+def check(
+    name: str,
+    server: Annotated[str, typer.Option(help="Check against this database server too.")] = "",
+    json: Json = False,
+) -> None:
+    """Read the tree again, mend its config.php, check its requirements; status 1 if any fails."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import codebase
+    from vmoodle.registry import codebases, servers
+
+    report = codebase.check_codebase(
+        installation, codebases.find(name), servers.find(server) if server else None
+    )
+    _show_report(report, json=json)
+    if report.blocking:
+        raise typer.Exit(1)
+
+
+@app.command()
+def remove(name: str) -> None:
+    """Forget a codebase without sites; a config.php that was set aside is put back."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import codebase
+    from vmoodle.registry import codebases
+
+    restored = codebase.remove(installation, codebases.find(name))
+    typer.echo(f"removed {name}" + (f"; {restored} is as it was before" if restored else ""))
+
+
+def _facts(codebase: Codebase) -> dict[str, object]:
+    return {
+        "name": codebase.name,
+        "path": codebase.path,
+        "release": codebase.release,
+        "version": codebase.version,
+        "branch": codebase.branch,
+        "layout": codebase.layout,
+        "immutable": codebase.immutable,
+        "sites": codebase.sites.count(),
+        "set_aside": codebase.set_aside,
+    }
+
+
+def _show_report(report: CodebaseReport, *, json: bool) -> None:
+    findings = [
+        {"level": f.level, "subject": f.subject, "message": f.message, "hint": f.hint}
+        for f in report.findings
+    ]
+    facts = _facts(report.codebase)
+    if json:
+        print_json(facts | {"findings": findings})
+        return
+    print_block(facts)
+    for finding in findings:
+        typer.echo(f"{finding['level']}: {finding['message']} {finding['hint']}".rstrip())

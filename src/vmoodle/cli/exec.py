@@ -1,0 +1,67 @@
+"""`vmoodle exec`: stock Moodle scripts on one site, or on all."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmoodle.cli.output import Json, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from vmoodle.lifecycle.script import ScriptResult
+
+
+def execute(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SITE -- SCRIPT [ARGUMENTS]",
+            help="As in: vmoodle exec school1 -- admin/cli/cron.php --keep-alive=0",
+        ),
+    ],
+    every: Annotated[
+        bool, typer.Option("--all", help="On every site (then no SITE): vmoodle exec --all -- …")
+    ] = False,
+    at_once: Annotated[
+        int,
+        typer.Option(min=0, max=64, help="With --all: sites at the same time; 0: one a core."),
+    ] = 0,
+    json: Json = False,
+) -> None:
+    """Run one of Moodle's scripts for a site, as the web account; its exit status is ours.
+
+    With --all the exit status is the highest of all sites.
+    """
+    from vmoodle.errors import InvalidInput
+    from vmoodle.installation import open_installation
+
+    if len(words) < (1 if every else 2):
+        raise InvalidInput(
+            "exec.usage",
+            "A site and a script are needed." if not every else "A script is needed.",
+            "vmoodle exec SITE -- admin/cli/cron.php, or vmoodle exec --all -- admin/cli/cron.php",
+        )
+    installation = open_installation()
+    from vmoodle.lifecycle import script
+
+    if not every:
+        script.replace_process(installation, words[0], words[1:])
+    results = script.run_on_all(
+        installation,
+        words,
+        at_once=at_once or os.cpu_count() or 1,
+        watch=lambda result: None if json else _show(result),
+    )
+    if json:
+        print_json([vars(result) for result in results])
+    else:
+        say("")
+        print_table(("SITE", "STATUS"), [(r.site, r.exit_status) for r in results], "No sites.")
+    raise typer.Exit(max((abs(result.exit_status) for result in results), default=0))
+
+
+def _show(result: ScriptResult) -> None:
+    for line in result.output.splitlines():
+        typer.echo(f"{result.site}: {line}")

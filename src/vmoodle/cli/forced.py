@@ -1,0 +1,72 @@
+"""`vmoodle forced`: settings forced on the fleet, on labels and on sites."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vmoodle.cli.output import Json, print_json, print_table
+
+app = typer.Typer(help="Settings forced on the fleet, on labels, on sites.", no_args_is_help=True)
+
+Setting = Annotated[str, typer.Argument(help="name for $CFG->name, component/name for a plugin.")]
+OnSite = Annotated[str, typer.Option("--site", help="Only on this site.")]
+OnLabel = Annotated[str, typer.Option("--label", help="Only on sites with this key=value.")]
+
+
+@app.command("set")
+def set_forced(
+    setting: Setting,
+    value: Annotated[str, typer.Argument(help="Read as JSON when it is JSON, else as text.")],
+    site: OnSite = "",
+    label: OnLabel = "",
+) -> None:
+    """Force a setting, on the whole fleet when neither --site nor --label is given."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import force
+
+    scope = force.scope_of(site, label)
+    count = force.force(installation, scope, setting, value)
+    typer.echo(f"{setting} is forced for the {scope}; {count} site(s) published")
+
+
+@app.command("unset")
+def unset_forced(setting: Setting, site: OnSite = "", label: OnLabel = "") -> None:
+    """Stop forcing a setting."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import force
+
+    scope = force.scope_of(site, label)
+    count = force.release(installation, scope, setting)
+    typer.echo(f"{setting} is no longer forced for the {scope}; {count} site(s) published")
+
+
+@app.command("list")
+def list_forced(json: Json = False) -> None:
+    """List what is forced where."""
+    from vmoodle.installation import open_installation
+
+    open_installation()
+    from vmoodle.registry import forced
+
+    rows = [
+        {
+            "scope": str(forced.Scope(row.site, row.label_key, row.label_value)),
+            "setting": f"{row.component}/{row.name}" if row.component else row.name,
+            "value": row.value,
+        }
+        for row in forced.rows()
+    ]
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ("SCOPE", "SETTING", "VALUE"),
+        [(row["scope"], row["setting"], row["value"]) for row in rows],
+        "Nothing is forced.",
+    )

@@ -1,0 +1,49 @@
+"""`vmoodle hook`: the host map and what the sites answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vmoodle.cli.output import Json, print_json, print_table
+
+app = typer.Typer(help="The host map, and what the sites answer.", no_args_is_help=True)
+
+
+@app.command()
+def check(
+    sites: Annotated[list[str] | None, typer.Argument(help="Shortnames; all when none.")] = None,
+    json: Json = False,
+) -> None:
+    """Request the front page of every site and report what was seen; status 1 if one is wrong."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import hook_check
+
+    rows = hook_check.check(installation, sites or [])
+    if json:
+        print_json([row.as_facts() for row in rows])
+    else:
+        print_table(
+            ("SITE", "OK", "EXPECTED", "SEEN", "MS", "URL"),
+            [
+                (r.site, "yes" if r.ok else "NO", r.expected, r.seen, r.milliseconds, r.url)
+                for r in rows
+            ],
+            "No sites yet.",
+        )
+    if not all(row.ok for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def rebuild() -> None:
+    """Write the whole host map anew from the registry."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle.publish import publish_all
+
+    typer.echo(f"{publish_all(installation)} site(s) published")

@@ -1,0 +1,106 @@
+"""The `vmoodle` program: its nouns, and how errors end it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from vmoodle import __version__
+from vmoodle.cli import (
+    codebase,
+    demo,
+    doctor,
+    forced,
+    hook,
+    operation,
+    server,
+    settings,
+    site,
+    stop,
+    worker,
+)
+from vmoodle.cli import (
+    exec as exec_command,
+)
+from vmoodle.errors import VMoodleError
+
+app = typer.Typer(
+    name="vmoodle",
+    help="One Moodle code tree, many independent Moodle sites.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(site.app, name="site")
+app.add_typer(codebase.app, name="codebase")
+app.add_typer(server.app, name="server")
+app.add_typer(operation.app, name="operation")
+app.add_typer(forced.app, name="forced")
+app.add_typer(hook.app, name="hook")
+app.add_typer(settings.app, name="settings")
+app.command("exec", context_settings={"ignore_unknown_options": False})(exec_command.execute)
+app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
+app.command("worker")(worker.worker)
+app.command("stop")(stop.stop)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vmoodle {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """One Moodle code tree, many independent Moodle sites."""
+
+
+def main() -> None:
+    """Run the command line; every error ends in a message, a hint and a documented status."""
+    try:
+        app()
+    except VMoodleError as error:
+        _report(error)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        typer.echo("\ninterrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("VMOODLE_DEBUG"):
+            raise
+        _report(
+            VMoodleError(
+                "internal",
+                f"VMoodle met an error it did not foresee: {type(error).__name__}.",
+                "Run it again with VMOODLE_DEBUG=1 and report what it prints.",
+            )
+        )
+        sys.exit(1)
+
+
+def _report(error: VMoodleError) -> None:
+    if "--json" in sys.argv:
+        typer.echo(json.dumps(error.as_problem(), ensure_ascii=False), err=True)
+        return
+    colour = sys.stderr.isatty()
+    label = typer.style("error", fg="red", bold=True) if colour else "error"
+    typer.echo(f"{label}: {error.message} [{error.code}]", err=True)
+    if error.hint:
+        typer.echo(f"hint: {error.hint}", err=True)

@@ -1,0 +1,173 @@
+"""`vmoodle operation`: durable pieces of work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmoodle.cli.output import Json, moment, print_block, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from vmoodle.registry.models import Operation
+
+app = typer.Typer(
+    help="Durable operations: what was done, is being done, and is stuck.", no_args_is_help=True
+)
+
+Identifier = Annotated[str, typer.Argument(help="The operation's id, or its beginning.")]
+
+
+@app.command("list")
+def list_operations(
+    site: Annotated[str, typer.Option(help="Only operations on this site.")] = "",
+    active: Annotated[
+        bool, typer.Option("--active", help="Only what has not ended, or needs attention.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
+    json: Json = False,
+) -> None:
+    """List operations, newest first."""
+    from vmoodle.installation import open_installation
+
+    open_installation()
+    from vmoodle.registry import operations
+
+    rows = [_facts(row) for row in operations.recent(limit, site=site, active=active)]
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ("ID", "KIND", "SITE", "STATE", "STEP", "ACTOR", "CREATED"),
+        [
+            (
+                r["id"],
+                r["kind"],
+                r["site"],
+                r["state"],
+                f"{r['steps_done']}/{r['steps_total']} {r['step']}",
+                r["actor"],
+                moment(r["created_at"]),
+            )
+            for r in rows
+        ],
+        "No operations.",
+    )
+
+
+@app.command()
+def show(operation: Identifier, json: Json = False) -> None:
+    """Show an operation with its log."""
+    from vmoodle.installation import open_installation
+
+    open_installation()
+    from vmoodle.registry import operations
+
+    row = operations.find(operation)
+    events = [
+        {"at": event.at, "step": event.step, "level": event.level, "message": event.message}
+        for event in operations.events_after(row.id, 0)
+    ]
+    if json:
+        print_json(_facts(row) | {"events": events})
+        return
+    print_block(_facts(row))
+    for event in events:
+        typer.echo(f"{moment(event['at'])}  {event['level']:<7}  {event['message']}")
+
+
+@app.command()
+def follow(operation: Identifier, json: Json = False) -> None:
+    """Follow an operation to its end; go on with it here when no other process does."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.cli.passwords import show_once
+    from vmoodle.cli.progress import carry_out
+    from vmoodle.registry import operations
+
+    ended = carry_out(installation, operations.find(operation))
+    if json:
+        print_json(_facts(ended))
+    else:
+        say(f"operation {ended.id}: {ended.state}")
+        show_once(installation, ended)
+
+
+@app.command()
+def cancel(operation: Identifier) -> None:
+    """Ask an operation to stop between two steps; what it made is taken back."""
+    from vmoodle.installation import open_installation
+
+    open_installation()
+    from vmoodle.errors import Conflict
+    from vmoodle.registry import operations
+
+    row = operations.find(operation)
+    if operations.is_finished(row.id):
+        raise Conflict(
+            "operation.state",
+            f"Operation {row.id} is {row.state}; there is nothing to cancel.",
+            f"vmoodle operation show {row.id}",
+        )
+    operations.request_cancel(row.id)
+    typer.echo(f"operation {row.id} will stop after its step")
+
+
+@app.command()
+def retry(operation: Identifier, json: Json = False) -> None:
+    """Go on with an operation that needs attention."""
+    _again(operation, backwards=False, json=json)
+
+
+@app.command()
+def revert(operation: Identifier, json: Json = False) -> None:
+    """Take back an operation that needs attention."""
+    _again(operation, backwards=True, json=json)
+
+
+def _again(operation: str, *, backwards: bool, json: bool) -> None:
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.cli.progress import carry_out
+    from vmoodle.errors import Failed
+    from vmoodle.registry import operations
+
+    row = operations.find(operation)
+    operations.queue_again(row.id, backwards=backwards)
+    try:
+        ended = carry_out(installation, row)
+    except Failed:
+        ended = operations.find(row.id)
+        if not backwards:
+            raise
+    if json:
+        print_json(_facts(ended))
+    else:
+        say(f"operation {ended.id}: {ended.state}")
+
+
+def _facts(operation: Operation) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "id": operation.id,
+        "kind": operation.kind,
+        "site": operation.site_shortname,
+        "state": operation.state,
+        "step": operation.step,
+        "steps_done": operation.steps_done,
+        "steps_total": operation.steps_total,
+        "actor": operation.actor,
+        "node": operation.node,
+        "created_at": operation.created_at,
+        "started_at": operation.started_at,
+        "finished_at": operation.finished_at,
+        "result": operation.result,
+    }
+    if operation.error_code:
+        facts |= {
+            "error": operation.error_code,
+            "message": operation.error_message,
+            "hint": operation.error_hint,
+        }
+    return facts

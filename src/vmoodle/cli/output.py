@@ -1,0 +1,78 @@
+"""How results are shown: aligned tables and short blocks for people, `--json` for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+_STATE_COLOURS = {
+    "enabled": "green",
+    "done": "green",
+    "suspended": "yellow",
+    "deploying": "cyan",
+    "running": "cyan",
+    "queued": "cyan",
+    "reverting": "yellow",
+    "needs attention": "red",
+    "deleting": "red",
+}
+
+
+def print_json(value: object) -> None:
+    """Print a value as one JSON document; times as ISO 8601."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
+    """Print rows under their headings, each column as wide as its widest cell."""
+    if not rows:
+        typer.echo(empty)
+        return
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [
+        max(len(heading), *(len(row[column]) for row in cells))
+        for column, heading in enumerate(headings)
+    ]
+    colour = sys.stdout.isatty()
+    lines = [_line(headings, widths)]
+    if colour:
+        lines[0] = typer.style(lines[0], bold=True)
+    lines += [_line(row, widths, colour=colour) for row in cells]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def print_block(facts: Mapping[str, object]) -> None:
+    """Print `name  value` lines, values aligned; a list takes a line an item."""
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        values: Sequence[Any] = value if isinstance(value, list) else [value]
+        for index, item in enumerate(values or [""]):
+            typer.echo(f"{name if index == 0 else '':<{width}}  {item}")
+
+
+def say(text: str) -> None:
+    """Tell a person something that is not the result: it goes to stderr."""
+    typer.echo(text, err=True)
+
+
+def moment(value: Any) -> str:
+    """Return a time as a person reads it (UTC, to the second), empty for none."""
+    return value.strftime("%Y-%m-%d %H:%M:%S") if value else ""
+
+
+def _line(row: Sequence[str], widths: Sequence[int], *, colour: bool = False) -> str:
+    padded = []
+    for cell, width in zip(row, widths, strict=True):
+        text = f"{cell:<{width}}"
+        padded.append(
+            typer.style(text, fg=_STATE_COLOURS[cell])
+            if colour and cell in _STATE_COLOURS
+            else text
+        )
+    return "  ".join(padded).rstrip()

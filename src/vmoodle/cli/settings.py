@@ -1,0 +1,41 @@
+"""`vmoodle settings`: VMoodle's own settings."""
+
+from __future__ import annotations
+
+import typer
+
+from vmoodle.cli.output import Json, print_block, print_json
+
+app = typer.Typer(help="VMoodle's own settings and where its home is.", no_args_is_help=True)
+
+
+@app.command()
+def show(json: Json = False) -> None:
+    """Show every setting as it is in force."""
+    from vmoodle.home import locate_home
+    from vmoodle.settings import load_settings
+
+    home = locate_home()
+    settings = load_settings(home.settings_file)
+    facts: dict[str, object] = {"home": str(home.path)}
+    for section in type(settings).model_fields:
+        values = getattr(settings, section)
+        for option in type(values).model_fields:
+            facts[f"{section}.{option}"] = _shown(getattr(values, option))
+    print_json(facts) if json else print_block(facts)
+
+
+@app.command()
+def example() -> None:
+    """Print a settings file with every option, its meaning and its default."""
+    from vmoodle.settings import documented_toml
+
+    typer.echo(documented_toml(), nl=False)
+
+
+def _shown(value: object) -> object:
+    from vmoodle.secret import Secret
+
+    if isinstance(value, Secret):
+        return str(value) if value else ""
+    return value if isinstance(value, int | bool) else str(value or "")

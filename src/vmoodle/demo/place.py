@@ -1,0 +1,53 @@
+"""Where the demo lives and what it remembers between runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from vmoodle.home import Home
+
+
+@dataclass
+class DemoState:
+    """The port of the demo's web server and, by shortname, the encrypted admin passwords."""
+
+    port: int = 0
+    passwords: dict[str, str] = field(default_factory=dict)
+
+
+def demo_home() -> Home:
+    """Return the demo's own home: VMOODLE_HOME when set, never the production one otherwise."""
+    named = os.environ.get("VMOODLE_HOME")
+    if named:
+        return Home(Path(named).expanduser().absolute())
+    if os.geteuid() == 0:
+        return Home(Path("/var/lib/vmoodle-demo"))
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Home(Path(cache).expanduser().absolute() / "vmoodle" / "demo")
+
+
+def read_state(home: Home) -> DemoState:
+    """Return what the last run remembered; defaults when there was none."""
+    try:
+        return DemoState(**json.loads(_file(home).read_text(encoding="utf-8")))
+    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        return DemoState()
+
+
+def write_state(home: Home, state: DemoState) -> None:
+    """Remember the state (0600)."""
+    descriptor = os.open(_file(home), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(asdict(state), file)
+
+
+def server_pid_file(home: Home) -> Path:
+    """Return the file that identifies the demo's web server."""
+    return home.run / "demo-server.json"
+
+
+def _file(home: Home) -> Path:
+    return home.path / "demo.json"

@@ -1,0 +1,1 @@
+"""The doctor: numbered checks of an installation, each finding with a hint."""

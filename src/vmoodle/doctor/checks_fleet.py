@@ -1,0 +1,121 @@
+"""Checks of the fleet: servers, codebases, the map against the registry, dataroots, operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vmoodle.errors import VMoodleError
+from vmoodle.hook.install import installed_hook_is_current
+from vmoodle.installation import Installation
+from vmoodle.lifecycle import publish, server
+from vmoodle.moodle import config_php
+from vmoodle.moodle.tree import MoodleTree
+from vmoodle.operations.node import NodeLock
+from vmoodle.registry import operations, sites
+from vmoodle.registry.models import (
+    Codebase,
+    DatabaseServer,
+    Operation,
+    OperationState,
+    SiteState,
+)
+
+Found = Iterator[tuple[str, str]]
+
+
+def servers_answer(installation: Installation) -> Found:
+    """Every database server answers, writes, and grants what VMoodle needs."""
+    for row in DatabaseServer.objects.order_by("name"):
+        try:
+            server.check(installation, row)
+        except VMoodleError as error:
+            yield f"{row.name}: {error.message}", error.hint
+
+
+def codebases_are_ours(_installation: Installation) -> Found:
+    """Every code tree is there, at the version the registry has, with our config.php."""
+    for row in Codebase.objects.order_by("name"):
+        mend = f"vmoodle codebase check {row.name}"
+        try:
+            tree = MoodleTree.open(Path(row.path))
+        except VMoodleError as error:
+            yield f"{row.name}: {error.message}", error.hint
+            continue
+        if config_php.classify(tree.config_path) != config_php.OURS:
+            yield f"{row.name}: {tree.config_path} is not VMoodle's.", mend
+        if tree.version.version != row.version:
+            yield (
+                f"{row.name}: the tree is at {tree.version.release}, the registry has "
+                f"{row.release}.",
+                mend,
+            )
+
+
+def hook_is_current(installation: Installation) -> Found:
+    """The installed hook is this release's."""
+    if Codebase.objects.exists() and not installed_hook_is_current(installation.home.hook):
+        yield (
+            "The installed hook is not this release's.",
+            "vmoodle hook rebuild",
+        )
+
+
+def map_agrees(installation: Installation) -> Found:
+    """The host map holds every site as the registry has it, and nothing else."""
+    seen = installation.host_map.differences(
+        publish.every_published(installation), tombstones=publish.tombstones()
+    )
+    for difference in seen:
+        yield difference, "vmoodle hook rebuild"
+
+
+def dataroots_exist(installation: Installation) -> Found:
+    """Every site's moodledata is a directory of the web account's."""
+    for site in sites.every():
+        path = Path(site.dataroot)
+        if site.state == SiteState.DEPLOYING:
+            continue
+        if not path.is_dir() or path.is_symlink():
+            yield (
+                f"{site.shortname}: {path} is missing or no directory.",
+                "Put it back from a backup, or suspend and delete the site.",
+            )
+        elif path.stat().st_uid != installation.web_account.pw_uid:
+            yield (
+                f"{site.shortname}: {path} does not belong to the web account.",
+                f"chown {installation.web_account.pw_name} {path}",
+            )
+
+
+def operations_have_ended(installation: Installation) -> Found:
+    """No operation needs attention, and none waits while nobody executes."""
+    for row in Operation.objects.filter(state=OperationState.ATTENTION):
+        yield (
+            f"Operation {row.id} ({row.kind} {row.site_shortname}) needs attention: "
+            f"{row.error_message}",
+            f"vmoodle operation retry {row.id}, or vmoodle operation revert {row.id}",
+        )
+    waiting = operations.waiting(installation.node)
+    if waiting and NodeLock(installation.home.run).holder() is None:
+        yield (
+            f"{len(waiting)} operation(s) wait and nobody executes: "
+            + ", ".join(row.id for row in waiting),
+            "vmoodle worker --until-idle",
+        )
+
+
+def sites_need_nobody(_installation: Installation) -> Found:
+    """No site is left half-way without an operation."""
+    held = set(
+        Operation.objects.exclude(
+            state__in=[OperationState.DONE, OperationState.REVERTED, OperationState.CANCELLED]
+        ).values_list("site_shortname", flat=True)
+    )
+    for site in sites.every():
+        half_way = site.state in {SiteState.DEPLOYING, SiteState.DELETING, SiteState.ATTENTION}
+        if half_way and site.shortname not in held:
+            yield (
+                f"{site.shortname} is {site.state} and no operation works on it.",
+                f"vmoodle operation list --site {site.shortname}",
+            )

@@ -1,0 +1,79 @@
+"""Checks of the ledger against what is really there, and of what is there against the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vmoodle.engines.protocol import Engine
+from vmoodle.errors import VMoodleError
+from vmoodle.installation import Installation
+from vmoodle.registry import ledger
+from vmoodle.registry.models import ACTIVE_STATES, DatabaseServer, LedgerEntry, Operation, Site
+
+Found = Iterator[tuple[str, str]]
+
+
+def ledger_is_real(installation: Installation) -> Found:
+    """Every resource of the ledger exists and belongs to a site, unless an operation is at it."""
+    busy = set(
+        Operation.objects.filter(state__in=ACTIVE_STATES).values_list("site_shortname", flat=True)
+    )
+    known = set(Site.objects.values_list("shortname", flat=True))
+    engines = _engines(installation)
+    for entry in ledger.entries():
+        if entry.site_shortname in busy:
+            continue
+        if entry.site_shortname not in known:
+            yield (
+                f"The {entry.kind} {entry.name} is left over from {entry.site_shortname}.",
+                f"vmoodle operation show {entry.operation_id}",
+            )
+        elif not _exists(entry, engines):
+            yield (
+                f"{entry.site_shortname}: the {entry.kind} {entry.name} is gone.",
+                "Restore it from a backup, or suspend and delete the site.",
+            )
+
+
+def nothing_unknown(installation: Installation) -> Found:
+    """No database or moodledata directory looks like ours without the ledger knowing it."""
+    prefix = installation.settings.sites.database_prefix
+    written = {(entry.kind, entry.place, entry.name) for entry in ledger.entries()}
+    for place, engine in _engines(installation).items():
+        for name in engine.list_databases():
+            if name.startswith(prefix) and (ledger.DATABASE, place, name) not in written:
+                yield (
+                    f"The database {name} on {place} looks like ours; the ledger has no such one.",
+                    "VMoodle will not touch it. Drop it by hand if nobody needs it.",
+                )
+    base = installation.dataroot_base
+    for path in sorted(base.iterdir()) if base.is_dir() else []:
+        if (ledger.DIRECTORY, "", str(path)) not in written:
+            yield (
+                f"{path} belongs to no site.",
+                "VMoodle will not touch it. Remove it by hand if nobody needs it.",
+            )
+
+
+def _engines(installation: Installation) -> dict[str, Engine]:
+    usable = {}
+    for row in DatabaseServer.objects.all():
+        try:
+            engine = installation.engine(row)
+            engine.facts()
+        except VMoodleError:
+            # Reported by the check of the servers.
+            continue
+        usable[row.name] = engine
+    return usable
+
+
+def _exists(entry: LedgerEntry, engines: dict[str, Engine]) -> bool:
+    if entry.kind == ledger.DIRECTORY:
+        return Path(entry.name).is_dir()
+    engine = engines.get(entry.place)
+    if engine is None:
+        return True
+    exists = engine.database_exists if entry.kind == ledger.DATABASE else engine.account_exists
+    return exists(entry.name)

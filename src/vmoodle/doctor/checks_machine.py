@@ -1,0 +1,56 @@
+"""Checks of this machine: the home, its permissions, the web account, PHP."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from vmoodle.errors import VMoodleError
+from vmoodle.installation import Installation
+from vmoodle.moodle.account import can_reach
+
+Found = Iterator[tuple[str, str]]
+
+_PRIVATE_FILES = ("key", "registry.sqlite3", "operations.sqlite3", "vmoodle.toml")
+
+
+def home_is_ours(installation: Installation) -> Found:
+    """The home belongs to this account and its private files are closed to others."""
+    home = installation.home
+    if home.path.stat().st_uid not in {os.geteuid(), 0}:
+        yield f"{home.path} belongs to uid {home.path.stat().st_uid}.", "Run as its owner."
+    for name in _PRIVATE_FILES:
+        path = home.path / name
+        if path.exists() and path.stat().st_mode & 0o077:
+            yield (
+                f"{path} can be read by others (mode {path.stat().st_mode & 0o777:04o}).",
+                f"chmod 600 {path}",
+            )
+
+
+def web_account_reaches(installation: Installation) -> Found:
+    """The web account can read the hook, the map and the moodledata base."""
+    account = installation.web_account.pw_name
+    for path in (installation.home.hook, installation.home.map, installation.dataroot_base):
+        if path.exists() and not can_reach(path, account):
+            yield (
+                f"The web account {account} cannot reach {path}.",
+                f"chmod o+x {' '.join(str(p) for p in closed_parents(path))}",
+            )
+
+
+def closed_parents(path: Path) -> list[Path]:
+    """Return the directories on the way to a path that others may not traverse."""
+    return [parent for parent in path.parents if not parent.stat().st_mode & 0o001]
+
+
+def php_runs(installation: Installation) -> Found:
+    """PHP is there and starts."""
+    try:
+        installation.php.facts()
+    except VMoodleError as error:
+        yield error.message, error.hint
+    except subprocess.SubprocessError:
+        yield "PHP does not start.", "Run `php -v` as the web account."

@@ -1,0 +1,37 @@
+"""All checks in order, and the run over them."""
+
+from __future__ import annotations
+
+from vmoodle.doctor import checks_fleet, checks_ledger, checks_machine
+from vmoodle.doctor.finding import Check, Finding
+from vmoodle.errors import VMoodleError
+from vmoodle.installation import Installation
+
+CHECKS = (
+    Check("V001", "home and private files", checks_machine.home_is_ours),
+    Check("V002", "reach of the web account", checks_machine.web_account_reaches),
+    Check("V003", "PHP", checks_machine.php_runs),
+    Check("V010", "database servers", checks_fleet.servers_answer),
+    Check("V020", "codebases", checks_fleet.codebases_are_ours),
+    Check("V021", "installed hook", checks_fleet.hook_is_current),
+    Check("V030", "map against registry", checks_fleet.map_agrees),
+    Check("V040", "dataroots", checks_fleet.dataroots_exist),
+    Check("V050", "ledger against reality", checks_ledger.ledger_is_real),
+    Check("V051", "reality against ledger", checks_ledger.nothing_unknown),
+    Check("V060", "operations", checks_fleet.operations_have_ended),
+    Check("V061", "sites half-way", checks_fleet.sites_need_nobody),
+)
+
+
+def examine(installation: Installation) -> list[Finding]:
+    """Run every check; a check that cannot be run is itself a finding."""
+    findings = []
+    for check in CHECKS:
+        try:
+            findings += [
+                Finding(check.number, message, hint)
+                for message, hint in check.examine(installation)
+            ]
+        except VMoodleError as error:
+            findings.append(Finding(check.number, error.message, error.hint))
+    return findings

@@ -1,0 +1,228 @@
+"""Add, check, refresh and remove codebases, and put VMoodle's config.php in their tree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmoodle.errors import InvalidInput, Refused, Unavailable
+from vmoodle.hook import install as hook_install
+from vmoodle.hook.config_php import render_config_php
+from vmoodle.installation import Installation
+from vmoodle.lifecycle import names
+from vmoodle.moodle import config_php
+from vmoodle.moodle.component_cache import build_component_cache
+from vmoodle.moodle.environment import Finding, check, read_requirements
+from vmoodle.moodle.tree import MoodleTree
+from vmoodle.registry import audit, codebases
+from vmoodle.registry.models import Codebase, DatabaseServer
+
+SANDBOX = "sandbox"
+REQUIRED = "required"
+
+
+@dataclass(frozen=True)
+class CodebaseReport:
+    """A codebase and what its own environment.xml says of this machine."""
+
+    codebase: Codebase
+    findings: list[Finding]
+
+    @property
+    def blocking(self) -> list[Finding]:
+        """The findings that keep Moodle from being installed."""
+        return [finding for finding in self.findings if finding.level == REQUIRED]
+
+
+def add(
+    installation: Installation, name: str, path: str, *, immutable: bool = False, copy: bool = False
+) -> CodebaseReport:
+    """Add a code tree by path, or a private copy of the sandbox tree by the word `sandbox`.
+
+    With `copy` VMoodle works on a private copy of the tree (hard links where the file system has
+    them) and leaves the tree itself alone.
+
+    A config.php that is not ours is set aside, never lost. Raise InvalidInput when there is no
+    Moodle, Refused when this machine's PHP does not meet the tree's requirements.
+    """
+    names.thing("codebase", name)
+    own_copy = copy or path == SANDBOX
+    target = installation.home.codebases / name if own_copy else Path(path).expanduser()
+    codebases.refuse_taken(name, os.path.realpath(target))
+    if own_copy:
+        _copy_tree(installation, path, target)
+    try:
+        tree = MoodleTree.open(target)
+        codebases.refuse_taken(name, str(tree.root))
+        findings = requirements(installation, tree)
+        _refuse_blocking(findings)
+        set_aside = _write_config(installation, tree, name)
+        cache = _component_cache(installation, tree, name) if immutable else ""
+    except BaseException:
+        if own_copy:
+            shutil.rmtree(target, ignore_errors=True)
+        raise
+    codebase = Codebase.objects.create(
+        name=name,
+        path=str(tree.root),
+        layout=tree.layout,
+        version=tree.version.version,
+        release=tree.version.release,
+        branch=tree.version.branch,
+        immutable=immutable,
+        component_cache=cache,
+        own_copy=own_copy,
+        set_aside=str(set_aside or ""),
+    )
+    audit.record("codebase.add", name, path=str(tree.root), release=tree.version.release)
+    return CodebaseReport(codebase, findings)
+
+
+def check_codebase(
+    installation: Installation, codebase: Codebase, server: DatabaseServer | None = None
+) -> CodebaseReport:
+    """Read the tree again, keep its version, mend its config.php, and check its requirements."""
+    tree = MoodleTree.open(Path(codebase.path))
+    state = config_php.classify(tree.config_path)
+    if state == config_php.FOREIGN:
+        raise Refused(
+            "codebase.config.foreign",
+            f"{tree.config_path} is not VMoodle's any more.",
+            "Move it away and check again, or `vmoodle codebase remove` this codebase.",
+        )
+    _write_config(installation, tree, codebase.name)
+    if codebase.immutable:
+        codebase.component_cache = _component_cache(installation, tree, codebase.name)
+    codebase.version = tree.version.version
+    codebase.release = tree.version.release
+    codebase.branch = tree.version.branch
+    codebase.layout = tree.layout
+    codebase.save()
+    database = (server.flavour, server.version) if server else None
+    return CodebaseReport(codebase, requirements(installation, tree, database))
+
+
+def requirements(
+    installation: Installation, tree: MoodleTree, database: tuple[str, str] | None = None
+) -> list[Finding]:
+    """Return what the tree's admin/environment.xml finds on this machine."""
+    wanted = read_requirements(tree.environment_xml, tree.version.series)
+    return check(wanted, installation.php.facts(), database)
+
+
+def remove(installation: Installation, codebase: Codebase) -> Path | None:
+    """Forget a codebase without sites; take our config.php out, put a set-aside one back.
+
+    Return the path of the config.php that was put back, if any. The tree itself is only removed
+    when it is the private copy of the sandbox that `add` made.
+    """
+    codebases.refuse_used(codebase)
+    restored = _take_config_out(codebase)
+    cache = codebase.component_cache
+    if cache:
+        Path(cache).unlink(missing_ok=True)
+    if codebase.own_copy:
+        _refuse_outside(Path(codebase.path), installation.home.codebases)
+        shutil.rmtree(codebase.path)
+    codebase.delete()
+    audit.record("codebase.remove", codebase.name)
+    return restored
+
+
+def _take_config_out(codebase: Codebase) -> Path | None:
+    try:
+        config = MoodleTree.open(Path(codebase.path)).config_path
+    except InvalidInput:
+        return None
+    if config_php.classify(config) == config_php.OURS:
+        config.unlink()
+    if codebase.set_aside and Path(codebase.set_aside).exists() and not config.exists():
+        config_php.put_back(Path(codebase.set_aside), config)
+        return config
+    return None
+
+
+def _copy_tree(installation: Installation, path: str, target: Path) -> None:
+    from vmoodle.sandbox import copy_tree
+
+    if target.exists():
+        raise Refused(
+            "codebase.exists",
+            f"{target} exists already.",
+            "Choose another name for the codebase, or remove what is left there.",
+        )
+    installation.home.codebases.mkdir(mode=0o755, exist_ok=True)
+    if path == SANDBOX:
+        copy_tree(target)
+        return
+    source = MoodleTree.open(Path(path).expanduser()).root
+
+    def left_out(directory: str, _names: list[str]) -> set[str]:
+        # Only the root's own: themes have a config.php each, and so has 5.1's public/.
+        return {".git", "config.php"} if Path(directory) == source else set()
+
+    try:
+        shutil.copytree(source, target, symlinks=True, ignore=left_out, copy_function=_link_or_copy)
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(target, ignore_errors=True)
+        raise Unavailable(
+            "codebase.copy",
+            f"{source} cannot be copied to {target}.",
+            "Free space there, and let VMoodle's account read the tree.",
+        ) from error
+
+
+def _link_or_copy(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+def _write_config(installation: Installation, tree: MoodleTree, name: str) -> Path | None:
+    hook = hook_install.install_hook(installation.home.hook)
+    text = render_config_php(hook, installation.home.map, name)
+    set_aside = None
+    if config_php.classify(tree.config_path) == config_php.FOREIGN:
+        set_aside = config_php.set_aside(tree.config_path)
+    try:
+        config_php.write_atomically(tree.config_path, text, mode=0o644)
+    except OSError as error:
+        if set_aside is not None:
+            config_php.put_back(set_aside, tree.config_path)
+        raise Refused(
+            "codebase.readonly",
+            f"{tree.config_path} cannot be written: {error.strerror}.",
+            "Let VMoodle's account write config.php in the tree, or add the tree as that account.",
+        ) from error
+    return set_aside
+
+
+def _component_cache(installation: Installation, tree: MoodleTree, name: str) -> str:
+    installation.home.codebases.mkdir(mode=0o755, exist_ok=True)
+    target = installation.home.codebases / f"{name}-{tree.version.version}-components.php"
+    build_component_cache(tree, installation.php, target)
+    return str(target)
+
+
+def _refuse_blocking(findings: list[Finding]) -> None:
+    blocking = [finding for finding in findings if finding.level == REQUIRED]
+    if blocking:
+        raise Refused(
+            "codebase.requirements",
+            "This machine does not meet the tree's requirements: "
+            + " ".join(finding.message for finding in blocking),
+            " ".join(dict.fromkeys(finding.hint for finding in blocking if finding.hint)),
+        )
+
+
+def _refuse_outside(path: Path, base: Path) -> None:
+    if path.is_symlink() or not path.resolve().is_relative_to(base.resolve()):
+        raise Refused(
+            "codebase.outside",
+            f"{path} is not below {base}; it is not VMoodle's to remove.",
+            "Remove it by hand if you want it gone.",
+        )

@@ -1,0 +1,79 @@
+"""Delete a site: only one that does not serve, and only what the ledger proves ours."""
+
+from __future__ import annotations
+
+from vmoodle.errors import Conflict, Refused
+from vmoodle.installation import Installation
+from vmoodle.lifecycle import dataroot, resources
+from vmoodle.lifecycle.publish import publish, withdraw
+from vmoodle.operations.plan import OperationKind, Step, StepContext
+from vmoodle.registry import audit, operations, sites
+from vmoodle.registry.models import Operation, Site, SiteState
+
+KIND = "site.delete"
+_DELETABLE = {SiteState.SUSPENDED}
+
+
+def submit(installation: Installation, shortname: str, *, typed: str) -> Operation:
+    """Queue the deletion of a suspended site; `typed` is its shortname as a person typed it.
+
+    Raise Conflict for a site in another state, Refused without the shortname typed or when the
+    ledger does not prove what would be destroyed.
+    """
+    site = sites.find(shortname)
+    if SiteState(site.state) not in _DELETABLE:
+        raise Conflict(
+            "site.enabled",
+            f"The site {shortname} is {site.state}; only a suspended site can be deleted.",
+            f"vmoodle site suspend {shortname}",
+        )
+    if typed != shortname:
+        raise Refused(
+            "site.delete.unconfirmed",
+            "The shortname was not typed as confirmation; nothing was deleted.",
+            f"vmoodle site delete {shortname} --confirm {shortname}",
+        )
+    resources.refuse_unproven(site)
+    operation = operations.submit(KIND, site=shortname, node=installation.node)
+    audit.record("site.delete", shortname, outcome="submitted", operation=operation.id)
+    return operation
+
+
+def _withdraw(context: StepContext) -> None:
+    site = Site.objects.filter(shortname=context.site).first()
+    if site is not None:
+        sites.deleting(site)
+        withdraw(context.installation, site, tombstone=True)
+
+
+def _publish_suspended(context: StepContext) -> None:
+    site = sites.find(context.site)
+    sites.suspended(site, "deletion was taken back")
+    publish(context.installation, site)
+
+
+def _forget(context: StepContext) -> None:
+    site = Site.objects.filter(shortname=context.site).first()
+    if site is not None:
+        sites.forget(site, leave_tombstone=True)
+    audit.record("site.delete", context.site, operation=context.operation_id)
+
+
+def _attention(context: StepContext) -> None:
+    site = Site.objects.filter(shortname=context.site).first()
+    if site is not None:
+        sites.needs_attention(site, f"operation {context.operation_id} stopped half-way")
+
+
+DELETE = OperationKind(
+    KIND,
+    "delete a site",
+    (
+        Step("withdraw", "take the address off the map", _withdraw, _publish_suspended),
+        Step("database", "drop the database", resources.drop_database, None),
+        Step("account", "drop the database account", resources.drop_account, None),
+        Step("dataroot", "remove moodledata", dataroot.destroy, None),
+        Step("forget", "forget the site", _forget, None),
+    ),
+    attention=_attention,
+)

@@ -1,0 +1,74 @@
+"""Force settings on the fleet, a label or a site, and publish every site it concerns."""
+
+from __future__ import annotations
+
+import json
+
+from vmoodle.errors import InvalidInput
+from vmoodle.hook.entry import refuse_protected
+from vmoodle.installation import Installation
+from vmoodle.lifecycle import names
+from vmoodle.lifecycle.publish import publish
+from vmoodle.registry import audit, forced, sites
+from vmoodle.registry.forced import Scope
+
+
+def scope_of(site: str, label: str) -> Scope:
+    """Return the scope that a shortname or a `key=value` names; neither is the whole fleet."""
+    if site and label:
+        raise InvalidInput(
+            "forced.scope", "A setting is forced on a site or on a label.", "Give one of the two."
+        )
+    if label:
+        ((key, value),) = names.labels([label]).items()
+        return Scope(label_key=key, label_value=value)
+    return Scope(site=sites.find(site) if site else None)
+
+
+def force(installation: Installation, scope: Scope, setting: str, text: str) -> int:
+    """Force `name` or `component/name` to a value; return how many sites were published.
+
+    The text is read as JSON when it is JSON (`true`, `12`, `["a"]`), else it is the value itself.
+    Raise InvalidInput for a setting that is VMoodle's own to set.
+    """
+    component, name = _split(setting)
+    value = _value(text)
+    if not component:
+        refuse_protected(name)
+    forced.force(scope, component, name, value)
+    audit.record("forced.set", f"{component}/{name}".strip("/"), scope=str(scope))
+    return _publish_concerned(installation, scope)
+
+
+def release(installation: Installation, scope: Scope, setting: str) -> int:
+    """Stop forcing a setting; return how many sites were published."""
+    component, name = _split(setting)
+    forced.release(scope, component, name)
+    audit.record("forced.unset", f"{component}/{name}".strip("/"), scope=str(scope))
+    return _publish_concerned(installation, scope)
+
+
+def _split(setting: str) -> tuple[str, str]:
+    component, separator, name = setting.rpartition("/")
+    if separator:
+        names.setting(component)
+    return component, names.setting(name)
+
+
+def _value(text: str) -> object:
+    try:
+        value: object = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return value
+
+
+def _publish_concerned(installation: Installation, scope: Scope) -> int:
+    if scope.site is not None:
+        chosen = [scope.site]
+    else:
+        labelled = {"labels__key": scope.label_key, "labels__value": scope.label_value}
+        chosen = list(sites.every().filter(**labelled) if scope.label_key else sites.every())
+    for site in chosen:
+        publish(installation, site)
+    return len(chosen)

@@ -1,0 +1,62 @@
+"""Request every site and compare what it answers with what the registry says it should."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from vmoodle.hook.address import parse_wwwroot
+from vmoodle.hook.check import check_site
+from vmoodle.installation import Installation
+from vmoodle.lifecycle.prove import reach
+from vmoodle.registry import sites
+from vmoodle.registry.models import Site, SiteState
+
+# The HTTP status each state must be answered with, and whether the site's name must be seen.
+_EXPECTED = {
+    SiteState.ENABLED: 200,
+    SiteState.SUSPENDED: 503,
+    SiteState.DEPLOYING: 503,
+    SiteState.DELETING: 503,
+    SiteState.ATTENTION: 503,
+}
+
+
+@dataclass(frozen=True)
+class CheckedSite:
+    """What one site answered."""
+
+    site: str
+    url: str
+    ok: bool
+    expected: str
+    seen: str
+    milliseconds: int
+
+    def as_facts(self) -> dict[str, object]:
+        """Return the members for JSON."""
+        return asdict(self)
+
+
+def check(installation: Installation, shortnames: list[str]) -> list[CheckedSite]:
+    """Request the named sites, or all; one private server serves a codebase's sites."""
+    chosen = [sites.find(name) for name in shortnames] or list(sites.every())
+    by_codebase: dict[int, list[Site]] = {}
+    for site in chosen:
+        by_codebase.setdefault(site.codebase_id, []).append(site)
+    checked = []
+    for group in by_codebase.values():
+        with reach(installation, group[0]) as (target, tls):
+            checked += [_check_one(site, target, tls=tls) for site in group]
+    return sorted(checked, key=lambda row: row.site)
+
+
+def _check_one(site: Site, target: tuple[str, int], *, tls: bool) -> CheckedSite:
+    answer = check_site(
+        parse_wwwroot(site.wwwroot), connect_to=target, expected_name=site.name, tls=tls
+    )
+    status = _EXPECTED[SiteState(site.state)]
+    ok = answer.status == status and (status != 200 or answer.seen_name)
+    expected = f"200 {site.name}" if status == 200 else str(status)
+    return CheckedSite(
+        site.shortname, site.wwwroot, ok, expected, answer.summary(), answer.milliseconds
+    )

@@ -1,0 +1,97 @@
+"""What must hold before a site is made: found out before anything is made."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vmoodle.engines.protocol import Engine
+from vmoodle.errors import Conflict, InvalidInput, Refused, Unavailable
+from vmoodle.hook.address import SiteAddress
+from vmoodle.installation import Installation
+from vmoodle.lifecycle import dataroot
+from vmoodle.lifecycle.codebase import REQUIRED, requirements
+from vmoodle.lifecycle.server import check_engine
+from vmoodle.moodle import config_php
+from vmoodle.moodle.tree import MoodleTree
+from vmoodle.registry.models import Codebase, DatabaseServer
+
+# A fresh Moodle takes about 36 MB in the database and 10 MB in moodledata (MOODLE.md, section 9).
+FREE_BYTES_NEEDED = 100 * 1024 * 1024
+
+
+def check(
+    installation: Installation,
+    codebase: Codebase,
+    server: DatabaseServer,
+    address: SiteAddress,
+    values: Mapping[str, Any],
+) -> None:
+    """Raise the first reason why the site cannot be made on this codebase and server."""
+    tree = MoodleTree.open(Path(codebase.path))
+    _check_tree(tree, address)
+    path = Path(values["dataroot"])
+    dataroot.refuse_unusable(path)
+    _check_space(path.parent)
+    engine = installation.engine(server)
+    facts = check_engine(engine)
+    _check_fit(installation, tree, (facts.flavour, facts.version))
+    _check_free_names(engine, server, values)
+
+
+def _check_tree(tree: MoodleTree, address: SiteAddress) -> None:
+    if address.segment and address.segment in tree.segments():
+        raise InvalidInput(
+            "site.url.segment",
+            f"/{address.segment} is a directory or script of Moodle's own.",
+            "Choose another path for the site.",
+        )
+    if config_php.classify(tree.config_path) != config_php.OURS:
+        raise Refused(
+            "codebase.config",
+            f"{tree.config_path} is not VMoodle's.",
+            "`vmoodle codebase check` says what to do.",
+        )
+
+
+def _check_space(base: Path) -> None:
+    existing = next(parent for parent in (base, *base.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < FREE_BYTES_NEEDED:
+        raise Unavailable(
+            "dataroot.space",
+            f"Only {free // 2**20} MB are free below {existing}.",
+            f"A new site needs {FREE_BYTES_NEEDED // 2**20} MB.",
+        )
+
+
+def _check_fit(installation: Installation, tree: MoodleTree, database: tuple[str, str]) -> None:
+    blocking = [
+        finding
+        for finding in requirements(installation, tree, database)
+        if finding.level == REQUIRED
+    ]
+    if blocking:
+        raise Refused(
+            "site.requirements",
+            f"Moodle {tree.version.release} cannot run here: "
+            + " ".join(finding.message for finding in blocking),
+            " ".join(dict.fromkeys(finding.hint for finding in blocking if finding.hint)),
+        )
+
+
+def _check_free_names(engine: Engine, server: DatabaseServer, values: Mapping[str, Any]) -> None:
+    taken = (
+        ("database", values["database"], engine.database_exists),
+        ("account", values["account"], engine.account_exists),
+    )
+    for word, name, exists in taken:
+        if exists(name):
+            raise Conflict(
+                f"engine.{word}.exists",
+                f"The {word} {name} exists on {server.name} and VMoodle did not make it "
+                "for this site.",
+                "Choose another shortname, or another sites.database_prefix in vmoodle.toml.",
+            )

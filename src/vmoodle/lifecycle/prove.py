@@ -1,0 +1,88 @@
+"""Prove a site: request its front page through the hook and look for the site's own name."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vmoodle.errors import Failed, InvalidInput
+from vmoodle.hook.address import parse_wwwroot
+from vmoodle.hook.check import SiteAnswer, check_site
+from vmoodle.installation import Installation
+from vmoodle.moodle.server import PhpServer
+from vmoodle.moodle.tree import MoodleTree
+from vmoodle.registry.models import Site
+
+Target = tuple[str, int]
+PRIVATE_LOG = "proof.log"
+REACH_TIMEOUT_SECONDS = 1.0
+
+
+def prove(installation: Installation, site: Site) -> SiteAnswer:
+    """Request the front page and return what was seen; raise Failed when it is not the site's."""
+    log = installation.home.log / PRIVATE_LOG
+    log.unlink(missing_ok=True)
+    with reach(installation, site) as (target, tls):
+        answer = check_site(
+            parse_wwwroot(site.wwwroot), connect_to=target, expected_name=site.name, tls=tls
+        )
+    if not answer.seen_name:
+        raise Failed(
+            "site.proof",
+            f"The front page of {site.wwwroot} does not show the site's name: "
+            f"{answer.summary()}. {_first_fault(log)}".rstrip(),
+            f"The web server's error log says more ({log} when VMoodle served the page itself).",
+        )
+    return answer
+
+
+def _first_fault(log: Path) -> str:
+    """Return the first error PHP wrote to the private server's log, empty for none."""
+    if not log.exists():
+        return ""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    found = re.search(r"PHP (?:Fatal|Parse|Warning).*", text)
+    return found[0][:500] if found else ""
+
+
+@contextmanager
+def reach(installation: Installation, site: Site) -> Iterator[tuple[Target, bool]]:
+    """Give the address to connect to for a site, and whether to speak TLS there.
+
+    That is `web.connect` when it is set, else the site's own host and port when this very fleet
+    answers there, else a private PHP server that runs as long as the context.
+    """
+    configured = _configured(installation)
+    if configured is not None:
+        yield configured, False
+        return
+    tree = MoodleTree.open(site.codebase.path)
+    log = installation.home.log / PRIVATE_LOG
+    with PhpServer(tree, installation.php, log=log) as server:
+        yield (server.host, server.port), False
+
+
+def _configured(installation: Installation) -> Target | None:
+    text = installation.settings.web.connect
+    if not text:
+        return None
+    host, _separator, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise InvalidInput(
+            "settings.value",
+            f"web.connect is {text!r}, which is not host:port.",
+            "Something like 127.0.0.1:80.",
+        )
+    return host, int(port)
+
+
+def answers(target: Target) -> bool:
+    """Tell whether something accepts connections there."""
+    try:
+        with socket.create_connection(target, timeout=REACH_TIMEOUT_SECONDS):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,111 @@
+"""Publish sites: compile what the registry says of a site into its file of the host map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vmoodle.engines.protocol import Engine
+from vmoodle.hook.address import SiteAddress, parse_wwwroot
+from vmoodle.hook.entry import PublishedSite, State
+from vmoodle.hook.install import install_hook
+from vmoodle.installation import Installation
+from vmoodle.registry import sites
+from vmoodle.registry.forced import ForcedSettings
+from vmoodle.registry.models import DatabaseServer, DeletedAddress, Site, SiteState
+
+# What the hook is told for each state of the registry.
+_MAP_STATES: dict[SiteState, State] = {
+    SiteState.DEPLOYING: "deploying",
+    SiteState.ENABLED: "live",
+    SiteState.SUSPENDED: "suspended",
+    SiteState.DELETING: "suspended",
+    SiteState.ATTENTION: "suspended",
+}
+
+
+def publish(installation: Installation, site: Site) -> None:
+    """Publish one site as the registry has it now, to this release's hook."""
+    install_hook(installation.home.hook)
+    engine = installation.engine(site.server)
+    installation.host_map.publish(
+        published_site(installation, site, engine, ForcedSettings(), _page(installation))
+    )
+
+
+def withdraw(installation: Installation, site: Site, *, tombstone: bool) -> None:
+    """Take a site off the map; with a tombstone its address answers 410, else 404."""
+    installation.host_map.withdraw(
+        site.shortname,
+        parse_wwwroot(site.wwwroot),
+        aliases=sites.alias_hosts(site),
+        tombstone=tombstone,
+    )
+
+
+def publish_all(installation: Installation) -> int:
+    """Rebuild the whole map from the registry; return the number of sites."""
+    install_hook(installation.home.hook)
+    return installation.host_map.publish_all(
+        every_published(installation),
+        tombstones=tombstones(),
+    )
+
+
+def tombstones() -> list[str]:
+    """Return the addresses of deleted sites that nobody uses again."""
+    return list(DeletedAddress.objects.values_list("address_key", flat=True))
+
+
+def published_site(
+    installation: Installation,
+    site: Site,
+    engine: Engine,
+    forced: ForcedSettings,
+    page: str | None,
+) -> PublishedSite:
+    """Return all the map says of a site."""
+    from vmoodle.engines.protocol import SiteDatabase
+
+    merged = forced.of(site, sites.label_values(site))
+    address: SiteAddress = parse_wwwroot(site.wwwroot)
+    database = SiteDatabase(
+        site.database,
+        site.account,
+        installation.keyring.decrypt(site.password_encrypted),
+        site.table_prefix,
+    )
+    return PublishedSite(
+        shortname=site.shortname,
+        codebase=site.codebase.name,
+        state=_MAP_STATES[SiteState(site.state)],
+        address=address,
+        dataroot=site.dataroot,
+        database_config=engine.moodle_config(database),
+        session_key=site.session_key,
+        forced_cfg=merged.get("", {}),
+        forced_plugins={name: values for name, values in merged.items() if name},
+        retry_after=installation.settings.web.retry_after,
+        page=page,
+        component_cache=site.codebase.component_cache or None,
+        aliases=tuple(sites.alias_hosts(site)),
+        sslproxy=installation.settings.web.sslproxy,
+    )
+
+
+def every_published(installation: Installation) -> Iterator[PublishedSite]:
+    """Yield every site as it should stand in the map; servers need not be up for it."""
+    forced, page = ForcedSettings(), _page(installation)
+    engines: dict[int, Engine] = {}
+    chosen = sites.every().prefetch_related("labels", "aliases")
+    for site in chosen.iterator(chunk_size=500):
+        if site.server_id not in engines:
+            engines[site.server_id] = installation.engine(
+                DatabaseServer.objects.get(id=site.server_id)
+            )
+        yield published_site(installation, site, engines[site.server_id], forced, page)
+
+
+def _page(installation: Installation) -> str | None:
+    path: Path | None = installation.settings.web.suspended_page
+    return path.read_text(encoding="utf-8") if path else None

@@ -1,0 +1,255 @@
+"""Run one stock Moodle CLI script for one site, and keep secrets out of its command line."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import json
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
+
+from vmoodle.errors import InvalidInput, Unavailable
+from vmoodle.moodle.php import PhpBinary
+from vmoodle.moodle.tree import MoodleTree
+from vmoodle.secret import Secret
+
+Argument = str | Secret
+
+TAIL_LINES = 200
+_GRACE_SECONDS = 5.0
+_LONGEST_LINE = 65536
+_HIDDEN = "***"
+
+# Runs a script with arguments that arrive by standard input, each ended by NUL, as the script
+# would see them had they been given to PHP. `require` stands in the global scope, where Moodle's
+# scripts expect to be.
+_BOOTSTRAP = (
+    "$argv = explode(chr(0), (string) stream_get_contents(STDIN)); array_pop($argv);"
+    " $argc = count($argv); $_SERVER['argv'] = $argv; $_SERVER['argc'] = $argc;"
+    " $_SERVER['SCRIPT_NAME'] = $_SERVER['SCRIPT_FILENAME'] = $_SERVER['PHP_SELF']"
+    " = $_SERVER['PATH_TRANSLATED'] = $argv[0];"
+    " require $argv[0];"
+)
+
+
+@dataclass(frozen=True)
+class CompletedScript:
+    """How a script ended; `output_tail` is its last lines, secrets replaced by ***.
+
+    A script that a signal ended has the status 128 + signal, as in a shell.
+    """
+
+    exit_status: int
+    output_tail: str
+
+
+def run_script(
+    tree: MoodleTree,
+    php: PhpBinary,
+    script: str,
+    args: Sequence[Argument] = (),
+    *,
+    site: str | None,
+    timeout: float,
+    secret_argv: bool = False,
+    redact: Sequence[Secret] = (),
+    on_line: Callable[[str], None] | None = None,
+) -> CompletedScript:
+    """Run a script of the tree for a site and wait for it, at most `timeout` seconds.
+
+    The script runs in its own directory and process group, as the web account when the caller is
+    root, and is killed when the calling thread or process is. Arguments that are a Secret (all of
+    them with `secret_argv`) never stand on a command line; what is secret, and what follows the
+    first = in `--option=value`, is *** in the output, as is each of `redact`.
+
+    Raise InvalidInput `exec.script` for no script of the tree, `exec.argument` for an argument
+    with NUL, Unavailable `php.timeout` after killing the whole group, `php.failed` when PHP does
+    not start.
+    """
+    path = tree.script(script)
+    secrets = [argument for argument in args if isinstance(argument, Secret)]
+    words = [str(path), *(_text(argument) for argument in args)]
+    if any("\0" in word for word in words):
+        raise InvalidInput("exec.argument", "An argument has a NUL character in it.")
+    hide = _Redaction([*secrets, *redact])
+    if secret_argv or secrets:
+        argv, environment = php.command(
+            ["-r", _BOOTSTRAP],
+            site=site,
+            die_with_parent=True,
+            settings={"disable_functions": _without_process_title(php)},
+        )
+        given = "".join(f"{word}\0" for word in words).encode("utf-8", "surrogateescape")
+    else:
+        argv, environment = php.command(words, site=site, die_with_parent=True)
+        given = b""
+    try:
+        process = subprocess.Popen(
+            argv,
+            env=environment,
+            cwd=path.parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise Unavailable(
+            "php.failed",
+            f"PHP ({php.path}) does not start: {error.strerror}.",
+            "Run `vmoodle doctor`; it checks PHP and the web account.",
+        ) from error
+    return _attend(process, given, script, timeout, hide, on_line)
+
+
+def exec_script(
+    tree: MoodleTree, php: PhpBinary, script: str, args: Sequence[str], *, site: str | None
+) -> None:
+    """Become the script: input, output, signals and exit status are its own. Never returns."""
+    path = tree.script(script)
+    argv, environment = php.command([str(path), *args], site=site)
+    os.chdir(path.parent)
+    os.execvpe(argv[0], argv, environment)  # noqa: S606
+
+
+def _attend(
+    process: subprocess.Popen[bytes],
+    given: bytes,
+    script: str,
+    timeout: float,
+    hide: _Redaction,
+    on_line: Callable[[str], None] | None,
+) -> CompletedScript:
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+
+    def take(line: bytes) -> None:
+        text = hide(line.decode("utf-8", errors="replace").rstrip("\r\n"))
+        tail.append(text)
+        if on_line is not None:
+            on_line(text)
+
+    try:
+        _hand_over(process, given)
+        finished = _read_lines(process, time.monotonic() + timeout, take)
+    except BaseException:
+        _kill_group(process)
+        raise
+    if not finished:
+        _kill_group(process)
+        raise Unavailable(
+            "php.timeout",
+            f"{script} was stopped after {timeout:g} seconds. Its last line: "
+            f"{tail[-1] if tail else '(none)'}",
+            "Raise php.script_timeout in vmoodle.toml if it was still at work.",
+        )
+    status = process.wait()
+    return CompletedScript(status if status >= 0 else 128 - status, "\n".join(tail))
+
+
+def _hand_over(process: subprocess.Popen[bytes], given: bytes) -> None:
+    """Write the script's standard input and close it."""
+    assert process.stdin is not None  # noqa: S101  made by Popen above
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(given)
+        process.stdin.flush()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+
+
+def _read_lines(
+    process: subprocess.Popen[bytes], deadline: float, take: Callable[[bytes], None]
+) -> bool:
+    """Give each line of output to `take`; return False when the deadline passes first.
+
+    A child that the script left running may hold the pipe open: the script's own end counts.
+    """
+    assert process.stdout is not None  # noqa: S101  made by Popen above
+    rest = b""
+    with process.stdout, selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            ended = process.poll() is not None
+            left = deadline - time.monotonic()
+            if left <= 0 and not ended:
+                return False
+            if not selector.select(0 if ended else min(left, 0.2)):
+                if ended:
+                    break
+                continue
+            chunk = os.read(process.stdout.fileno(), 65536)
+            if not chunk:
+                break
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > _LONGEST_LINE:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                take(line)
+    if rest:
+        take(rest)
+    return _wait_until(process, deadline)
+
+
+def _wait_until(process: subprocess.Popen[bytes], deadline: float) -> bool:
+    try:
+        process.wait(max(deadline - time.monotonic(), 0.1))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End the script and all it started: asked first, then killed."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+class _Redaction:
+    """Replace secrets in a line of output, in each spelling that PHP may print them in."""
+
+    def __init__(self, secrets: Sequence[Secret]) -> None:
+        texts = {part for secret in secrets for part in _parts(secret.reveal())}
+        spellings = {spelling for text in texts for spelling in _spellings(text)}
+        self._spellings = sorted(spellings - {""}, key=len, reverse=True)
+
+    def __call__(self, line: str) -> str:
+        for spelling in self._spellings:
+            line = line.replace(spelling, _HIDDEN)
+        return line
+
+
+def _parts(text: str) -> set[str]:
+    """Return the secret and, for `--adminpass=…`, the value alone; line by line."""
+    value = text.partition("=")[2] if text.startswith("-") else ""
+    return {line for part in (text, value) for line in part.splitlines()}
+
+
+def _spellings(text: str) -> set[str]:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    as_json = json.dumps(text)[1:-1]
+    as_html = html.escape(text).replace("&#x27;", "&#039;")
+    return {text, escaped, as_json, as_html, quote(text, safe=""), quote_plus(text)}
+
+
+def _text(argument: Argument) -> str:
+    return argument.reveal() if isinstance(argument, Secret) else argument
+
+
+def _without_process_title(php: PhpBinary) -> str:
+    """Return PHP's disable_functions with the one that would show the arguments in `ps`.
+
+    cli_set_process_title_suffix() joins $_SERVER['argv'] into the title (lib/clilib.php, 4.5).
+    """
+    disabled = php.facts().settings.get("disable_functions", "")
+    return ",".join(filter(None, (disabled, "cli_set_process_title")))
