@@ -55,7 +55,8 @@ def show(what: str, cost: Cost, baseline: Cost) -> None:
     """Print one figure beside its baseline."""
     print(
         f"{what:<34}{cost.seconds * 1000:8.0f} ms {cost.megabytes:7.0f} MB   "
-        f"bare Python {baseline.seconds * 1000:5.0f} ms   ratio {cost.seconds / baseline.seconds:5.1f}"
+        f"bare Python {baseline.seconds * 1000:5.0f} ms   "
+        f"ratio {cost.seconds / baseline.seconds:5.1f}"
     )
 
 

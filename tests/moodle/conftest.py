@@ -13,9 +13,9 @@ from tests import servers
 from tests.fleet import Fleet
 from tests.trees import real_trees
 from tests.web import Browser
-from vmoodle.moodle.server import PhpServer
 
 from vmoodle.moodle.php import PhpBinary, find_php
+from vmoodle.moodle.server import PhpServer
 from vmoodle.moodle.tree import MoodleTree
 
 SERVERS = ("maria", "postgres")
@@ -96,9 +96,8 @@ def _build(
     for name in SERVERS:
         fleet.run("server", "add", name, urls[name])
     for series, path in trees.items():
-        if path == "sandbox-5.1":
-            path = _sandbox_public(directory)
-        fleet.run("codebase", "add", f"moodle{series}", str(path), "--copy")
+        source = _sandbox_public(directory) if path == "sandbox-5.1" else path
+        fleet.run("codebase", "add", f"moodle{series}", str(source), "--copy")
     wanted = [
         (f"s{series.replace('.', '')}-{server[0]}{number}", series, server, number)
         for series in trees

@@ -10,6 +10,7 @@ from vmoodle.hook.install import installed_hook_is_current
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import publish, server
 from vmoodle.moodle import config_php
+from vmoodle.moodle.muc import SharedStore, shared_stores
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.operations.node import NodeLock
 from vmoodle.registry import operations, sites
@@ -85,6 +86,30 @@ def dataroots_exist(installation: Installation) -> Found:
             yield (
                 f"{site.shortname}: {path} does not belong to the web account.",
                 f"chown {installation.web_account.pw_name} {path}",
+            )
+
+
+def caches_are_apart(_installation: Installation) -> Found:
+    """No two sites keep cache entries under one prefix of one shared store.
+
+    Sessions and locks are apart by what the map forces; Moodle's cache stores are set up in each
+    site, and a store without a prefix of its own mixes the sites' entries.
+    """
+    users: dict[SharedStore, list[str]] = {}
+    for site in sites.every():
+        try:
+            stores = shared_stores(Path(site.dataroot), site.table_prefix)
+        except OSError as error:
+            yield f"{site.shortname}: muc/config.php cannot be read: {error.strerror}.", "chmod it."
+            continue
+        for store in stores:
+            users.setdefault(store, []).append(site.shortname)
+    for store, names in users.items():
+        if len(names) > 1:
+            yield (
+                f"{', '.join(names)} share a {store.plugin} cache store "
+                f"{store.server} with the prefix {store.prefix!r}.",
+                "Give each site a prefix of its own: Site administration, Plugins, Caching.",
             )
 
 

@@ -18,6 +18,7 @@ CHECKS = (
     Check("V040", "dataroots", checks_fleet.dataroots_exist),
     Check("V050", "ledger against reality", checks_ledger.ledger_is_real),
     Check("V051", "reality against ledger", checks_ledger.nothing_unknown),
+    Check("V052", "shared cache stores", checks_fleet.caches_are_apart),
     Check("V060", "operations", checks_fleet.operations_have_ended),
     Check("V061", "sites half-way", checks_fleet.sites_need_nobody),
 )

@@ -26,7 +26,9 @@ class ScriptResult:
 
 def replace_process(installation: Installation, shortname: str, script: Sequence[str]) -> None:
     """Become the script: input, output, signals and exit status are its own. Never returns."""
-    argv, environment, directory = _command(installation, sites.find(shortname), script)
+    argv, environment, directory = _command(
+        installation, sites.find(shortname), script, die_with_parent=False
+    )
     os.chdir(directory)
     os.execvpe(argv[0], argv, environment)  # noqa: S606
 
@@ -41,7 +43,7 @@ def run_on_all(
     """Run the script on every enabled or suspended site; `watch` gets each result as it comes."""
     usable = {SiteState.ENABLED, SiteState.SUSPENDED}
     commands = [
-        (site.shortname, _command(installation, site, script))
+        (site.shortname, _command(installation, site, script, die_with_parent=True))
         for site in sites.every()
         if SiteState(site.state) in usable
     ]
@@ -70,9 +72,11 @@ def run_on_all(
 
 
 def _command(
-    installation: Installation, site: Site, script: Sequence[str]
+    installation: Installation, site: Site, script: Sequence[str], *, die_with_parent: bool
 ) -> tuple[list[str], dict[str, str], Path]:
     tree = MoodleTree.open(Path(site.codebase.path))
     path = tree.script(script[0])
-    argv, environment = installation.php.command([str(path), *script[1:]], site=site.shortname)
+    argv, environment = installation.php.command(
+        [str(path), *script[1:]], site=site.shortname, die_with_parent=die_with_parent
+    )
     return argv, environment, path.parent
