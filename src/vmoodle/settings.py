@@ -54,9 +54,8 @@ class WebSettings(Section):
     )
     connect: str = Field(
         default="",
-        description="host:port that `vmoodle hook check` and the proof of a new site connect to. "
-        "Empty: the host and port of the site's own URL; where nothing answers there, a private "
-        "PHP server for the length of the proof.",
+        description="host:port of your web server, for the proof of a new site and for `vmoodle "
+        "hook check`. Empty: a private PHP server on the code tree for the length of the proof.",
     )
     retry_after: int = Field(
         default=300,

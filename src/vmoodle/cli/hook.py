@@ -14,6 +14,10 @@ app = typer.Typer(help="The host map, and what the sites answer.", no_args_is_he
 @app.command()
 def check(
     sites: Annotated[list[str] | None, typer.Argument(help="Shortnames; all when none.")] = None,
+    public: Annotated[
+        bool,
+        typer.Option("--public", help="At the sites' own addresses, as a visitor would."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Request the front page of every site and report what was seen; status 1 if one is wrong."""
@@ -22,7 +26,7 @@ def check(
     installation = open_installation()
     from vmoodle.lifecycle import hook_check
 
-    rows = hook_check.check(installation, sites or [])
+    rows = hook_check.check(installation, sites or [], public=public)
     if json:
         print_json([row.as_facts() for row in rows])
     else:

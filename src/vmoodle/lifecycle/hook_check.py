@@ -37,9 +37,17 @@ class CheckedSite:
         return asdict(self)
 
 
-def check(installation: Installation, shortnames: list[str]) -> list[CheckedSite]:
-    """Request the named sites, or all; one private server serves a codebase's sites."""
+def check(
+    installation: Installation, shortnames: list[str], *, public: bool = False
+) -> list[CheckedSite]:
+    """Request the named sites, or all.
+
+    With `public` at their own addresses as a visitor would (name service, TLS and web server
+    included), else at `web.connect` or a private server for each codebase's sites.
+    """
     chosen = [sites.find(name) for name in shortnames] or list(sites.every())
+    if public:
+        return [_check_public(site) for site in chosen]
     by_codebase: dict[int, list[Site]] = {}
     for site in chosen:
         by_codebase.setdefault(site.codebase_id, []).append(site)
@@ -48,6 +56,11 @@ def check(installation: Installation, shortnames: list[str]) -> list[CheckedSite
         with reach(installation, group[0]) as (target, tls):
             checked += [_check_one(site, target, tls=tls) for site in group]
     return sorted(checked, key=lambda row: row.site)
+
+
+def _check_public(site: Site) -> CheckedSite:
+    address = parse_wwwroot(site.wwwroot)
+    return _check_one(site, (address.host, address.connect_port), tls=address.scheme == "https")
 
 
 def _check_one(site: Site, target: tuple[str, int], *, tls: bool) -> CheckedSite:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,6 @@ from vmoodle.registry.models import Site
 
 Target = tuple[str, int]
 PRIVATE_LOG = "proof.log"
-REACH_TIMEOUT_SECONDS = 1.0
 
 
 def prove(installation: Installation, site: Site) -> SiteAnswer:
@@ -52,8 +50,8 @@ def _first_fault(log: Path) -> str:
 def reach(installation: Installation, site: Site) -> Iterator[tuple[Target, bool]]:
     """Give the address to connect to for a site, and whether to speak TLS there.
 
-    That is `web.connect` when it is set, else the site's own host and port when this very fleet
-    answers there, else a private PHP server that runs as long as the context.
+    That is `web.connect` when it is set, else a private PHP server that runs as long as the
+    context: a new site is proved before its name leads anywhere.
     """
     configured = _configured(installation)
     if configured is not None:
@@ -77,12 +75,3 @@ def _configured(installation: Installation) -> Target | None:
             "Something like 127.0.0.1:80.",
         )
     return host, int(port)
-
-
-def answers(target: Target) -> bool:
-    """Tell whether something accepts connections there."""
-    try:
-        with socket.create_connection(target, timeout=REACH_TIMEOUT_SECONDS):
-            return True
-    except OSError:
-        return False
