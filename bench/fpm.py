@@ -31,7 +31,9 @@ catch_workers_output = yes
 
 def program() -> str:
     """Return the PHP-FPM of this machine; raise FileNotFoundError where there is none."""
-    found = sorted(Path("/usr/sbin").glob("php-fpm*")) + sorted(Path("/usr/local/sbin").glob("php-fpm*"))
+    found = sorted(Path("/usr/sbin").glob("php-fpm*")) + sorted(
+        Path("/usr/local/sbin").glob("php-fpm*")
+    )
     name = shutil.which("php-fpm") or (str(found[-1]) if found else None)
     if name is None:
         raise FileNotFoundError("php-fpm is not installed")
@@ -73,7 +75,7 @@ def fpm(directory: Path, settings: Mapping[str, str]) -> Iterator[Path]:
 
 
 def request(path: Path, script: Path, host: str, uri: str = "/") -> str:
-    """Run a script through the socket and return the body; raise RuntimeError unless it is a 200."""
+    """Run a script through the socket, return the body; raise RuntimeError unless it is a 200."""
     parameters = {
         "GATEWAY_INTERFACE": "CGI/1.1",
         "REQUEST_METHOD": "GET",

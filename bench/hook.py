@@ -80,9 +80,11 @@ def _php(value: object) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
-def measure(socket: Path, static: Path, hooked: Path, count: int) -> tuple[list[float], list[float]]:
+def measure(
+    socket: Path, static: Path, hooked: Path, count: int
+) -> tuple[list[float], list[float]]:
     """Return the microseconds of each request: the static configuration's, the hook's."""
-    chosen = random.Random(count)
+    chosen = random.Random(count)  # noqa: S311
     times: tuple[list[float], list[float]] = ([], [])
     for run in range(WARM + RUNS):
         number = chosen.randrange(count)
@@ -111,9 +113,7 @@ def main() -> None:
             print(f"median of {RUNS} requests each, µs   limit: {LIMIT_MICROSECONDS} added")
             print(f"{'sites':>8}{'static':>10}{'hook':>10}{'added':>10}{'ratio':>8}")
             for count in SIZES:
-                bare, hooked = map(
-                    statistics.median, measure(socket, static, trees[count], count)
-                )
+                bare, hooked = map(statistics.median, measure(socket, static, trees[count], count))
                 print(
                     f"{count:>8}{bare:>10.1f}{hooked:>10.1f}{hooked - bare:>10.1f}"
                     f"{hooked / bare:>8.1f}"

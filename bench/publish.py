@@ -48,7 +48,10 @@ def write_all_bare(directory: Path, content: bytes) -> None:
 
 def show(what: str, ours: float, bare: float, limit: float) -> None:
     """Print one figure beside its baseline and its limit, in milliseconds."""
-    print(f"{what:<44}{ours:10.2f} ms   bare {bare:9.2f} ms   ratio {ours / bare:5.1f}   limit {limit:6.0f} ms")
+    print(
+        f"{what:<44}{ours:10.2f} ms   bare {bare:9.2f} ms   ratio {ours / bare:5.1f}"
+        f"   limit {limit:6.0f} ms"
+    )
 
 
 def changed(number: int, run: int) -> PublishedSite:

@@ -80,8 +80,9 @@ class HookTree:
         """The files that web requests read."""
         return self.map_directory / "web"
 
-    def php(self, *words: str, site: str | None, settings: Mapping[str, str] = STALE_SETTINGS
-            ) -> subprocess.CompletedProcess[str]:
+    def php(
+        self, *words: str, site: str | None, settings: Mapping[str, str] = STALE_SETTINGS
+    ) -> subprocess.CompletedProcess[str]:
         """Run config.php on the command line, as a stock script would, for a site."""
         environment = {key: value for key, value in os.environ.items() if key != "VMOODLE_SITE"}
         if site is not None:
@@ -124,7 +125,9 @@ def served(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    account = {"user": "www-data", "group": "www-data", "extra_groups": []} if os.geteuid() == 0 else {}
+    account = (
+        {"user": "www-data", "group": "www-data", "extra_groups": []} if os.geteuid() == 0 else {}
+    )
     environment = {
         "PATH": os.environ["PATH"],
         "PHP_CLI_SERVER_WORKERS": str(workers),

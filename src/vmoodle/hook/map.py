@@ -52,6 +52,7 @@ class HostMap:
         Raise Conflict `map.taken` when another site's file stands at one of its addresses.
         """
         wanted = self._files_of(site)
+        link = self._cli_link(site.shortname)
         with self._locked():
             for path in wanted:
                 self._refuse_taken(path, site)
@@ -59,7 +60,7 @@ class HostMap:
                 if path != self._file(site.address.key) and _content(path) == content:
                     continue
                 self._write(path, content)
-            self._link(self._cli_link(site.shortname), self._file(site.address.key))
+            self._link(link, self._file(site.address.key))
 
     def withdraw(
         self,
@@ -214,7 +215,12 @@ class HostMap:
         directory.chmod(DIRECTORY_MODE)
 
     def _write(self, path: Path, content: bytes) -> None:
-        self._beside(path, content, sync=True).replace(path)
+        temporary = self._beside(path, content, sync=True)
+        try:
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def _write_changed(self, contents: Mapping[Path, bytes]) -> None:
         """Put files in their places after all of them are safe on the disk."""

@@ -78,7 +78,13 @@ function vmoodle_hook_locate(string $map, string $header, string $uri): ?string 
 
 /** A Host header without port and trailing dot, in lower case; null when it is no plain host name. */
 function vmoodle_hook_host(string $header): ?string {
-    if (strlen($header) > VMOODLE_HOOK_HOST_LENGTH + 7 || !preg_match(VMOODLE_HOOK_HOST, strtolower($header), $found)) {
+    $length = strlen($header);
+    // Letters, digits and single dots between them, as nearly every client sends it, need no pattern (4 µs).
+    if ($length <= 63 && $length === strspn($header, 'abcdefghijklmnopqrstuvwxyz0123456789.')
+            && $length !== 0 && $header[0] !== '.' && $header[-1] !== '.' && !str_contains($header, '..')) {
+        return $header;
+    }
+    if ($length > VMOODLE_HOOK_HOST_LENGTH + 7 || !preg_match(VMOODLE_HOOK_HOST, strtolower($header), $found)) {
         return null;
     }
     $port = (int) ($found[2] ?? 80);
