@@ -14,6 +14,8 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -54,6 +56,33 @@ def measure(home: Path, codebase: str, number: int) -> tuple[float, float, float
     return total, installer, proof
 
 
+@contextmanager
+def worker(home: Path) -> Iterator[None]:
+    """Run `vmoodle worker` beside, as a service would."""
+    process = subprocess.Popen(
+        [str(PROGRAM), "worker"], env=os.environ | {"VMOODLE_HOME": str(home)}
+    )
+    lock = home / "run" / "executor.lock"
+    while lock.read_text().strip() != str(process.pid):
+        time.sleep(0.05)
+    time.sleep(1)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def show(what: str, runs: list[tuple[float, float, float]]) -> None:
+    """Print one line of figures."""
+    total, installer, proof = (statistics.median(run[i] for run in runs) for i in range(3))
+    print(
+        f"{what:<24} site create {total:6.2f} s   installer {installer:6.2f} s   "
+        f"VMoodle's share {total - installer:5.2f} s (limit 1.50), "
+        f"of it the proof {proof:4.2f} s   ratio {total / installer:4.2f}"
+    )
+
+
 def main() -> None:
     """Print the figures."""
     from vmoodle.demo.trees import real_trees
@@ -68,14 +97,10 @@ def main() -> None:
         try:
             for name, path in trees.items():
                 vmoodle(home, "codebase", "add", name, path, "--copy")
-                runs = [measure(home, name, number) for number in range(RUNS)]
-                total, installer, proof = (statistics.median(run[i] for run in runs)
-                                           for i in range(3))  # fmt: skip
-                print(
-                    f"{name:<10} site create {total:6.2f} s   installer {installer:6.2f} s   "
-                    f"VMoodle's share {total - installer:5.2f} s (limit 1.50), "
-                    f"of it the proof {proof:4.2f} s   ratio {total / installer:4.2f}"
-                )
+                show(f"{name}, alone", [measure(home, name, n) for n in range(RUNS)])
+                with worker(home):
+                    runs = [measure(home, name, n) for n in range(RUNS, 2 * RUNS)]
+                show(f"{name}, with a worker", runs)
         finally:
             vmoodle(home, "stop")
 

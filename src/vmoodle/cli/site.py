@@ -62,7 +62,11 @@ def create(
     password = read_secret(admin_password_file) if admin_password_file else None
     installation = open_installation()
     from vmoodle.lifecycle import create as creation
+    from vmoodle.operations.follow import warm_up
     from vmoodle.registry import sites
+
+    if not detach:
+        warm_up()
 
     operation = creation.submit(
         installation,
