@@ -16,10 +16,10 @@ from vmoodle.secret import Keyring, Secret
 from vmoodle.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from vmoodle.engines.protocol import Engine
+    from vmoodle.engines.protocol import Engine, SiteDatabase
     from vmoodle.hook.map import HostMap
     from vmoodle.moodle.php import PhpBinary
-    from vmoodle.registry.models import DatabaseServer
+    from vmoodle.registry.models import DatabaseServer, Site
 
 DEFAULT_WEB_ACCOUNT = "www-data"
 
@@ -34,8 +34,15 @@ class Installation:
 
     @cached_property
     def node(self) -> str:
-        """This node's name, stable over restarts."""
-        return self.settings.operations.node or socket.gethostname() or "node"
+        """This node's name: the one set, else the host name at first use, kept in the home."""
+        if self.settings.operations.node:
+            return self.settings.operations.node
+        path = self.home.path / "node"
+        if not path.exists():
+            from vmoodle.moodle.config_php import write_atomically
+
+            write_atomically(path, (socket.gethostname() or "node") + "\n")
+        return path.read_text(encoding="utf-8").strip()
 
     @cached_property
     def web_account(self) -> pwd.struct_passwd:
@@ -88,6 +95,17 @@ class Installation:
             return open_engine(EmbeddedPostgreSQL(self.home.embedded).start())
         address = parse_url(self.keyring.decrypt(server.url_encrypted).reveal())
         return open_engine(address, server.flavour or None)
+
+    def site_database(self, site: Site) -> SiteDatabase:
+        """Return a site's database with its own account and password."""
+        from vmoodle.engines.protocol import SiteDatabase
+
+        return SiteDatabase(
+            site.database,
+            site.account,
+            self.keyring.decrypt(site.password_encrypted),
+            site.table_prefix,
+        )
 
     def operations_url(self) -> str:
         """Return the SQLAlchemy URL of DBOS's database: beside the registry, like it."""

@@ -117,7 +117,8 @@ class OperationSettings(Section):
     )
     node: str = Field(
         default="",
-        description="Name of this node, stable over restarts. Empty: the machine's host name.",
+        description="Name of this node. Empty: the machine's host name at first use, kept in the "
+        "home.",
     )
 
 

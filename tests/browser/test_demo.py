@@ -13,7 +13,6 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
-
 from tests.fleet import Fleet
 
 LIMIT_SECONDS = 30
@@ -38,7 +37,13 @@ class Shown:
 def demo() -> Iterator[Shown]:
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-demo-"))
     directory.chmod(0o755)
-    fleet = Fleet(directory / "home", {"VMOODLE_MOODLE_TREES": str(directory / "none" / "*")})
+    fleet = Fleet(
+        directory / "home",
+        {
+            "VMOODLE_MOODLE_TREES": str(directory / "none" / "*"),
+            "VMOODLE_DEMO_HOME": str(directory / "home"),
+        },
+    )
     try:
         said = fleet.run("demo").stdout
         yield Shown(
@@ -74,8 +79,10 @@ def log_in(browser: webdriver.Chrome, address: str, password: str) -> None:
     browser.find_element(By.NAME, "password").send_keys(password)
     browser.find_element(By.CSS_SELECTOR, "[type=submit]").click()
     WebDriverWait(browser, LIMIT_SECONDS).until(
-        lambda found: found.find_elements(By.PARTIAL_LINK_TEXT, "Log out")
-        or "Invalid login" in found.page_source
+        lambda found: (
+            found.find_elements(By.PARTIAL_LINK_TEXT, "Log out")
+            or "Invalid login" in found.page_source
+        )
     )
 
 

@@ -18,7 +18,7 @@ CREATE_STEPS = (
     "reserve", "account", "database", "dataroot", "announce", "install", "publish", "prove",
     "finish",
 )  # fmt: skip
-DELETE_STEPS = ("withdraw", "database", "account", "dataroot", "forget")
+DELETE_STEPS = ("check", "withdraw", "database", "account", "dataroot", "forget")
 
 
 @pytest.fixture(scope="module", params=["mariadb", "postgresql"])

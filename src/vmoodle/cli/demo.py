@@ -48,7 +48,10 @@ def demo(
     typer.echo("")
     print_table(
         ("SITE", "USER", "PASSWORD"),
-        [(v.shortname, v.admin_user, v.password.reveal()) for v in visited],
+        [
+            (v.shortname, v.admin_user, v.password.reveal() if v.password else "(shown before)")
+            for v in visited
+        ],
         "",
     )
     typer.echo(f"\nThe sites keep running. To work on them: export VMOODLE_HOME={demo_home().path}")

@@ -130,6 +130,7 @@ def _again(operation: str, *, backwards: bool, json: bool) -> None:
     from vmoodle.installation import open_installation
 
     installation = open_installation()
+    from vmoodle.cli.passwords import show_once
     from vmoodle.cli.progress import carry_out
     from vmoodle.errors import Failed
     from vmoodle.registry import operations
@@ -146,6 +147,7 @@ def _again(operation: str, *, backwards: bool, json: bool) -> None:
         print_json(_facts(ended))
     else:
         say(f"operation {ended.id}: {ended.state}")
+        show_once(installation, ended)
 
 
 def _facts(operation: Operation) -> dict[str, object]:

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmoodle.cli.output import say
+import typer
+
 from vmoodle.errors import InvalidInput
 from vmoodle.secret import Secret
 
@@ -15,22 +16,23 @@ if TYPE_CHECKING:
     from vmoodle.registry.models import Operation
 
 
-def show_once(installation: Installation, operation: Operation) -> None:
-    """Print the password an operation generated, if it was not shown yet, and forget it."""
-    password = take(installation, operation)
-    if password is not None:
-        say(f"administrator's password (shown once): {password.reveal()}")
+def show_once(installation: Installation, operation: Operation, out: Path | None = None) -> None:
+    """Print the password an operation generated, or write it to a new file, then forget it.
 
-
-def take(installation: Installation, operation: Operation) -> Secret | None:
-    """Return the generated password of a finished operation and forget it."""
+    Nothing happens when it generated none, is not done, or the password was shown before.
+    """
     from vmoodle.registry import operations
     from vmoodle.registry.models import OperationState
 
-    if operation.state != OperationState.DONE:
-        return None
-    token = operations.take_secret(operation.id)
-    return installation.keyring.decrypt(token) if token else None
+    token = operations.find(operation.id).secret_encrypted
+    if operation.state != OperationState.DONE or not token:
+        return
+    password = installation.keyring.decrypt(token)
+    if out is None:
+        typer.echo(f"\nadministrator's password (shown once): {password.reveal()}")
+    else:
+        write_new(out, password)
+    operations.take_secret(operation.id)
 
 
 def write_new(path: Path, password: Secret) -> None:

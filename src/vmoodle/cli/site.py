@@ -41,7 +41,7 @@ def create(
     json: Json = False,
 ) -> None:
     """Create a site and prove it by a request that shows its own name."""
-    from vmoodle.cli.passwords import take, write_new
+    from vmoodle.cli.passwords import show_once
     from vmoodle.cli.progress import carry_out
     from vmoodle.cli.secrets_in import read_secret
     from vmoodle.errors import InvalidInput
@@ -87,16 +87,12 @@ def create(
         print_json(facts) if json else say(f"vmoodle operation follow {operation.id}")
         return
     ended = carry_out(installation, operation)
-    generated = take(installation, ended)
-    if generated is not None and admin_password_out is not None:
-        write_new(admin_password_out, generated)
     facts = _facts(sites.find(shortname))
     if json:
         print_json(facts | {"operation": ended.id})
-        return
-    print_block(facts)
-    if generated is not None and admin_password_out is None:
-        typer.echo(f"\nadministrator's password (shown once): {generated.reveal()}")
+    else:
+        print_block(facts)
+    show_once(installation, ended, admin_password_out)
 
 
 @app.command("list")
@@ -173,16 +169,10 @@ def set_site(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import suspend as changes
-    from vmoodle.registry import sites
+    from vmoodle.lifecycle.change import SiteChanges, change
 
-    if name is not None:
-        changes.rename(installation, shortname, name)
-    if label or remove_label:
-        changes.relabel(installation, shortname, label or [], remove_label or [])
-    if alias or remove_alias:
-        changes.change_aliases(installation, shortname, alias or [], remove_alias or [])
-    _show(sites.find(shortname), json=json)
+    changes = SiteChanges(name, label or [], remove_label or [], alias or [], remove_alias or [])
+    _show(change(installation, shortname, changes), json=json)
 
 
 @app.command()

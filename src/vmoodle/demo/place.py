@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from vmoodle.errors import Refused
 from vmoodle.home import Home
 
 
@@ -19,8 +20,8 @@ class DemoState:
 
 
 def demo_home() -> Home:
-    """Return the demo's own home: VMOODLE_HOME when set, never the production one otherwise."""
-    named = os.environ.get("VMOODLE_HOME")
+    """Return the demo's own home, VMOODLE_DEMO_HOME when set; VMOODLE_HOME is never the demo's."""
+    named = os.environ.get("VMOODLE_DEMO_HOME")
     if named:
         return Home(Path(named).expanduser().absolute())
     if os.geteuid() == 0:
@@ -47,6 +48,16 @@ def write_state(home: Home, state: DemoState) -> None:
 def server_pid_file(home: Home) -> Path:
     """Return the file that identifies the demo's web server."""
     return home.run / "demo-server.json"
+
+
+def refuse_other_home(home: Home) -> None:
+    """Raise Refused when something that is not a demo lives in the directory."""
+    if not _file(home).exists() and home.path.is_dir() and any(home.path.iterdir()):
+        raise Refused(
+            "demo.home",
+            f"{home.path} is not empty and is not the home of a demo.",
+            "Name an empty directory in VMOODLE_DEMO_HOME.",
+        )
 
 
 def _file(home: Home) -> Path:

@@ -12,6 +12,7 @@ from vmoodle.demo.place import (
     DemoState,
     demo_home,
     read_state,
+    refuse_other_home,
     server_pid_file,
     write_state,
 )
@@ -45,12 +46,13 @@ class DemoSite:
     seen: str
     ok: bool
     admin_user: str
-    password: Secret
+    password: Secret | None
 
 
 def run_demo(asked: Path | None, say: Say) -> list[DemoSite]:
     """Set up what is missing, request the three sites over HTTP, return what was seen."""
     home = demo_home()
+    refuse_other_home(home)
     os.environ["VMOODLE_HOME"] = str(home.path)
     home.ensure()
     state = read_state(home)
@@ -114,9 +116,12 @@ def _ensure_sites(installation: Installation, state: DemoState, say: Say) -> Non
     from vmoodle.operations.follow import follow
     from vmoodle.operations.outcome import raise_its_error
     from vmoodle.registry import operations
-    from vmoodle.registry.models import Operation, OperationEvent, OperationState, Site
+    from vmoodle.registry.models import Operation, OperationEvent, Site
 
-    submitted = [
+    _take_finished(installation, state)
+    for shortname, name in SITES:
+        if Site.objects.filter(shortname=shortname).exists():
+            continue
         create.submit(
             installation,
             create.SiteRequest(
@@ -128,21 +133,29 @@ def _ensure_sites(installation: Installation, state: DemoState, say: Say) -> Non
                 admin_email="admin@example.com",
             ),
         )
-        for shortname, name in SITES
-        if not Site.objects.filter(shortname=shortname).exists()
-    ]
 
     def watch(operation: Operation, events: list[OperationEvent]) -> None:
         for event in events:
             say(f"{operation.site_shortname}: {event.message}")
 
-    ended = [follow(installation, KINDS, row.id, watch) for row in submitted]
-    for operation in ended:
-        if operation.state == OperationState.DONE:
-            state.passwords[operation.site_shortname] = operations.take_secret(operation.id)
-            write_state(installation.home, state)
+    ended = [
+        follow(installation, KINDS, row.id, watch) for row in operations.waiting(installation.node)
+    ]
+    _take_finished(installation, state)
     for operation in ended:
         raise_its_error(operation)
+
+
+def _take_finished(installation: Installation, state: DemoState) -> None:
+    """Keep the passwords of the sites that are done, also those an interrupted run left."""
+    from vmoodle.registry import operations
+    from vmoodle.registry.models import Operation, OperationState
+
+    done = Operation.objects.filter(state=OperationState.DONE).exclude(secret_encrypted="")
+    for operation in done:
+        state.passwords[operation.site_shortname] = operation.secret_encrypted
+        write_state(installation.home, state)
+        operations.take_secret(operation.id)
 
 
 def _visit(installation: Installation, state: DemoState) -> list[DemoSite]:
@@ -158,10 +171,15 @@ def _visit(installation: Installation, state: DemoState) -> list[DemoSite]:
             seen=row.seen,
             ok=row.ok,
             admin_user=sites.find(row.site).admin_user,
-            password=installation.keyring.decrypt(state.passwords[row.site]),
+            password=_password(installation, state, row.site),
         )
         for row in rows
     ]
+
+
+def _password(installation: Installation, state: DemoState, shortname: str) -> Secret | None:
+    token = state.passwords.get(shortname)
+    return installation.keyring.decrypt(token) if token else None
 
 
 def _free_port() -> int:

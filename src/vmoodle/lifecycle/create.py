@@ -15,7 +15,6 @@ from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, names, preflight, resources
 from vmoodle.lifecycle.prove import prove
 from vmoodle.lifecycle.publish import publish, withdraw
-from vmoodle.lifecycle.suspend import site_database
 from vmoodle.moodle.install import install_site
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.operations.plan import OperationKind, Step, StepContext
@@ -102,18 +101,18 @@ def _forget(context: StepContext) -> None:
 
 def _publish_deploying(context: StepContext) -> None:
     site = sites.find(context.site)
-    sites.address_used_again(site.address_key)
     sites.deploying(site)
     publish(context.installation, site)
 
 
 def _withdraw(context: StepContext) -> None:
-    withdraw(context.installation, sites.find(context.site), tombstone=False)
+    site = sites.find(context.site)
+    withdraw(context.installation, site, tombstone=sites.was_deleted(site.address_key))
 
 
 def _install(context: StepContext) -> None:
     installation, site = context.installation, sites.find(context.site)
-    engine, database = installation.engine(site.server), site_database(installation, site)
+    engine, database = installation.engine(site.server), installation.site_database(site)
     if engine.tables(database):
         context.say("a half-made installation is cleared first")
         engine.reset_database(database)
@@ -155,6 +154,7 @@ def _prove(context: StepContext) -> None:
 def _finish(context: StepContext) -> None:
     if not context.parameters.get("generated"):
         operations.take_secret(context.operation_id)
+    sites.address_used_again(sites.find(context.site).address_key)
     audit.record("site.create", context.site, operation=context.operation_id)
 
 
@@ -162,6 +162,7 @@ def _attention(context: StepContext) -> None:
     site = Site.objects.filter(shortname=context.site).first()
     if site is not None:
         sites.needs_attention(site, f"operation {context.operation_id} could not be taken back")
+        publish(context.installation, site)
 
 
 def _reserved(context: StepContext) -> None:

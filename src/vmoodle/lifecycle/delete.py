@@ -22,11 +22,7 @@ def submit(installation: Installation, shortname: str, *, typed: str) -> Operati
     """
     site = sites.find(shortname)
     if SiteState(site.state) not in _DELETABLE:
-        raise Conflict(
-            "site.enabled",
-            f"The site {shortname} is {site.state}; only a suspended site can be deleted.",
-            f"vmoodle site suspend {shortname}",
-        )
+        raise _not_suspended(site)
     if typed != shortname:
         raise Refused(
             "site.delete.unconfirmed",
@@ -37,6 +33,21 @@ def submit(installation: Installation, shortname: str, *, typed: str) -> Operati
     operation = operations.submit(KIND, site=shortname, node=installation.node)
     audit.record("site.delete", shortname, outcome="submitted", operation=operation.id)
     return operation
+
+
+def _not_suspended(site: Site) -> Conflict:
+    return Conflict(
+        "site.enabled",
+        f"The site {site.shortname} is {site.state}; only a suspended site can be deleted.",
+        f"vmoodle site suspend {site.shortname}",
+    )
+
+
+def _check(context: StepContext) -> None:
+    """Refuse a site that was resumed between the order and its execution."""
+    site = Site.objects.filter(shortname=context.site).first()
+    if site is not None and SiteState(site.state) == SiteState.ENABLED:
+        raise _not_suspended(site)
 
 
 def _withdraw(context: StepContext) -> None:
@@ -55,6 +66,7 @@ def _publish_suspended(context: StepContext) -> None:
 def _forget(context: StepContext) -> None:
     site = Site.objects.filter(shortname=context.site).first()
     if site is not None:
+        withdraw(context.installation, site, tombstone=True)
         sites.forget(site, leave_tombstone=True)
     audit.record("site.delete", context.site, operation=context.operation_id)
 
@@ -63,12 +75,14 @@ def _attention(context: StepContext) -> None:
     site = Site.objects.filter(shortname=context.site).first()
     if site is not None:
         sites.needs_attention(site, f"operation {context.operation_id} stopped half-way")
+        publish(context.installation, site)
 
 
 DELETE = OperationKind(
     KIND,
     "delete a site",
     (
+        Step("check", "see that the site is suspended", _check),
         Step("withdraw", "take the address off the map", _withdraw, _publish_suspended),
         Step("database", "drop the database", resources.drop_database, None),
         Step("account", "drop the database account", resources.drop_account, None),

@@ -48,11 +48,12 @@ def check(
     chosen = [sites.find(name) for name in shortnames] or list(sites.every())
     if public:
         return [_check_public(site) for site in chosen]
-    by_codebase: dict[int, list[Site]] = {}
+    groups: dict[tuple[int, str], list[Site]] = {}
     for site in chosen:
-        by_codebase.setdefault(site.codebase_id, []).append(site)
+        scheme = site.wwwroot.partition("://")[0]
+        groups.setdefault((site.codebase_id, scheme), []).append(site)
     checked = []
-    for group in by_codebase.values():
+    for group in groups.values():
         with reach(installation, group[0]) as (target, tls):
             checked += [_check_one(site, target, tls=tls) for site in group]
     return sorted(checked, key=lambda row: row.site)

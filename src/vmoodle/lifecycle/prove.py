@@ -16,12 +16,11 @@ from vmoodle.moodle.tree import MoodleTree
 from vmoodle.registry.models import Site
 
 Target = tuple[str, int]
-PRIVATE_LOG = "proof.log"
 
 
 def prove(installation: Installation, site: Site) -> SiteAnswer:
     """Request the front page and return what was seen; raise Failed when it is not the site's."""
-    log = installation.home.log / PRIVATE_LOG
+    log = private_log(installation, site)
     log.unlink(missing_ok=True)
     with reach(installation, site) as (target, tls):
         answer = check_site(
@@ -51,27 +50,36 @@ def reach(installation: Installation, site: Site) -> Iterator[tuple[Target, bool
     """Give the address to connect to for a site, and whether to speak TLS there.
 
     That is `web.connect` when it is set, else a private PHP server that runs as long as the
-    context: a new site is proved before its name leads anywhere.
+    context: a new site is proved before its name leads anywhere. The private server tells PHP that
+    the client came by https when the site's own address is https.
     """
     configured = _configured(installation)
     if configured is not None:
-        yield configured, False
+        yield configured
         return
     tree = MoodleTree.open(site.codebase.path)
-    log = installation.home.log / PRIVATE_LOG
-    with PhpServer(tree, installation.php, log=log) as server:
+    https = site.wwwroot.startswith("https://")
+    with PhpServer(
+        tree, installation.php, log=private_log(installation, site), https=https
+    ) as server:
         yield (server.host, server.port), False
 
 
-def _configured(installation: Installation) -> Target | None:
+def private_log(installation: Installation, site: Site) -> Path:
+    """Return where a private server that proves the site logs."""
+    return installation.home.log / f"proof-{site.shortname}.log"
+
+
+def _configured(installation: Installation) -> tuple[Target, bool] | None:
     text = installation.settings.web.connect
     if not text:
         return None
-    host, _separator, port = text.rpartition(":")
-    if not host or not port.isdigit():
+    scheme, separator, place = text.rpartition("://")
+    host, _colon, port = place.rpartition(":")
+    if not host or not port.isdigit() or (separator and scheme not in {"http", "https"}):
         raise InvalidInput(
             "settings.value",
-            f"web.connect is {text!r}, which is not host:port.",
+            f"web.connect is {text!r}, which is neither host:port nor https://host:port.",
             "Something like 127.0.0.1:80.",
         )
-    return host, int(port)
+    return (host, int(port)), scheme == "https"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vmoodle.engines.protocol import Engine
+from vmoodle.errors import InvalidInput
 from vmoodle.hook.address import SiteAddress, parse_wwwroot
 from vmoodle.hook.entry import PublishedSite, State
 from vmoodle.hook.install import install_hook
@@ -25,31 +29,52 @@ _MAP_STATES: dict[SiteState, State] = {
 
 
 def publish(installation: Installation, site: Site) -> None:
-    """Publish one site as the registry has it now, to this release's hook."""
+    """Publish one site as the registry has it now, to this release's hook.
+
+    The row is read anew while no other call can publish: what a slower call read earlier never
+    overwrites what a faster one wrote. A site that is gone or going is not published.
+    """
     install_hook(installation.home.hook)
-    engine = installation.engine(site.server)
-    installation.host_map.publish(
-        published_site(installation, site, engine, ForcedSettings(), _page(installation))
-    )
+    with _one_at_a_time(installation):
+        current = sites.every().filter(id=site.id).first()
+        if current is None or current.state == SiteState.DELETING:
+            return
+        engine = installation.engine(current.server)
+        installation.host_map.publish(
+            published_site(installation, current, engine, ForcedSettings(), _page(installation))
+        )
 
 
 def withdraw(installation: Installation, site: Site, *, tombstone: bool) -> None:
     """Take a site off the map; with a tombstone its address answers 410, else 404."""
-    installation.host_map.withdraw(
-        site.shortname,
-        parse_wwwroot(site.wwwroot),
-        aliases=sites.alias_hosts(site),
-        tombstone=tombstone,
-    )
+    with _one_at_a_time(installation):
+        installation.host_map.withdraw(
+            site.shortname,
+            parse_wwwroot(site.wwwroot),
+            aliases=sites.alias_hosts(site),
+            tombstone=tombstone,
+        )
 
 
 def publish_all(installation: Installation) -> int:
     """Rebuild the whole map from the registry; return the number of sites."""
     install_hook(installation.home.hook)
-    return installation.host_map.publish_all(
-        every_published(installation),
-        tombstones=tombstones(),
-    )
+    with _one_at_a_time(installation):
+        return installation.host_map.publish_all(
+            every_published(installation), tombstones=tombstones()
+        )
+
+
+@contextmanager
+def _one_at_a_time(installation: Installation) -> Iterator[None]:
+    """Hold the lock under which the registry is read for the map and the map is written."""
+    path = installation.home.run / "publish.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def tombstones() -> list[str]:
@@ -65,23 +90,15 @@ def published_site(
     page: str | None,
 ) -> PublishedSite:
     """Return all the map says of a site."""
-    from vmoodle.engines.protocol import SiteDatabase
-
     merged = forced.of(site, sites.label_values(site))
     address: SiteAddress = parse_wwwroot(site.wwwroot)
-    database = SiteDatabase(
-        site.database,
-        site.account,
-        installation.keyring.decrypt(site.password_encrypted),
-        site.table_prefix,
-    )
     return PublishedSite(
         shortname=site.shortname,
         codebase=site.codebase.name,
         state=_MAP_STATES[SiteState(site.state)],
         address=address,
         dataroot=site.dataroot,
-        database_config=engine.moodle_config(database),
+        database_config=engine.moodle_config(installation.site_database(site)),
         session_key=site.session_key,
         forced_cfg=merged.get("", {}),
         forced_plugins={name: values for name, values in merged.items() if name},
@@ -97,7 +114,8 @@ def every_published(installation: Installation) -> Iterator[PublishedSite]:
     """Yield every site as it should stand in the map; servers need not be up for it."""
     forced, page = ForcedSettings(), _page(installation)
     engines: dict[int, Engine] = {}
-    chosen = sites.every().prefetch_related("labels", "aliases")
+    chosen = sites.every().exclude(state=SiteState.DELETING)
+    chosen = chosen.prefetch_related("labels", "aliases")
     for site in chosen.iterator(chunk_size=500):
         if site.server_id not in engines:
             engines[site.server_id] = installation.engine(
@@ -108,4 +126,13 @@ def every_published(installation: Installation) -> Iterator[PublishedSite]:
 
 def _page(installation: Installation) -> str | None:
     path: Path | None = installation.settings.web.suspended_page
-    return path.read_text(encoding="utf-8") if path else None
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            "settings.page",
+            f"The page of suspended sites, {path}, cannot be read.",
+            "Make it a UTF-8 file this account may read, or empty web.suspended_page.",
+        ) from error

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from vmoodle.errors import Refused
-from vmoodle.lifecycle.suspend import site_database
+from collections.abc import Callable
+
+from vmoodle.errors import Conflict, Refused
 from vmoodle.operations.plan import StepContext
 from vmoodle.registry import ledger, sites
 from vmoodle.registry.models import Site
 
 
 def make_account(context: StepContext) -> None:
-    """Create the site's own database account."""
+    """Create the site's own database account; never take over one that is there already."""
     site = sites.find(context.site)
-    _plan(context, ledger.ACCOUNT, site, site.account)
-    context.installation.engine(site.server).create_account(
-        site_database(context.installation, site), if_missing=True
-    )
+    engine = context.installation.engine(site.server)
+    _plan(context, ledger.ACCOUNT, site, site.account, engine.account_exists)
+    engine.create_account(context.installation.site_database(site), if_missing=True)
     ledger.made(ledger.ACCOUNT, site.server.name, site.account)
 
 
@@ -29,12 +29,11 @@ def drop_account(context: StepContext) -> None:
 
 
 def make_database(context: StepContext) -> None:
-    """Create the site's database, with rights for its account alone."""
+    """Create the site's database for its account alone; never take over one that is there."""
     site = sites.find(context.site)
-    _plan(context, ledger.DATABASE, site, site.database)
-    context.installation.engine(site.server).create_database(
-        site_database(context.installation, site), if_missing=True
-    )
+    engine = context.installation.engine(site.server)
+    _plan(context, ledger.DATABASE, site, site.database, engine.database_exists)
+    engine.create_database(context.installation.site_database(site), if_missing=True)
     ledger.made(ledger.DATABASE, site.server.name, site.database)
 
 
@@ -44,7 +43,7 @@ def drop_database(context: StepContext) -> None:
     if site is None or not _owned(context, ledger.DATABASE, site, site.database):
         return
     context.installation.engine(site.server).drop_database(
-        site_database(context.installation, site), if_exists=True
+        context.installation.site_database(site), if_exists=True
     )
     ledger.removed(ledger.DATABASE, site.server.name, site.database)
 
@@ -65,8 +64,19 @@ def refuse_unproven(site: Site) -> None:
             )
 
 
-def _plan(context: StepContext, kind: str, site: Site, name: str) -> None:
-    ledger.plan(kind, site.server.name, name, site=site.shortname, operation=context.operation_id)
+def _plan(
+    context: StepContext, kind: str, site: Site, name: str, exists: Callable[[str], bool]
+) -> None:
+    """Write a resource down before it is made, unless somebody else's has its name by now."""
+    place = site.server.name
+    mine = ledger.planned_by(kind, place, name, operation=context.operation_id)
+    if not mine and exists(name):
+        raise Conflict(
+            f"engine.{kind}.exists",
+            f"The {kind} {name} exists on {place} and VMoodle did not make it for this site.",
+            "Choose another shortname, or another sites.database_prefix in vmoodle.toml.",
+        )
+    ledger.plan(kind, place, name, site=site.shortname, operation=context.operation_id)
 
 
 def _owned(context: StepContext, kind: str, site: Site, name: str) -> bool:

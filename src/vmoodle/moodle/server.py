@@ -45,7 +45,8 @@ class PhpServer:
     """A server that runs as long as the `with` block, in the thread that entered it.
 
     Port 0 is a free one. It dies with its caller, however that ends. `log` is a file that gets
-    what PHP says; None throws it away. Entering raises Conflict `server.port` for a port that is
+    what PHP says; None throws it away. With `https` PHP is told that the client came by https,
+    as behind a web server that ends TLS. Entering raises Conflict `server.port` for a port that is
     in use, Unavailable `server.unreachable` or `server.start`.
     """
 
@@ -57,8 +58,10 @@ class PhpServer:
         port: int = 0,
         workers: int = 2,
         log: Path | None = None,
+        https: bool = False,
     ) -> None:
         self._tree, self._php, self._workers, self._log = tree, php, workers, log
+        self._https = https
         self.host = host
         self.port = port
         self._process: subprocess.Popen[bytes] | None = None
@@ -97,6 +100,8 @@ class PhpServer:
             _require_reachable(self._tree, self._php.account)
             watch = web_account.prefix(self._php.account, die_with_parent=True, death="TERM")
             environment |= web_account.environment(self._php.account)
+            if self._https:
+                environment["VMOODLE_PROOF_HTTPS"] = "on"
             self._process = _spawn(
                 [*watch, "sh", "-c", _WATCH, "sh", *argv], environment, self._log
             )

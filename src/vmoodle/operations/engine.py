@@ -18,9 +18,8 @@ from django.db import connections
 
 from vmoodle.errors import NeedsAttention
 from vmoodle.operations.plan import Kinds
-from vmoodle.operations.workflow import DONE, GO_BACK, STUCK, Runner
+from vmoodle.operations.workflow import CANCELLED, DONE, GO_BACK, STUCK, Runner
 from vmoodle.registry import operations
-from vmoodle.registry.models import OperationState
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
@@ -54,6 +53,11 @@ def _backwards(operation_id: str, step: str) -> str:
     return _current().backwards(operation_id, step)
 
 
+@DBOS.step(name="entered")
+def _entered(operation_id: str) -> int:
+    return _current().entered(operation_id)
+
+
 @DBOS.step(name="close")
 def _close(operation_id: str, outcome: str) -> str:
     return _current().close(operation_id, outcome)
@@ -64,15 +68,14 @@ def _operation(operation_id: str, backwards: bool) -> str:
     """One attempt of an operation, all its steps in order, or what was made taken back."""
     try:
         plan = _plan(operation_id)
-        entered = len(plan)
         outcome = GO_BACK if backwards else DONE
         if not backwards:
             for index, step in enumerate(plan):
                 outcome = _forwards(operation_id, step, index)
                 if outcome != DONE:
-                    entered = index + 1
                     break
-        if outcome == GO_BACK:
+        if outcome in {GO_BACK, CANCELLED}:
+            entered = _entered(operation_id)
             for step in reversed(plan[:entered]):
                 if _backwards(operation_id, step) == STUCK:
                     outcome = STUCK
@@ -141,7 +144,7 @@ class Executor:
                         "log/operations.log in the home has the details; then retry or revert.",
                     ),
                 )
-                operations.finished(operation_id, OperationState.ATTENTION)
+                _current().close(operation_id, STUCK)
 
     def close(self) -> None:
         """Stop executing; what is under way is resumed by the next executor."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vmoodle.errors import Failed, VMoodleError
+from vmoodle.errors import Failed, NeedsAttention, VMoodleError
 from vmoodle.operations.plan import Kinds, OperationKind, Step, StepContext
 from vmoodle.registry import operations
 from vmoodle.registry.models import Operation, OperationState
@@ -22,7 +22,16 @@ log = logging.getLogger("vmoodle.operations")
 
 DONE = "done"
 GO_BACK = "go back"
+CANCELLED = "cancelled"
 STUCK = "stuck"
+
+
+def _no_way_back(step: Step) -> VMoodleError:
+    return NeedsAttention(
+        "operation.noreturn",
+        f"The step '{step.title}' has begun and cannot be taken back.",
+        "Go on with it: vmoodle operation retry.",
+    )
 
 
 class Runner:
@@ -41,12 +50,17 @@ class Runner:
         return names
 
     def forwards(self, operation_id: str, step_name: str, index: int) -> str:
-        """Do one step. Return DONE, or GO_BACK after an error or when cancellation was asked."""
+        """Do one step. Return DONE, GO_BACK after an error, CANCELLED when it was not begun.
+
+        Behind a step that cannot be taken back a wish to cancel comes too late and is not heard.
+        """
         operation = Operation.objects.get(id=operation_id)
         step = self._step(operation, step_name)
         if operation.cancel_requested:
-            operations.note(operation_id, "cancelled by request", step=step_name, level="warning")
-            return GO_BACK
+            if self._can_go_back(operation, step_name):
+                operations.note(operation_id, "cancelled by request", level="warning")
+                return CANCELLED
+            operations.note(operation_id, "too late to cancel: going on", level="warning")
         operations.entered(operation_id, step_name, index)
         operations.note(operation_id, step.title, step=step_name)
         error = self._attempt(step.act, operation, step)
@@ -64,6 +78,8 @@ class Runner:
             operations.turned_back(operation_id)
         if step.undo is None:
             operations.note(operation_id, "cannot be taken back", step=step_name, level="error")
+            if not operation.error_code:
+                operations.failed(operation_id, _no_way_back(step))
             return STUCK
         error = self._attempt(step.undo, operation, step)
         if error is None:
@@ -91,6 +107,20 @@ class Runner:
             operations.take_secret(operation_id)
         operations.finished(operation_id, state)
         return str(state)
+
+    def entered(self, operation_id: str) -> int:
+        """Return how many steps, from the first, have been begun in any attempt."""
+        operation = Operation.objects.get(id=operation_id)
+        names = [step.name for step in self._kinds[operation.kind].steps]
+        return names.index(operation.step) + 1 if operation.step in names else 0
+
+    def _can_go_back(self, operation: Operation, step_name: str) -> bool:
+        for step in self._kinds[operation.kind].steps:
+            if step.name == step_name:
+                break
+            if step.undo is None:
+                return False
+        return True
 
     def _step(self, operation: Operation, name: str) -> Step:
         kind: OperationKind = self._kinds[operation.kind]

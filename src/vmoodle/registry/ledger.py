@@ -33,6 +33,13 @@ def plan(kind: str, place: str, name: str, *, site: str, operation: str) -> None
         )
 
 
+def planned_by(kind: str, place: str, name: str, *, operation: str) -> bool:
+    """Tell whether this very operation wrote the resource down, in this attempt or an earlier."""
+    return LedgerEntry.objects.filter(
+        kind=kind, place=place, name=name, operation_id=operation
+    ).exists()
+
+
 def made(kind: str, place: str, name: str) -> None:
     """Write down that a planned resource exists now."""
     LedgerEntry.objects.filter(kind=kind, place=place, name=name).update(

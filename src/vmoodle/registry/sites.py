@@ -120,6 +120,11 @@ def address_used_again(address_key: str) -> None:
     DeletedAddress.objects.filter(address_key=address_key).delete()
 
 
+def was_deleted(address_key: str) -> bool:
+    """Tell whether a deleted site had the address and nobody uses it again."""
+    return DeletedAddress.objects.filter(address_key=address_key).exists()
+
+
 def renamed(site: Site, name: str) -> None:
     """The site has a new full name."""
     Site.objects.filter(id=site.id).update(name=name)
@@ -165,12 +170,12 @@ def remove_alias(site: Site, host: str) -> None:
 
 def alias_hosts(site: Site) -> list[str]:
     """Return the hosts that redirect to the site."""
-    return list(site.aliases.order_by("host").values_list("host", flat=True))
+    return sorted(alias.host for alias in site.aliases.all())
 
 
 def label_values(site: Site) -> dict[str, str]:
     """Return the site's labels by key."""
-    return dict(site.labels.order_by("key").values_list("key", "value"))
+    return dict(sorted((label.key, label.value) for label in site.labels.all()))
 
 
 def _change(site: Site, state: SiteState, reason: str) -> None:

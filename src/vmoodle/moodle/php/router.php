@@ -6,6 +6,11 @@
 
 declare(strict_types=1);
 
+// A private proof of an https site: this server stands where the web server that ends TLS will be.
+if (getenv('VMOODLE_PROOF_HTTPS') === 'on') {
+    $_SERVER['HTTPS'] = 'on';
+}
+
 /** Names that no request may have on its way, in lower case: sources and tools, never pages. */
 const VMOODLE_HIDDEN_NAMES = [
     'vendor', 'node_modules', 'config.php', 'config-dist.php', 'composer.json', 'composer.lock', 'package.json',

@@ -1,0 +1,199 @@
+"""The life of sites through the `vmoodle` program: what two callers, a terminal and bad luck do."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests import servers
+from tests.fleet import LIMIT_SECONDS, PROGRAM, Fleet
+
+from vmoodle.engines.protocol import Engine, SiteDatabase, open_engine
+from vmoodle.secret import Secret
+
+
+@pytest.fixture(scope="module", params=["mariadb", "postgresql"])
+def server(request: pytest.FixtureRequest) -> Iterator[servers.PrivateServer]:
+    missing = getattr(servers, f"{request.param}_missing")()
+    if missing:
+        pytest.skip(missing)
+    directory = Path(tempfile.mkdtemp(prefix="vmoodle-server-"))
+    directory.chmod(0o755)
+    with getattr(servers, f"private_{request.param}")(directory / "server") as started:
+        yield started
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def fleet(server: servers.PrivateServer) -> Iterator[Fleet]:
+    directory = Path(tempfile.mkdtemp(prefix="vmoodle-life-"))
+    directory.chmod(0o755)
+    made = Fleet(directory / "home")
+    made.run("server", "add", "main", server.url)
+    made.run("codebase", "add", "sandbox", "sandbox")
+    yield made
+    made.assert_clean()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def engine(server: servers.PrivateServer) -> Engine:
+    return open_engine(server.address)
+
+
+def delete(fleet: Fleet, shortname: str) -> None:
+    fleet.run("site", "suspend", shortname)
+    fleet.run("site", "delete", shortname, "--confirm", shortname)
+
+
+def submit(fleet: Fleet, shortname: str) -> str:
+    document = fleet.json(
+        "site", "create", shortname, "--detach", "--url", f"http://{shortname}.example.test"
+    )
+    return str(document["operation"])
+
+
+def test_an_https_site_is_proved_before_any_web_server_knows_it(fleet: Fleet) -> None:
+    fleet.run("site", "create", "tls", "--url", "https://tls.example.test", "--name", "Sicher")
+    assert fleet.json("hook", "check", "tls")[0]["ok"]
+    delete(fleet, "tls")
+
+
+def test_progress_and_password_are_shown_on_a_terminal(fleet: Fleet) -> None:
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [str(PROGRAM), "site", "create", "tty", "--url", "http://tty.example.test"],
+        env=fleet.env() | {"TERM": "xterm"}, stdin=slave, stdout=slave, stderr=slave,
+    ) as process:  # fmt: skip
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                part = os.read(master, 4096)
+            except OSError:
+                break
+            if not part:
+                break
+            shown += part
+        assert process.wait(LIMIT_SECONDS) == 0, shown
+    os.close(master)
+    assert b"installer" in shown
+    assert b"password (shown once): " in shown
+    delete(fleet, "tty")
+
+
+def test_a_generated_password_left_by_a_killed_call_is_shown_once_by_follow(fleet: Fleet) -> None:
+    operation = submit(fleet, "late")
+    fleet.run("worker", "--until-idle")
+    assert "password (shown once): " in fleet.run("operation", "follow", operation).stdout
+    assert "password" not in fleet.run("operation", "follow", operation).stdout
+    delete(fleet, "late")
+
+
+def test_a_foreign_database_made_meanwhile_is_never_touched(fleet: Fleet, engine: Engine) -> None:
+    operation = submit(fleet, "raced")
+    foreign = SiteDatabase("vm_raced", "foreign_owner", Secret("Foreign-Passw0rd"))
+    engine.create_account(foreign)
+    engine.create_database(foreign)
+    with engine.connect(foreign, read_only=False) as connection:
+        connection.execute("CREATE TABLE precious (id int)")
+    fleet.run("worker", "--until-idle")
+    shown = fleet.json("operation", "show", operation)
+    assert (shown["state"], shown["error"]) == ("reverted", "engine.database.exists")
+    assert engine.tables(foreign) == ["precious"]
+    engine.drop_database(foreign)
+    engine.drop_account("foreign_owner")
+    fleet.assert_clean()
+
+
+def test_a_foreign_account_made_meanwhile_keeps_its_password(fleet: Fleet, engine: Engine) -> None:
+    operation = submit(fleet, "raced2")
+    foreign = SiteDatabase("foreign_db", "vm_raced2", Secret("Foreign-Passw0rd"))
+    engine.create_account(foreign)
+    engine.create_database(foreign)
+    fleet.run("worker", "--until-idle")
+    assert fleet.json("operation", "show", operation)["error"] == "engine.account.exists"
+    with engine.connect(foreign) as connection:
+        assert connection.query("SELECT 1")[0][0] == 1
+    engine.drop_database(foreign)
+    engine.drop_account("vm_raced2")
+
+
+def test_a_deletion_cancelled_before_it_began_leaves_a_suspended_site(fleet: Fleet) -> None:
+    fleet.run("site", "create", "kept", "--url", "http://kept.example.test")
+    fleet.run("site", "suspend", "kept")
+    operation = fleet.json("site", "delete", "kept", "--confirm", "kept", "--detach")["operation"]
+    fleet.run("operation", "cancel", operation)
+    fleet.run("worker", "--until-idle")
+    assert fleet.json("operation", "show", operation)["state"] == "cancelled"
+    assert fleet.json("site", "show", "kept")["state"] == "suspended"
+    fleet.run("site", "resume", "kept")
+    assert fleet.json("hook", "check", "kept")[0]["ok"]
+    delete(fleet, "kept")
+
+
+def test_a_site_resumed_after_its_deletion_was_ordered_is_not_deleted(fleet: Fleet) -> None:
+    fleet.run("site", "create", "alive", "--url", "http://alive.example.test")
+    fleet.run("site", "suspend", "alive")
+    operation = fleet.json("site", "delete", "alive", "--confirm", "alive", "--detach")["operation"]
+    assert fleet.problem("site", "resume", "alive")["code"] == "site.state"
+    fleet.run("operation", "cancel", operation)
+    fleet.run("worker", "--until-idle")
+    fleet.run("site", "delete", "alive", "--confirm", "alive")
+
+
+def test_two_sites_created_at_the_same_time_both_come_to_be(fleet: Fleet) -> None:
+    started = [
+        fleet.start("site", "create", name, "--url", f"http://{name}.example.test")
+        for name in ("twin1", "twin2")
+    ]
+    assert [process.wait(LIMIT_SECONDS) for process in started] == [0, 0]
+    assert [row["ok"] for row in fleet.json("hook", "check")] == [True, True]
+    for name in ("twin1", "twin2"):
+        delete(fleet, name)
+
+
+def test_a_second_operation_on_a_site_is_refused_and_names_the_first(fleet: Fleet) -> None:
+    fleet.run("site", "create", "held", "--url", "http://held.example.test")
+    fleet.run("site", "suspend", "held")
+    first = fleet.json("site", "delete", "held", "--confirm", "held", "--detach")["operation"]
+    problem = fleet.problem("site", "delete", "held", "--confirm", "held")
+    assert problem["code"] == "operation.site.busy"
+    assert first in problem["detail"]
+    fleet.run("worker", "--until-idle")
+
+
+def test_a_server_that_does_not_answer_is_named_and_a_site_can_still_be_suspended(
+    fleet: Fleet, server: servers.PrivateServer
+) -> None:
+    fleet.run("site", "create", "calm", "--url", "http://calm.example.test")
+    with server.paused():
+        problem = fleet.problem(
+            "site", "create", "never", "--url", "http://never.example.test",
+            "--admin-password-out", str(fleet.home / "never"),
+        )  # fmt: skip
+        assert problem["code"] == "engine.connect"
+        fleet.run("site", "suspend", "calm")
+    fleet.run("site", "resume", "calm")
+    delete(fleet, "calm")
+
+
+def test_a_deleted_address_answers_410_again_after_a_failed_creation(fleet: Fleet) -> None:
+    fleet.run("site", "create", "gone", "--url", "http://gone.example.test")
+    delete(fleet, "gone")
+    tree = Path(fleet.json("codebase", "show", "sandbox")["path"])
+    script = tree / "admin" / "cli" / "install_database.php"
+    original = script.read_text()
+    script.write_text("<?php exit(1);\n")
+    try:
+        fleet.run("site", "create", "gone", "--url", "http://gone.example.test", status=1)
+    finally:
+        script.write_text(original)
+    entry = (fleet.home / "map" / "web" / "gone.example.test.json").read_text()
+    assert '"deleted"' in entry
