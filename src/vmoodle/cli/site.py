@@ -66,7 +66,7 @@ def create(
     from vmoodle.registry import sites
 
     if not detach:
-        warm_up()
+        warm_up(installation)
 
     operation = creation.submit(
         installation,

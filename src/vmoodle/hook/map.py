@@ -27,6 +27,8 @@ DIRECTORY_MODE = 0o750
 DELETED = {"format": FORMAT, "state": "deleted"}
 # Up to so many changed files are each synced to disk; above it, all file systems at once.
 SYNC_SINGLY = 64
+# The hook reads so many bytes in one go; a shorter file would cost it a second read to see its end.
+READ_BYTES = 1024
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+_-]{0,249}")
 _PARTIAL = ".part"
@@ -293,7 +295,8 @@ def _leading(link: Path, path: Path) -> Path:
 
 
 def _encode(entry: Mapping[str, Any]) -> bytes:
-    return json.dumps(entry, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    text = json.dumps(entry, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return text.ljust(READ_BYTES)
 
 
 def _content(path: Path) -> bytes | None:

@@ -57,9 +57,13 @@ def follow(
         lock.release()
 
 
-def warm_up() -> None:
-    """Import the durable engine's library (0.4 s) beside what the caller does next."""
-    threading.Thread(target=importlib.import_module, args=("dbos",), daemon=True).start()
+def warm_up(installation: Installation) -> None:
+    """Import the durable engine's library (0.4 s) beside what the caller does next.
+
+    Not where another process of this node executes: then it is not needed.
+    """
+    if NodeLock(installation.home.run).holder() is None:
+        threading.Thread(target=importlib.import_module, args=("dbos",), daemon=True).start()
 
 
 def work(installation: Installation, kinds: Kinds, *, until_idle: bool = False) -> bool:
