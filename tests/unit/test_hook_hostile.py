@@ -194,18 +194,24 @@ def hostile_uri(dice: random.Random) -> bytes:
     return b"/" + dice.randbytes(dice.randint(0, 30))
 
 
+_LABEL = rb"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+PLAIN_HOST = re.compile(rb"(?=.{1,63}\Z)" + _LABEL + rb"(?:\." + _LABEL + rb")*")
+
+
 class Driver:
-    """One PHP process that tells what the hook locates."""
+    """One PHP process that tells what the hook and the short way of config.php locate."""
 
     def __init__(self, tree: HookTree) -> None:
+        self.short = 0
         hook = tree.map_directory.parent / "hook" / "hook.php"
         self._process = subprocess.Popen(
-            ["php", str(DRIVER), str(hook), str(tree.map_directory)],
+            ["php", str(DRIVER), str(hook), str(tree.map_directory),
+             str(tree.directory / "config.php")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="ascii",
         )  # fmt: skip
 
     def locate(self, asked: list[tuple[bytes, bytes]]) -> list[str | None]:
-        """Return the file for each host and URI."""
+        """Return the file for each host and URI; the short way must mean the same or stand back."""
         assert self._process.stdin
         assert self._process.stdout
         answers: list[str | None] = []
@@ -213,7 +219,14 @@ class Driver:
             pair = {"host": base64.b64encode(host).decode(), "uri": base64.b64encode(uri).decode()}
             self._process.stdin.write(json.dumps(pair) + "\n")
             self._process.stdin.flush()
-            answers.append(json.loads(self._process.stdout.readline()))
+            file, short = json.loads(self._process.stdout.readline())
+            if short is not None and short != file:
+                # A host that is plain, and not in the map: the long way says 404.
+                assert file is None, (host[:80], uri[:80], short)
+                assert PLAIN_HOST.fullmatch(host), (host[:80], short)
+                assert not Path(short).exists(), (host[:80], uri[:80], short)
+            self.short += short is not None and short == file
+            answers.append(file)
         return answers
 
     def close(self) -> None:
@@ -257,6 +270,7 @@ def test_thousands_of_hostile_hosts_find_the_file_of_their_own_address_or_none(
             assert file == expected_file(tree, host, uri), (host[:80], uri[:80])
             found |= {file} if file else set()
     assert found == present
+    assert driver.short > 100
 
 
 @pytest.mark.parametrize("host", BAD_HOSTS, ids=lambda host: repr(host)[:40])

@@ -70,6 +70,16 @@ def test_a_live_site_is_served_with_its_own_settings(tree: HookTree, server: Ser
     assert cfg(server, "two.test:8080")["wwwroot"] == "http://two.test:8080"
 
 
+@pytest.mark.parametrize("length", [0, 200, 600, 700, 5_000, 100_000])
+def test_a_site_is_served_whole_however_long_its_settings_are(
+    tree: HookTree, server: Server, length: int
+) -> None:
+    text = "x" * length
+    tree.host_map.publish(replace(site("one", "https://one.test"), forced_cfg={"text": text}))
+    seen = cfg(server, "one.test", "/course/view.php?id=2")
+    assert (seen["text"], seen["dbname"]) == (text, "database_of_one")
+
+
 @pytest.mark.parametrize("host", ["ONE.Test", "one.test.", "one.test:80", "One.Test.:8443"])
 def test_case_port_and_trailing_dot_of_the_host_do_not_matter(
     tree: HookTree, server: Server, host: str

@@ -25,6 +25,7 @@ if (
                 && (strpos($vmoodle_first = substr($vmoodle_uri, 1, $vmoodle_first), '.') !== false
                     || !is_file('@MAP@' . "/web/$vmoodle_host+$vmoodle_first.json")))))
 ) {
+    // One read: the map's files are filled up to 1024 bytes. A longer one ends in half and is the hook's.
     $vmoodle_site = json_decode((string) @file_get_contents('@MAP@' . "/web/$vmoodle_host.json", false, null, 0, 1024), true);
 }
 if (
