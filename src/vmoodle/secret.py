@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -72,15 +73,18 @@ class Keyring:
         """Create the key file when there is none; raise Refused when others can read it."""
         from cryptography.fernet import Fernet
 
-        try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            self._keys()
-            return
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(Fernet.generate_key() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        if not self._path.exists():
+            # Whole or not at all, and one key only when two first calls come at the same time.
+            beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(Fernet.generate_key() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(beside, self._path)
+            beside.unlink()
+        self._keys()
 
     def encrypt(self, secret: Secret) -> str:
         """Return the secret as a Fernet token (ASCII), encrypted with the newest key."""

@@ -25,6 +25,11 @@ def _as_secret(value: object) -> object:
     return Secret(value) if isinstance(value, str) else value
 
 
+def _empty_is_none(value: object) -> object:
+    return None if value == "" else value
+
+
+OptionalPath = Annotated[Path | None, BeforeValidator(_empty_is_none)]
 SecretText = Annotated[Secret, BeforeValidator(_as_secret)]
 
 
@@ -63,7 +68,7 @@ class WebSettings(Section):
         le=86400,
         description="Seconds in the Retry-After header of a suspended or deploying site.",
     )
-    suspended_page: Path | None = Field(
+    suspended_page: OptionalPath = Field(
         default=None,
         description="HTML file shown for a suspended site, instead of the built-in page.",
     )
@@ -86,13 +91,13 @@ class PhpSettings(Section):
 class SiteSettings(Section):
     """What new sites get where nothing else is said."""
 
-    dataroot_base: Path | None = Field(
+    dataroot_base: OptionalPath = Field(
         default=None,
         description="Directory that holds every site's moodledata. Empty: moodledata in the home.",
     )
     database_prefix: str = Field(
         default="vm_",
-        pattern=r"^[a-z][a-z0-9_]{0,11}$",
+        pattern=r"^[a-z][a-z0-9_]{0,9}$",
         description="What the names of databases and accounts made by VMoodle begin with.",
     )
     table_prefix: str = Field(
@@ -139,7 +144,6 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     and a value of the wrong kind.
     """
     values = _read_toml(path)
-    sources = {name: str(path) for name in values}
     for name, text in environment.items():
         section, separator, option = name.removeprefix(ENVIRONMENT_PREFIX).partition(
             SECTION_SEPARATOR
@@ -148,7 +152,6 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
             table = values.setdefault(section.lower(), {})
             if isinstance(table, dict):
                 table[option.lower()] = text
-            sources[section.lower()] = f"{path} and the environment ({name})"
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

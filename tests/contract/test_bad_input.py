@@ -205,6 +205,28 @@ def test_a_foreign_config_php_is_kept_and_put_back(fleet: Fleet) -> None:
     shutil.rmtree(tree)
 
 
+def test_a_tree_of_another_home_is_left_to_it(unchanged: Fleet) -> None:
+    tree = unchanged.json("codebase", "show", "sandbox")["path"]
+    other = Fleet(unchanged.home.parent / "other-home")
+    assert other.problem("codebase", "add", "stolen", tree)["code"] == "codebase.config.other"
+
+
+def test_a_config_php_set_aside_by_a_killed_call_is_still_put_back(fleet: Fleet) -> None:
+    from vmoodle.sandbox import copy_tree
+
+    tree = fleet.home.parent / "killed"
+    copy_tree(tree)
+    (tree / "config.php").write_text("<?php // precious\n")
+    fleet.run("codebase", "add", "killed", str(tree))
+    with closing(sqlite3.connect(fleet.home / "registry.sqlite3")) as registry:
+        registry.execute("DELETE FROM registry_codebase WHERE name = 'killed'")
+        registry.commit()
+    fleet.run("codebase", "add", "killed", str(tree))
+    fleet.run("codebase", "remove", "killed")
+    assert (tree / "config.php").read_text() == "<?php // precious\n"
+    shutil.rmtree(tree)
+
+
 def test_a_server_that_is_down_is_named_and_nothing_is_made(unchanged: Fleet) -> None:
     url = f"postgresql://a@127.0.0.1:{servers.free_port()}"
     assert unchanged.problem("server", "add", "down", url)["code"] == "engine.connect"

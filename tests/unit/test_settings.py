@@ -73,6 +73,8 @@ def test_the_documented_file_holds_every_option_and_loads(tmp_path: Path) -> Non
         line.removeprefix("#") if not line.startswith("# ") else "" for line in text.splitlines()
     )
     tomllib.loads(uncommented)
+    path = write(tmp_path, uncommented)
+    assert load_settings(path, {}) == Settings()
 
 
 def test_a_password_in_the_registry_url_is_never_shown(tmp_path: Path) -> None:

@@ -44,10 +44,12 @@ def check(
 
 @app.command()
 def rebuild() -> None:
-    """Write the whole host map anew from the registry."""
+    """Write the host map, the hook and each tree's config.php anew from the registry."""
     from vmoodle.installation import open_installation
 
     installation = open_installation()
+    from vmoodle.lifecycle.codebase import refresh_configs
     from vmoodle.lifecycle.publish import publish_all
 
+    refresh_configs(installation)
     typer.echo(f"{publish_all(installation)} site(s) published")

@@ -8,7 +8,7 @@ from pathlib import Path
 from vmoodle.errors import VMoodleError
 from vmoodle.hook.install import installed_hook_is_current
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import publish, server
+from vmoodle.lifecycle import codebase, publish, server
 from vmoodle.moodle import config_php
 from vmoodle.moodle.muc import SharedStore, shared_stores
 from vmoodle.moodle.tree import MoodleTree
@@ -34,7 +34,7 @@ def servers_answer(installation: Installation) -> Found:
             yield f"{row.name}: {error.message}", error.hint
 
 
-def codebases_are_ours(_installation: Installation) -> Found:
+def codebases_are_ours(installation: Installation) -> Found:
     """Every code tree is there, at the version the registry has, with our config.php."""
     for row in Codebase.objects.order_by("name"):
         mend = f"vmoodle codebase check {row.name}"
@@ -45,6 +45,8 @@ def codebases_are_ours(_installation: Installation) -> Found:
             continue
         if config_php.classify(tree.config_path) != config_php.OURS:
             yield f"{row.name}: {tree.config_path} is not VMoodle's.", mend
+        elif tree.config_path.read_text() != codebase.config_text(installation, row.name):
+            yield f"{row.name}: {tree.config_path} is of another release.", "vmoodle hook rebuild"
         if tree.version.version != row.version:
             yield (
                 f"{row.name}: the tree is at {tree.version.release}, the registry has "

@@ -53,29 +53,26 @@ def add(
     codebases.refuse_taken(name, os.path.realpath(target))
     if own_copy:
         _copy_tree(installation, path, target)
+    codebase = Codebase(name=name, immutable=immutable, own_copy=own_copy)
+    written = False
     try:
         tree = MoodleTree.open(target)
         codebases.refuse_taken(name, str(tree.root))
         findings = requirements(installation, tree)
         _refuse_blocking(findings)
-        set_aside = _write_config(installation, tree, name)
-        cache = _component_cache(installation, tree, name) if immutable else ""
+        codebase.path, codebase.layout = str(tree.root), tree.layout
+        codebase.version, codebase.release = tree.version.version, tree.version.release
+        codebase.branch = tree.version.branch
+        codebase.set_aside = str(_write_config(installation, tree, name) or "")
+        written = True
+        codebase.component_cache = _component_cache(installation, tree, name) if immutable else ""
+        codebase.save()
     except BaseException:
         if own_copy:
             shutil.rmtree(target, ignore_errors=True)
+        elif written:
+            _take_config_out(codebase)
         raise
-    codebase = Codebase.objects.create(
-        name=name,
-        path=str(tree.root),
-        layout=tree.layout,
-        version=tree.version.version,
-        release=tree.version.release,
-        branch=tree.version.branch,
-        immutable=immutable,
-        component_cache=cache,
-        own_copy=own_copy,
-        set_aside=str(set_aside or ""),
-    )
     audit.record("codebase.add", name, path=str(tree.root), release=tree.version.release)
     return CodebaseReport(codebase, findings)
 
@@ -182,16 +179,40 @@ def _link_or_copy(source: str, target: str) -> str:
     return target
 
 
+def config_text(installation: Installation, name: str) -> str:
+    """Return the config.php that belongs into a codebase's tree."""
+    hook = installation.home.hook / hook_install.SOURCE.name
+    return render_config_php(hook, installation.home.map, name)
+
+
+def refresh_configs(installation: Installation) -> int:
+    """Write config.php anew where it is ours and of another release; return how many were."""
+    written = 0
+    for codebase in Codebase.objects.order_by("name"):
+        tree = MoodleTree.open(Path(codebase.path))
+        ours = config_php.classify(tree.config_path) == config_php.OURS
+        if ours and tree.config_path.read_text() != config_text(installation, codebase.name):
+            _write_config(installation, tree, codebase.name)
+            written += 1
+    return written
+
+
 def _write_config(installation: Installation, tree: MoodleTree, name: str) -> Path | None:
-    hook = hook_install.install_hook(installation.home.hook)
-    text = render_config_php(hook, installation.home.map, name)
-    set_aside = None
-    if config_php.classify(tree.config_path) == config_php.FOREIGN:
+    """Write our config.php; return where the one that stood there first was set aside."""
+    hook_install.install_hook(installation.home.hook)
+    state = config_php.classify(tree.config_path)
+    if state == config_php.OURS:
+        _refuse_other_installation(installation, tree.config_path)
+    # One that a call set aside and was then killed is still to be put back some day.
+    left = sorted(tree.config_path.parent.glob("config.before-vmoodle*.php"))
+    set_aside = left[-1] if left else None
+    moved = state == config_php.FOREIGN
+    if moved:
         set_aside = config_php.set_aside(tree.config_path)
     try:
-        config_php.write_atomically(tree.config_path, text, mode=0o644)
+        config_php.write_atomically(tree.config_path, config_text(installation, name), mode=0o644)
     except OSError as error:
-        if set_aside is not None:
+        if moved and set_aside is not None:
             config_php.put_back(set_aside, tree.config_path)
         raise Refused(
             "codebase.readonly",
@@ -199,6 +220,15 @@ def _write_config(installation: Installation, tree: MoodleTree, name: str) -> Pa
             "Let VMoodle's account write config.php in the tree, or add the tree as that account.",
         ) from error
     return set_aside
+
+
+def _refuse_other_installation(installation: Installation, config: Path) -> None:
+    if f"'{installation.home.map}'" not in config.read_text():
+        raise Refused(
+            "codebase.config.other",
+            f"{config} belongs to another VMoodle home on this machine.",
+            "Add a private copy instead (--copy), or remove the codebase there first.",
+        )
 
 
 def _component_cache(installation: Installation, tree: MoodleTree, name: str) -> str:

@@ -54,6 +54,8 @@ def make(context: StepContext) -> None:
     installation, site = context.installation, sites.find(context.site)
     path = Path(site.dataroot)
     refuse_outside(path)
+    if not ledger.planned_by(ledger.DIRECTORY, "", str(path), operation=context.operation_id):
+        refuse_unusable(path)
     ledger.plan(
         ledger.DIRECTORY, "", str(path), site=site.shortname, operation=context.operation_id
     )
