@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from vmoodle.engines.protocol import Engine
-from vmoodle.errors import Conflict, InvalidInput, Refused, Unavailable
+from vmoodle.errors import InvalidInput, Refused, Unavailable
 from vmoodle.hook.address import SiteAddress
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot
+from vmoodle.lifecycle import dataroot, resources
 from vmoodle.lifecycle.codebase import REQUIRED, requirements
 from vmoodle.lifecycle.server import check_engine
 from vmoodle.moodle import config_php
 from vmoodle.moodle.tree import MoodleTree
+from vmoodle.registry import ledger
 from vmoodle.registry.models import Codebase, DatabaseServer
 
 # A fresh Moodle takes about 36 MB in the database and 10 MB in moodledata (MOODLE.md, section 9).
@@ -83,15 +84,10 @@ def _check_fit(installation: Installation, tree: MoodleTree, database: tuple[str
 
 
 def _check_free_names(engine: Engine, server: DatabaseServer, values: Mapping[str, Any]) -> None:
-    taken = (
-        ("database", values["database"], engine.database_exists),
-        ("account", values["account"], engine.account_exists),
+    wanted = (
+        (ledger.DATABASE, values["database"], engine.database_exists),
+        (ledger.ACCOUNT, values["account"], engine.account_exists),
     )
-    for word, name, exists in taken:
+    for kind, name, exists in wanted:
         if exists(name):
-            raise Conflict(
-                f"engine.{word}.exists",
-                f"The {word} {name} exists on {server.name} and VMoodle did not make it "
-                "for this site.",
-                "Choose another shortname, or another sites.database_prefix in vmoodle.toml.",
-            )
+            raise resources.taken(kind, name, server.name)

@@ -48,6 +48,15 @@ def drop_database(context: StepContext) -> None:
     ledger.removed(ledger.DATABASE, site.server.name, site.database)
 
 
+def taken(kind: str, name: str, place: str) -> Conflict:
+    """Return the error for a database or account of somebody else's that has a site's name."""
+    return Conflict(
+        f"engine.{kind}.exists",
+        f"The {kind} {name} exists on {place} and VMoodle did not make it for this site.",
+        "Choose another shortname, or another sites.database_prefix in vmoodle.toml.",
+    )
+
+
 def refuse_unproven(site: Site) -> None:
     """Raise Refused when the ledger does not prove that database, account and files are ours."""
     wanted = (
@@ -71,11 +80,7 @@ def _plan(
     place = site.server.name
     mine = ledger.planned_by(kind, place, name, operation=context.operation_id)
     if not mine and exists(name):
-        raise Conflict(
-            f"engine.{kind}.exists",
-            f"The {kind} {name} exists on {place} and VMoodle did not make it for this site.",
-            "Choose another shortname, or another sites.database_prefix in vmoodle.toml.",
-        )
+        raise taken(kind, name, place)
     ledger.plan(kind, place, name, site=site.shortname, operation=context.operation_id)
 
 

@@ -109,16 +109,6 @@ def run_script(
     return _attend(process, given, script, timeout, hide, on_line)
 
 
-def exec_script(
-    tree: MoodleTree, php: PhpBinary, script: str, args: Sequence[str], *, site: str | None
-) -> None:
-    """Become the script: input, output, signals and exit status are its own. Never returns."""
-    path = tree.script(script)
-    argv, environment = php.command([str(path), *args], site=site)
-    os.chdir(path.parent)
-    os.execvpe(argv[0], argv, environment)  # noqa: S606
-
-
 def _attend(
     process: subprocess.Popen[bytes],
     given: bytes,
