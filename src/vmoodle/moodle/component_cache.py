@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -32,7 +33,8 @@ $vmoodle_class = class_exists('core\\\\component') ? 'core\\\\component' : 'core
 $vmoodle_content = $vmoodle_class::get_cache_content();
 file_put_contents($vmoodle_scratch . '/components.php', $vmoodle_content) || exit(1);
 """
-_BEGINNING = b"<?php\n$cache = "
+# A tree checked out on Windows has \r\n at the end of its lines, and so has what it writes.
+_BEGINNING = re.compile(rb"<\?php\r?\n\$cache = ")
 _CLASSES = ("lib/classes/component.php",)
 
 
@@ -61,7 +63,7 @@ def build_component_cache(
         os.chown(scratch, *account.owner_ids(php.account))
         php.ask(_BUILD, args=[str(tree.webroot / "lib" / "setup.php"), str(scratch)])
         content = (scratch / "components.php").read_bytes()
-        if not content.startswith(_BEGINNING):
+        if not _BEGINNING.match(content):
             raise Unavailable(
                 "codebase.componentcache",
                 f"{tree.root} gave no component cache.",
