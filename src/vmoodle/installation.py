@@ -82,8 +82,9 @@ class Installation:
 
     @property
     def dataroot_base(self) -> Path:
-        """The directory that holds every site's moodledata."""
-        return self.settings.sites.dataroot_base or self.home.moodledata
+        """The directory that holds every site's moodledata, by default in the home's real place."""
+        chosen = self.settings.sites.dataroot_base
+        return chosen or self.home.path.resolve() / self.home.moodledata.name
 
     def engine(self, server: DatabaseServer) -> Engine:
         """Open a database server; start it first when it is the embedded one."""

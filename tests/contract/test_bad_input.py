@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 import sqlite3
 import tempfile
@@ -163,6 +165,79 @@ def test_a_dataroot_base_that_is_no_plain_path_is_refused(unchanged: Fleet) -> N
         unchanged, "second", "http://b.example.test", VMOODLE_SITES__DATAROOT_BASE="../up"
     )
     assert problem["code"] == "dataroot.base"
+
+
+@pytest.fixture
+def base(fleet: Fleet) -> Iterator[Path]:
+    """A directory of root's beside the home, where moodledata may go."""
+    directory = fleet.home.parent / "base"
+    directory.mkdir(mode=0o711)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def refused_base(fleet: Fleet, base: Path) -> str:
+    """Return the code with which a site in that base is refused; nothing was made there."""
+    before = sorted(base.iterdir()) if base.exists() else []
+    problem = create(
+        fleet, "second", "http://b.example.test", VMOODLE_SITES__DATAROOT_BASE=str(base)
+    )
+    assert (sorted(base.iterdir()) if base.exists() else []) == before
+    return problem["code"]
+
+
+def test_a_dataroot_base_that_is_a_symlink_is_refused(unchanged: Fleet, base: Path) -> None:
+    link = base / "link"
+    link.symlink_to(unchanged.home.parent)
+    assert refused_base(unchanged, link) == "dataroot.base.link"
+    assert refused_base(unchanged, link / "below" / "not-yet-there") == "dataroot.base.link"
+    link.unlink()
+    link.symlink_to(base / "nowhere")
+    assert refused_base(unchanged, link) == "dataroot.base.link"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PHP as another account")
+def test_a_dataroot_base_the_web_account_may_change_is_refused(
+    unchanged: Fleet, base: Path
+) -> None:
+    web = pwd.getpwnam("www-data")
+    below = base / "below"
+    below.mkdir(mode=0o711)
+    for owner, group, mode in (
+        (web.pw_uid, 0, 0o700), (0, web.pw_gid, 0o770), (0, 0, 0o777), (0, 0, 0o1777)
+    ):  # fmt: skip
+        os.chown(base, owner, group)
+        base.chmod(mode)
+        assert refused_base(unchanged, base) == "dataroot.base.writable"
+        if mode != 0o1777:
+            assert refused_base(unchanged, below) == "dataroot.base.writable"
+            assert refused_base(unchanged, base / "not-yet" / "there") == "dataroot.base.writable"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PHP as another account")
+def test_doctor_finds_a_dataroot_base_that_the_web_account_took(fleet: Fleet) -> None:
+    moodledata = fleet.home / "moodledata"
+    os.chown(moodledata, pwd.getpwnam("www-data").pw_uid, -1)
+    try:
+        findings = fleet.json("doctor", status=1)
+        assert [finding["check"] for finding in findings] == ["V040"]
+        assert "www-data may change" in findings[0]["message"]
+    finally:
+        os.chown(moodledata, 0, -1)
+
+
+def test_a_home_behind_a_symlink_has_its_moodledata_in_the_real_place(fleet: Fleet) -> None:
+    link = fleet.home.parent / "link-home"
+    link.symlink_to(fleet.home)
+    try:
+        linked = Fleet(link)
+        linked.run("site", "create", "linked", "--url", "http://linked.example.test")
+        assert linked.json("site", "show", "linked")["dataroot"].startswith(str(fleet.home))
+        linked.run("site", "suspend", "linked")
+        linked.run("site", "delete", "linked", "--confirm", "linked")
+    finally:
+        link.unlink()
+    fleet.run("hook", "rebuild")
 
 
 def test_a_tree_that_is_no_moodle_is_refused(unchanged: Fleet) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from vmoodle.errors import VMoodleError
 from vmoodle.hook.install import installed_hook_is_current
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import codebase, publish, server
+from vmoodle.lifecycle import codebase, dataroot, publish, server
 from vmoodle.moodle import config_php
 from vmoodle.moodle.muc import SharedStore, shared_stores
 from vmoodle.moodle.tree import MoodleTree
@@ -74,7 +74,11 @@ def map_agrees(installation: Installation) -> Found:
 
 
 def dataroots_exist(installation: Installation) -> Found:
-    """Every site's moodledata is a directory of the web account's."""
+    """The base is safe to work in, and every site's moodledata a directory of the web account's."""
+    try:
+        dataroot.refuse_unsafe_base(installation, installation.dataroot_base)
+    except VMoodleError as error:
+        yield error.message, error.hint
     for site in sites.every():
         path = Path(site.dataroot)
         if site.state == SiteState.DEPLOYING:

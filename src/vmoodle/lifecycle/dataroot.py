@@ -1,13 +1,20 @@
-"""A site's moodledata: below the base, the web account's own, never through a symlink."""
+"""A site's moodledata: below the base, the web account's own, never through a symlink.
+
+VMoodle makes and removes directories below the base as root. Whoever may put something into the
+base, or lead a directory above it elsewhere, could turn that on files that are no site's.
+"""
 
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
+import stat
 from pathlib import Path
 
 from vmoodle.errors import Conflict, Refused, Unavailable
 from vmoodle.installation import Installation
+from vmoodle.moodle.account import can_write
 from vmoodle.operations.plan import StepContext
 from vmoodle.registry import ledger, sites
 from vmoodle.registry.models import Site
@@ -24,10 +31,11 @@ def path_for(installation: Installation, shortname: str) -> Path:
             f"The moodledata base {base} is not an absolute, plain path.",
             "Set sites.dataroot_base in vmoodle.toml to one.",
         )
+    refuse_unsafe_base(installation, base)
     return base / shortname
 
 
-def refuse_unusable(path: Path) -> None:
+def refuse_unusable(installation: Installation, path: Path) -> None:
     """Raise Conflict when something is there already, Refused when its base leads elsewhere."""
     if path.is_symlink() or path.exists():
         raise Conflict(
@@ -35,27 +43,66 @@ def refuse_unusable(path: Path) -> None:
             f"{path} exists already and VMoodle did not make it.",
             "Choose another shortname, or move it away.",
         )
-    refuse_outside(path)
+    refuse_unsafe_base(installation, path.parent)
 
 
-def refuse_outside(path: Path) -> None:
-    """Raise Refused when the path is not a plain child of its base (a symlink on the way)."""
-    base = path.parent
-    if path.is_symlink() or (base.exists() and base.resolve() / path.name != path.resolve()):
+def refuse_outside(installation: Installation, path: Path) -> None:
+    """Raise Refused when the path is a symlink, or its base is not safe to work in."""
+    if path.is_symlink():
         raise Refused(
             "dataroot.outside",
             f"{path} leads out of the moodledata base.",
             "A site's moodledata is a real directory of its own below the base.",
         )
+    refuse_unsafe_base(installation, path.parent)
+
+
+def refuse_unsafe_base(installation: Installation, base: Path) -> None:
+    """Raise Refused for a base that is or lies behind a symlink, or that the web account changes.
+
+    The web account must be able to write neither in the base nor in a directory above it, where it
+    could put another in its place. Where VMoodle itself runs as the web account nothing is gained.
+    """
+    real = Path(os.path.realpath(base))
+    if real != base:
+        raise Refused(
+            "dataroot.base.link",
+            f"The moodledata base {base} is a symbolic link or lies behind one, to {real}.",
+            f"Set sites.dataroot_base in vmoodle.toml to the directory itself: {real}",
+        )
+    account = installation.web_account
+    if account.pw_uid == os.geteuid():
+        return
+    for directory in (base, *base.parents):
+        if directory.exists() and _can_change(directory, base, account):
+            raise Refused(
+                "dataroot.base.writable",
+                f"The web account {account.pw_name} may change {directory}; in a moodledata base, "
+                "and above it, only VMoodle's own account may.",
+                f"chown root {directory} && chmod go-w {directory}, or set sites.dataroot_base in "
+                "vmoodle.toml to a directory that only VMoodle's account may write.",
+            )
+
+
+def _can_change(directory: Path, base: Path, account: pwd.struct_passwd) -> bool:
+    """Tell whether the account can put something into the base, or something else in its place."""
+    status = directory.stat()
+    if status.st_uid == account.pw_uid:
+        return True
+    # An access list never gives more than the bits of the group show.
+    if not status.st_mode & 0o022 or not can_write(directory, account.pw_name):
+        return False
+    # In a sticky directory, as /tmp, nobody moves away what is another's.
+    return directory == base or not status.st_mode & stat.S_ISVTX
 
 
 def make(context: StepContext) -> None:
     """Create the directory for the web account alone."""
     installation, site = context.installation, sites.find(context.site)
     path = Path(site.dataroot)
-    refuse_outside(path)
+    refuse_outside(installation, path)
     if not ledger.planned_by(ledger.DIRECTORY, "", str(path), operation=context.operation_id):
-        refuse_unusable(path)
+        refuse_unusable(installation, path)
     ledger.plan(
         ledger.DIRECTORY, "", str(path), site=site.shortname, operation=context.operation_id
     )
@@ -83,7 +130,7 @@ def make_base(installation: Installation) -> None:
 def clear(installation: Installation, site: Site) -> None:
     """Empty a site's moodledata, keep the directory."""
     path = Path(site.dataroot)
-    refuse_outside(path)
+    refuse_outside(installation, path)
     for child in path.iterdir():
         if child.is_dir() and not child.is_symlink():
             shutil.rmtree(child)
@@ -98,7 +145,7 @@ def destroy(context: StepContext) -> None:
     if site is None or not ledger.is_ours(ledger.DIRECTORY, "", site.dataroot, site=site.shortname):
         return
     path = Path(site.dataroot)
-    refuse_outside(path)
+    refuse_outside(context.installation, path)
     if path.exists():
         shutil.rmtree(path)
     ledger.removed(ledger.DIRECTORY, "", site.dataroot)

@@ -34,7 +34,7 @@ def check(
     tree = MoodleTree.open(Path(codebase.path))
     _check_tree(tree, address)
     path = Path(values["dataroot"])
-    dataroot.refuse_unusable(path)
+    dataroot.refuse_unusable(installation, path)
     _check_space(path.parent)
     engine = installation.engine(server)
     facts = check_engine(engine)

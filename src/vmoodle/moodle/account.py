@@ -7,6 +7,7 @@ import pwd
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 from vmoodle.errors import InvalidInput, Refused, Unavailable
 
@@ -62,11 +63,20 @@ def environment(account: str | None) -> dict[str, str]:
 
 def can_reach(path: Path, account: str | None) -> bool:
     """Tell whether the account can read a file, or pass through a directory."""
+    return _can(path, account, "x" if path.is_dir() else "r")
+
+
+def can_write(path: Path, account: str | None) -> bool:
+    """Tell whether the account can change a file, or what is in a directory."""
+    return _can(path, account, "w")
+
+
+def _can(path: Path, account: str | None, right: Literal["r", "w", "x"]) -> bool:
     switch = prefix(account, die_with_parent=False)
     if not switch:
-        return os.access(path, os.X_OK if path.is_dir() else os.R_OK)
+        return os.access(path, {"r": os.R_OK, "w": os.W_OK, "x": os.X_OK}[right])
     asked = subprocess.run(
-        [*switch, "test", "-x" if path.is_dir() else "-r", str(path)],
+        [*switch, "test", f"-{right}", str(path)],
         env=environment(account),
         cwd="/",
         stdin=subprocess.DEVNULL,
