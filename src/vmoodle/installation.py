@@ -95,7 +95,8 @@ class Installation:
         if server.embedded:
             return open_engine(EmbeddedPostgreSQL(self.home.embedded).start())
         address = parse_url(self.keyring.decrypt(server.url_encrypted).reveal())
-        return open_engine(address, server.flavour or None)
+        prefix = self.settings.sites.database_prefix
+        return open_engine(address, server.flavour or None, prefix=prefix)
 
     def site_database(self, site: Site) -> SiteDatabase:
         """Return a site's database with its own account and password."""

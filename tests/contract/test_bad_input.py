@@ -329,6 +329,31 @@ def test_an_account_without_rights_is_told_the_missing_grant(unchanged: Fleet) -
         assert "weak-password" not in str(problem)
 
 
+def test_a_grant_on_a_pattern_is_judged_by_the_configured_prefix(unchanged: Fleet) -> None:
+    if servers.mariadb_missing():
+        pytest.skip(servers.mariadb_missing())
+    with servers.private_mariadb(unchanged.home.parent / "pattern") as server:
+        address = server.address
+        with (
+            pymysql.connect(
+                host="127.0.0.1", port=address.port, user=address.user,
+                password=address.password.reveal(),
+            ) as administrator,
+            administrator.cursor() as cursor,
+        ):  # fmt: skip
+            cursor.execute("CREATE USER schools IDENTIFIED BY 'schools-password'")
+            cursor.execute("GRANT CREATE USER ON *.* TO schools")
+            cursor.execute("GRANT SELECT ON mysql.user TO schools")
+            cursor.execute("GRANT ALL PRIVILEGES ON `school\\_%`.* TO schools WITH GRANT OPTION")
+        url = f"mariadb://schools:schools-password@127.0.0.1:{address.port}"
+        assert unchanged.problem("server", "add", "schools", url)["code"] == "server.grants"
+        school = {"VMOODLE_SITES__DATABASE_PREFIX": "school_"}
+        unchanged.run("server", "add", "schools", url, **school)
+        unchanged.run("server", "check", "schools", **school)
+        assert unchanged.problem("server", "check", "schools")["code"] == "server.grants"
+        unchanged.run("server", "remove", "schools")
+
+
 def test_a_protected_setting_cannot_be_forced(unchanged: Fleet) -> None:
     for name in ("dbpass", "wwwroot", "dataroot", "behat_wwwroot"):
         ended = unchanged.run("forced", "set", name, "x", status=2)

@@ -19,6 +19,7 @@ from vmoodle.engines.mariadb_copies import (
     without_definers,
 )
 from vmoodle.engines.mariadb_grants import SITE_PRIVILEGES, database_pattern, missing_grants
+from vmoodle.engines.names import PREFIX
 from vmoodle.engines.protocol import MissingGrant, ServerFacts, SiteConnection, SiteDatabase
 from vmoodle.engines.refusals import (
     account_exists,
@@ -47,9 +48,12 @@ _SIZE = """
 class MariaDB:
     """Administer one MariaDB or MySQL server; keep the promise of Engine."""
 
-    def __init__(self, address: ServerAddress, flavour: str | None = None) -> None:
+    def __init__(
+        self, address: ServerAddress, flavour: str | None = None, prefix: str = PREFIX
+    ) -> None:
         self.address = address
         self._flavour = flavour
+        self._prefix = prefix
 
     def facts(self) -> ServerFacts:
         """Return what the server is."""
@@ -60,7 +64,7 @@ class MariaDB:
     def missing_grants(self) -> list[MissingGrant]:
         """Return the rights that creating databases and accounts takes and the account lacks."""
         with open_session(self.address) as session:
-            return missing_grants(session)
+            return missing_grants(session, self._prefix)
 
     def account_exists(self, account: str) -> bool:
         """Tell whether the account exists for the host part that sites' accounts have."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from vmoodle.engines.mariadb_connection import Session, quote_name
-from vmoodle.engines.names import PREFIX
+from vmoodle.engines.names import LONGEST
 from vmoodle.engines.protocol import MissingGrant
 from vmoodle.errors import Refused
 
@@ -32,8 +32,8 @@ SITE_PRIVILEGES = (
 _GRANT_LINE = re.compile(
     r"GRANT (?P<what>.+?) ON (?P<where>\*|`(?:[^`]|``)*`)\.\* TO .*?(?P<option>WITH GRANT OPTION)?$"
 )
-# A database that sites would have: a grant on a pattern counts when it covers this one.
-_EXAMPLE_DATABASE = f"{PREFIX}example"
+# How sites' databases go on after the prefix: a grant on a pattern counts when it covers all these.
+_EXAMPLE_ENDS = ("a", "school_1", "9" * LONGEST)
 
 
 def database_pattern(session: Session, name: str) -> str:
@@ -47,9 +47,12 @@ def database_pattern(session: Session, name: str) -> str:
     return quote_name(name.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%"))
 
 
-def missing_grants(session: Session) -> list[MissingGrant]:
-    """Compare what SHOW GRANTS says of the logged-in account and its roles with what is needed."""
-    everywhere, on_sites = _privileges(line for (line,) in _show_grants(session))
+def missing_grants(session: Session, prefix: str) -> list[MissingGrant]:
+    """Compare what SHOW GRANTS says of the logged-in account and its roles with what is needed.
+
+    `prefix` is what the names of the sites' databases begin with.
+    """
+    everywhere, on_sites = _privileges((line for (line,) in _show_grants(session)), prefix)
     (current,) = session.run("SELECT CURRENT_USER()")[0]
     account = "@".join(session.literal(part) for part in str(current).rsplit("@", 1))
     missing = []
@@ -79,13 +82,13 @@ def _show_grants(session: Session) -> list[tuple[str]]:
     return [(str(row[0]),) for row in session.run(f"SHOW GRANTS FOR CURRENT_USER(){using}")]
 
 
-def _privileges(lines: Iterable[str]) -> tuple[set[str], set[str]]:
+def _privileges(lines: Iterable[str], prefix: str) -> tuple[set[str], set[str]]:
     """Return the privileges held on all databases, and those held on the sites' databases."""
     everywhere: set[str] = set()
     on_sites: set[str] = set()
     for line in lines:
         match = _GRANT_LINE.match(line)
-        if not match or not _covers(match["where"]):
+        if not match or not _covers(match["where"], prefix):
             continue
         held = {word.strip().upper() for word in match["what"].split(",")}
         if held & {"ALL", "ALL PRIVILEGES"}:
@@ -98,14 +101,15 @@ def _privileges(lines: Iterable[str]) -> tuple[set[str], set[str]]:
     return everywhere, on_sites | everywhere
 
 
-def _covers(where: str) -> bool:
+def _covers(where: str, prefix: str) -> bool:
     if where == "*":
         return True
     pattern = where[1:-1].replace("``", "`")
     parts = re.findall(r"\\.|.", pattern, re.DOTALL)
     wildcards = {"%": ".*", "_": "."}
     rule = "".join(wildcards.get(part) or re.escape(part[-1]) for part in parts)
-    return re.fullmatch(rule, _EXAMPLE_DATABASE, re.DOTALL) is not None
+    names = (f"{prefix}{end}"[:LONGEST] for end in _EXAMPLE_ENDS)
+    return all(re.fullmatch(rule, name, re.DOTALL) for name in names)
 
 
 def _sees_accounts(session: Session) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from vmoodle.engines.address import ServerAddress
+from vmoodle.engines.names import PREFIX
 from vmoodle.secret import Secret
 
 CONNECT_TIMEOUT = 5
@@ -151,15 +152,18 @@ class Engine(Protocol):
         """Return the `$CFG` members with which Moodle reaches the database (password in clear)."""
 
 
-def open_engine(address: ServerAddress, flavour: str | None = None) -> Engine:
+def open_engine(
+    address: ServerAddress, flavour: str | None = None, *, prefix: str = PREFIX
+) -> Engine:
     """Return the engine of an address; it connects when first asked something.
 
-    With the flavour known from an earlier answer, `moodle_config` needs no connection.
+    With the flavour known from an earlier answer, `moodle_config` needs no connection. `prefix` is
+    what the names of the sites' databases begin with: rights on a pattern are judged by it.
     """
     if address.engine == "mariadb":
         from vmoodle.engines.mariadb import MariaDB
 
-        return MariaDB(address, flavour)
+        return MariaDB(address, flavour, prefix)
     from vmoodle.engines.postgresql import PostgreSQL
 
     return PostgreSQL(address)

@@ -41,7 +41,8 @@ def add(installation: Installation, name: str, url: Secret) -> ServerReport:
         address = EmbeddedPostgreSQL(installation.home.embedded).start()
     else:
         address = parse_url(url.reveal())
-    facts = check_engine(open_engine(address))
+    prefix = installation.settings.sites.database_prefix
+    facts = check_engine(open_engine(address, prefix=prefix))
     server = DatabaseServer.objects.create(
         name=name,
         engine=address.engine,
