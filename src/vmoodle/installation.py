@@ -134,7 +134,7 @@ def open_installation() -> Installation:
     # SQLite creates files by the process's umask; the registry is for its owner alone.
     previous = os.umask(0o077)
     try:
-        connect(home.registry_file, settings.registry.url)
+        connect(home.registry_file, settings.registry.url, lock_file=home.run / "registry.lock")
     finally:
         os.umask(previous)
     return installation

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -10,13 +14,16 @@ from vmoodle.errors import InvalidInput, Unavailable
 from vmoodle.secret import Secret
 
 BUSY_TIMEOUT_SECONDS = 30
+# Any number will do that no other program in the same database takes: "vmoodle" in ASCII.
+_MIGRATION_LOCK = int.from_bytes(b"vmoodle")
 
 
-def connect(database_file: Path, url: Secret) -> None:
+def connect(database_file: Path, url: Secret, *, lock_file: Path) -> None:
     """Configure Django once for this process; create or migrate the registry when it is behind.
 
-    Raise InvalidInput for a URL that is not PostgreSQL's, Unavailable when the database does not
-    answer.
+    One call at a time looks and migrates, the others wait: those of this machine by `lock_file`,
+    those of other nodes by a lock of PostgreSQL's, where the registry is there. Raise InvalidInput
+    for a URL that is not PostgreSQL's, Unavailable when the database does not answer.
     """
     import django
     from django.conf import settings as django_settings
@@ -24,7 +31,9 @@ def connect(database_file: Path, url: Secret) -> None:
     if not django_settings.configured:
         django_settings.configure(**configuration(database_file, url))
         django.setup()
-    _migrate_when_behind()
+    # Also for a look: SQLite cannot begin to keep a write-ahead log while another call does.
+    with _other_calls_kept_out(lock_file):
+        _migrate_when_behind()
 
 
 def configuration(database_file: Path, url: Secret) -> dict[str, Any]:
@@ -73,18 +82,15 @@ def _postgresql(url: Secret) -> dict[str, Any]:
 
 def _migrate_when_behind() -> None:
     from django.core.management import call_command
-    from django.db import DatabaseError, connection
-    from django.db.migrations.recorder import MigrationRecorder
+    from django.db import DatabaseError
 
     known = {path.stem for path in (Path(__file__).parent / "migrations").glob("0*.py")}
     try:
-        applied = {
-            name
-            for app, name in MigrationRecorder(connection).applied_migrations()
-            if app == "registry"
-        }
+        applied = _applied()
         if known - applied:
-            call_command("migrate", verbosity=0, interactive=False)
+            with _other_nodes_kept_out():
+                # What another node has migrated meanwhile, Django leaves as it is.
+                call_command("migrate", verbosity=0, interactive=False)
     except DatabaseError as error:
         raise Unavailable(
             "registry.unavailable",
@@ -97,3 +103,46 @@ def _migrate_when_behind() -> None:
             "The registry was written by a newer VMoodle: " + ", ".join(sorted(applied - known)),
             "Install that release of VMoodle again, or a later one.",
         )
+
+
+def _applied() -> set[str]:
+    from django.db import connection
+    from django.db.migrations.recorder import MigrationRecorder
+
+    recorded = MigrationRecorder(connection).applied_migrations()
+    return {name for app, name in recorded if app == "registry"}
+
+
+@contextmanager
+def _other_calls_kept_out(lock_file: Path) -> Iterator[None]:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(lock_file, flags, 0o600)
+    except OSError as error:
+        raise Unavailable(
+            "home.unwritable",
+            f"{lock_file} cannot be made: {error.strerror}.",
+            "Free space, or run VMoodle as the account that owns its home.",
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _other_nodes_kept_out() -> Iterator[None]:
+    """Hold PostgreSQL's own lock on the registry; SQLite has no other nodes."""
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_MIGRATION_LOCK])
