@@ -366,6 +366,30 @@ def test_a_script_outside_the_tree_is_refused(unchanged: Fleet) -> None:
         assert "[exec.script]" in ended.stderr
 
 
+def test_exec_on_all_goes_on_past_a_codebase_that_cannot_be_read(fleet: Fleet) -> None:
+    fleet.run("codebase", "add", "broken", "sandbox")
+    address = ("--url", "http://a-broken.example.test", "--codebase", "broken")
+    fleet.run("site", "create", "a-broken", *address)
+    version = Path(fleet.json("codebase", "show", "broken")["path"]) / "version.php"
+    aside = version.rename(version.with_suffix(".aside"))
+    script = ("--", "admin/cli/cfg.php", "--name=version")
+    try:
+        ended = fleet.run("exec", "--all", *script, status=2)
+        assert "a-broken: " in ended.stdout
+        assert "is not a Moodle code tree" in ended.stdout
+        broken, first = fleet.json("exec", "--all", *script, status=2)
+        assert (broken["site"], broken["error"]) == ("a-broken", "codebase.notmoodle")
+        assert (first["site"], first["exit_status"], first["error"]) == ("first", 0, "")
+        assert first["output"].startswith("20")
+    finally:
+        aside.rename(version)
+    one = fleet.json("exec", "first", *script)
+    assert (one["exit_status"], one["output"]) == (0, first["output"])
+    fleet.run("site", "suspend", "a-broken")
+    fleet.run("site", "delete", "a-broken", "--confirm", "a-broken")
+    fleet.run("codebase", "remove", "broken")
+
+
 def test_an_enabled_site_is_not_deleted(unchanged: Fleet) -> None:
     problem = unchanged.problem("site", "delete", "first", "--confirm", "first")
     assert problem["code"] == "site.enabled"

@@ -32,7 +32,8 @@ def execute(
 ) -> None:
     """Run one of Moodle's scripts for a site, as the web account; its exit status is ours.
 
-    With --all the exit status is the highest of all sites.
+    With --all the exit status is the highest of all sites; a site on which the script cannot be
+    started has failed, and the others go on. With --json the script's output is in the document.
     """
     from vmoodle.errors import InvalidInput
     from vmoodle.installation import open_installation
@@ -46,8 +47,12 @@ def execute(
     installation = open_installation()
     from vmoodle.lifecycle import script
 
-    if not every:
+    if not every and not json:
         script.replace_process(installation, words[0], words[1:])
+    if not every:
+        result = script.run_on_one(installation, words[0], words[1:])
+        print_json(vars(result))
+        raise typer.Exit(abs(result.exit_status))
     results = script.run_on_all(
         installation,
         words,
@@ -58,7 +63,11 @@ def execute(
         print_json([vars(result) for result in results])
     else:
         say("")
-        print_table(("SITE", "STATUS"), [(r.site, r.exit_status) for r in results], "No sites.")
+        print_table(
+            ("SITE", "STATUS", "FAULT"),
+            [(r.site, r.exit_status, r.error) for r in results],
+            "No sites.",
+        )
     raise typer.Exit(max((abs(result.exit_status) for result in results), default=0))
 
 
