@@ -56,6 +56,14 @@ class Home:
         return self.path / "codebases"
 
     @property
+    def components(self) -> Path:
+        return self.path / "components"
+
+    @property
+    def php_server_file(self) -> Path:
+        return self.run / "php-server.json"
+
+    @property
     def log(self) -> Path:
         return self.path / "log"
 

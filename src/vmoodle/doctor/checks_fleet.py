@@ -47,6 +47,8 @@ def codebases_are_ours(installation: Installation) -> Found:
             yield f"{row.name}: {tree.config_path} is not VMoodle's.", mend
         elif tree.config_path.read_text() != codebase.config_text(installation, row.name):
             yield f"{row.name}: {tree.config_path} is of another release.", "vmoodle hook rebuild"
+        if row.component_cache and not Path(row.component_cache).is_file():
+            yield f"{row.name}: its component cache {row.component_cache} is gone.", mend
         if tree.version.version != row.version:
             yield (
                 f"{row.name}: the tree is at {tree.version.release}, the registry has "

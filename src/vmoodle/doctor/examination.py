@@ -6,6 +6,7 @@ from vmoodle.doctor import checks_fleet, checks_ledger, checks_machine
 from vmoodle.doctor.finding import Check, Finding
 from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
+from vmoodle.progress import Tell, tell_nobody
 
 CHECKS = (
     Check("V001", "home and private files", checks_machine.home_is_ours),
@@ -24,10 +25,11 @@ CHECKS = (
 )
 
 
-def examine(installation: Installation) -> list[Finding]:
+def examine(installation: Installation, tell: Tell = tell_nobody) -> list[Finding]:
     """Run every check; a check that cannot be run is itself a finding."""
     findings = []
     for check in CHECKS:
+        tell(f"{check.number} {check.title}")
         try:
             findings += [
                 Finding(check.number, message, hint)

@@ -11,12 +11,13 @@ from vmoodle.errors import InvalidInput, Refused, Unavailable
 from vmoodle.hook import install as hook_install
 from vmoodle.hook.config_php import render_config_php
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import names
+from vmoodle.lifecycle import component_cache, names
+from vmoodle.lifecycle.publish import publish_each
 from vmoodle.moodle import config_php
-from vmoodle.moodle.component_cache import build_component_cache
 from vmoodle.moodle.environment import Finding, check, read_requirements
 from vmoodle.moodle.tree import MoodleTree
-from vmoodle.registry import audit, codebases
+from vmoodle.progress import Tell, tell_nobody
+from vmoodle.registry import audit, codebases, sites
 from vmoodle.registry.models import Codebase, DatabaseServer
 
 SANDBOX = "sandbox"
@@ -37,7 +38,13 @@ class CodebaseReport:
 
 
 def add(
-    installation: Installation, name: str, path: str, *, immutable: bool = False, copy: bool = False
+    installation: Installation,
+    name: str,
+    path: str,
+    *,
+    immutable: bool = False,
+    copy: bool = False,
+    tell: Tell = tell_nobody,
 ) -> CodebaseReport:
     """Add a code tree by path, or a private copy of the sandbox tree by the word `sandbox`.
 
@@ -52,12 +59,14 @@ def add(
     target = installation.home.codebases / name if own_copy else Path(path).expanduser()
     codebases.refuse_taken(name, os.path.realpath(target))
     if own_copy:
-        _copy_tree(installation, path, target)
+        tell("copying the tree")
+        _copy_tree(installation, path, target, tell)
     codebase = Codebase(name=name, immutable=immutable, own_copy=own_copy)
     written = False
     try:
         tree = MoodleTree.open(target)
         codebases.refuse_taken(name, str(tree.root))
+        tell("checking the tree's requirements")
         findings = requirements(installation, tree)
         _refuse_blocking(findings)
         codebase.path, codebase.layout = str(tree.root), tree.layout
@@ -65,22 +74,31 @@ def add(
         codebase.branch = tree.version.branch
         codebase.set_aside = str(_write_config(installation, tree, name) or "")
         written = True
-        codebase.component_cache = _component_cache(installation, tree, name) if immutable else ""
+        if immutable:
+            tell("building the component cache")
+            codebase.component_cache = str(component_cache.build(installation, tree, name))
         codebase.save()
     except BaseException:
         if own_copy:
             shutil.rmtree(target, ignore_errors=True)
         elif written:
             _take_config_out(codebase)
+        component_cache.remove(installation, name)
         raise
     audit.record("codebase.add", name, path=str(tree.root), release=tree.version.release)
     return CodebaseReport(codebase, findings)
 
 
 def check_codebase(
-    installation: Installation, codebase: Codebase, server: DatabaseServer | None = None
+    installation: Installation,
+    codebase: Codebase,
+    server: DatabaseServer | None = None,
+    tell: Tell = tell_nobody,
 ) -> CodebaseReport:
-    """Read the tree again, keep its version, mend its config.php, and check its requirements."""
+    """Read the tree again, keep its version, mend its config.php, and check its requirements.
+
+    An immutable tree's component cache is built anew, and its sites are published to use it.
+    """
     tree = MoodleTree.open(Path(codebase.path))
     state = config_php.classify(tree.config_path)
     if state == config_php.FOREIGN:
@@ -90,13 +108,21 @@ def check_codebase(
             "Move it away and check again, or `vmoodle codebase remove` this codebase.",
         )
     _write_config(installation, tree, codebase.name)
+    before = codebase.component_cache
     if codebase.immutable:
-        codebase.component_cache = _component_cache(installation, tree, codebase.name)
+        tell("building the component cache")
+        codebase.component_cache = str(component_cache.build(installation, tree, codebase.name))
     codebase.version = tree.version.version
     codebase.release = tree.version.release
     codebase.branch = tree.version.branch
     codebase.layout = tree.layout
     codebase.save()
+    if codebase.immutable:
+        # Also when the cache is the same: an earlier check may have been killed half-way.
+        publish_each(installation, sites.every().filter(codebase=codebase), tell)
+        current = codebase.component_cache
+        component_cache.remove_others(installation, codebase.name, before, current)
+    tell("checking the tree's requirements")
     database = (server.flavour, server.version) if server else None
     return CodebaseReport(codebase, requirements(installation, tree, database))
 
@@ -117,9 +143,7 @@ def remove(installation: Installation, codebase: Codebase) -> Path | None:
     """
     codebases.refuse_used(codebase)
     restored = _take_config_out(codebase)
-    cache = codebase.component_cache
-    if cache:
-        Path(cache).unlink(missing_ok=True)
+    component_cache.remove(installation, codebase.name)
     if codebase.own_copy:
         _refuse_outside(Path(codebase.path), installation.home.codebases)
         shutil.rmtree(codebase.path)
@@ -141,7 +165,7 @@ def _take_config_out(codebase: Codebase) -> Path | None:
     return None
 
 
-def _copy_tree(installation: Installation, path: str, target: Path) -> None:
+def _copy_tree(installation: Installation, path: str, target: Path, tell: Tell) -> None:
     from vmoodle.sandbox import copy_tree
 
     if target.exists():
@@ -157,6 +181,7 @@ def _copy_tree(installation: Installation, path: str, target: Path) -> None:
     source = MoodleTree.open(Path(path).expanduser()).root
 
     def left_out(directory: str, _names: list[str]) -> set[str]:
+        tell(f"copying {Path(directory).relative_to(source)}")
         # Only the root's own: themes have a config.php each, and so has 5.1's public/.
         return {".git", "config.php"} if Path(directory) == source else set()
 
@@ -229,13 +254,6 @@ def _refuse_other_installation(installation: Installation, config: Path) -> None
             f"{config} belongs to another VMoodle home on this machine.",
             "Add a private copy instead (--copy), or remove the codebase there first.",
         )
-
-
-def _component_cache(installation: Installation, tree: MoodleTree, name: str) -> str:
-    installation.home.codebases.mkdir(mode=0o755, exist_ok=True)
-    target = installation.home.codebases / f"{name}-{tree.version.version}-components.php"
-    build_component_cache(tree, installation.php, target)
-    return str(target)
 
 
 def _refuse_blocking(findings: list[Finding]) -> None:

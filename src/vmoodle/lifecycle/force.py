@@ -8,7 +8,8 @@ from vmoodle.errors import InvalidInput
 from vmoodle.hook.entry import refuse_protected
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import names
-from vmoodle.lifecycle.publish import publish
+from vmoodle.lifecycle.publish import publish_each
+from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import audit, forced, sites
 from vmoodle.registry.forced import Scope
 
@@ -25,7 +26,13 @@ def scope_of(site: str, label: str) -> Scope:
     return Scope(site=sites.find(site) if site else None)
 
 
-def force(installation: Installation, scope: Scope, setting: str, text: str) -> int:
+def force(
+    installation: Installation,
+    scope: Scope,
+    setting: str,
+    text: str,
+    tell: Tell = tell_nobody,
+) -> int:
     """Force `name` or `component/name` to a value; return how many sites were published.
 
     The text is read as JSON when it is JSON (`true`, `12`, `["a"]`), else it is the value itself.
@@ -37,15 +44,17 @@ def force(installation: Installation, scope: Scope, setting: str, text: str) -> 
         refuse_protected(name)
     forced.force(scope, component, name, value)
     audit.record("forced.set", f"{component}/{name}".strip("/"), scope=str(scope))
-    return _publish_concerned(installation, scope)
+    return _publish_concerned(installation, scope, tell)
 
 
-def release(installation: Installation, scope: Scope, setting: str) -> int:
+def release(
+    installation: Installation, scope: Scope, setting: str, tell: Tell = tell_nobody
+) -> int:
     """Stop forcing a setting; return how many sites were published."""
     component, name = _split(setting)
     forced.release(scope, component, name)
     audit.record("forced.unset", f"{component}/{name}".strip("/"), scope=str(scope))
-    return _publish_concerned(installation, scope)
+    return _publish_concerned(installation, scope, tell)
 
 
 def _split(setting: str) -> tuple[str, str]:
@@ -63,12 +72,10 @@ def _value(text: str) -> object:
     return value
 
 
-def _publish_concerned(installation: Installation, scope: Scope) -> int:
+def _publish_concerned(installation: Installation, scope: Scope, tell: Tell) -> int:
     if scope.site is not None:
         chosen = [scope.site]
     else:
         labelled = {"labels__key": scope.label_key, "labels__value": scope.label_value}
         chosen = list(sites.every().filter(**labelled) if scope.label_key else sites.every())
-    for site in chosen:
-        publish(installation, site)
-    return len(chosen)
+    return publish_each(installation, chosen, tell)

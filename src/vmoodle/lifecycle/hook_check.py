@@ -8,6 +8,7 @@ from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.check import check_site
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.prove import reach
+from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import sites
 from vmoodle.registry.models import Site, SiteState
 
@@ -38,7 +39,11 @@ class CheckedSite:
 
 
 def check(
-    installation: Installation, shortnames: list[str], *, public: bool = False
+    installation: Installation,
+    shortnames: list[str],
+    *,
+    public: bool = False,
+    tell: Tell = tell_nobody,
 ) -> list[CheckedSite]:
     """Request the named sites, or all.
 
@@ -47,7 +52,7 @@ def check(
     """
     chosen = [sites.find(name) for name in shortnames] or list(sites.every())
     if public:
-        return [_check_public(site) for site in chosen]
+        return [_check_public(site, tell) for site in chosen]
     groups: dict[tuple[int, str], list[Site]] = {}
     for site in chosen:
         scheme = site.wwwroot.partition("://")[0]
@@ -55,16 +60,18 @@ def check(
     checked = []
     for group in groups.values():
         with reach(installation, group[0]) as (target, tls):
-            checked += [_check_one(site, target, tls=tls) for site in group]
+            checked += [_check_one(site, target, tls=tls, tell=tell) for site in group]
     return sorted(checked, key=lambda row: row.site)
 
 
-def _check_public(site: Site) -> CheckedSite:
+def _check_public(site: Site, tell: Tell) -> CheckedSite:
     address = parse_wwwroot(site.wwwroot)
-    return _check_one(site, (address.host, address.connect_port), tls=address.scheme == "https")
+    target = (address.host, address.connect_port)
+    return _check_one(site, target, tls=address.scheme == "https", tell=tell)
 
 
-def _check_one(site: Site, target: tuple[str, int], *, tls: bool) -> CheckedSite:
+def _check_one(site: Site, target: tuple[str, int], *, tls: bool, tell: Tell) -> CheckedSite:
+    tell(f"requesting {site.wwwroot}")
     answer = check_site(
         parse_wwwroot(site.wwwroot), connect_to=target, expected_name=site.name, tls=tls
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from vmoodle.hook.address import SiteAddress, parse_wwwroot
 from vmoodle.hook.entry import PublishedSite, State
 from vmoodle.hook.install import install_hook
 from vmoodle.installation import Installation
+from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import sites
 from vmoodle.registry.forced import ForcedSettings
 from vmoodle.registry.models import DatabaseServer, DeletedAddress, Site, SiteState
@@ -26,6 +27,8 @@ _MAP_STATES: dict[SiteState, State] = {
     SiteState.DELETING: "suspended",
     SiteState.ATTENTION: "suspended",
 }
+
+_TOLD_EVERY = 100
 
 
 def publish(installation: Installation, site: Site) -> None:
@@ -45,6 +48,18 @@ def publish(installation: Installation, site: Site) -> None:
         )
 
 
+def publish_each(
+    installation: Installation, chosen: Iterable[Site], tell: Tell = tell_nobody
+) -> int:
+    """Publish these sites one after the other; return how many there were."""
+    count = 0
+    for site in chosen:
+        tell(f"publishing {site.shortname}")
+        publish(installation, site)
+        count += 1
+    return count
+
+
 def withdraw(installation: Installation, site: Site, *, tombstone: bool) -> None:
     """Take a site off the map; with a tombstone its address answers 410, else 404."""
     with _one_at_a_time(installation):
@@ -56,13 +71,21 @@ def withdraw(installation: Installation, site: Site, *, tombstone: bool) -> None
         )
 
 
-def publish_all(installation: Installation) -> int:
+def publish_all(installation: Installation, tell: Tell = tell_nobody) -> int:
     """Rebuild the whole map from the registry; return the number of sites."""
     install_hook(installation.home.hook)
     with _one_at_a_time(installation):
         return installation.host_map.publish_all(
-            every_published(installation), tombstones=tombstones()
+            _told(every_published(installation), tell), tombstones=tombstones()
         )
+
+
+def _told(published: Iterator[PublishedSite], tell: Tell) -> Iterator[PublishedSite]:
+    for number, site in enumerate(published):
+        if number % _TOLD_EVERY == 0:
+            tell(f"compiling the map: {number} sites")
+        yield site
+    tell("writing the map")
 
 
 @contextmanager
