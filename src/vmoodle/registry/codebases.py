@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-from vmoodle.errors import Conflict, InvalidInput, NotFound
+from vmoodle.errors import Conflict
 from vmoodle.registry.models import Codebase
+from vmoodle.registry.named import Named
+
+_NAMED = Named(
+    Codebase.objects,
+    "codebase",
+    "codebase",
+    first="vmoodle codebase add main /path/to/moodle   (or the word sandbox for the path)",
+)
+every, find, chosen, refuse_used = _NAMED.every, _NAMED.find, _NAMED.chosen, _NAMED.refuse_used
 
 
-def find(name: str) -> Codebase:
-    """Return the codebase of a name; raise NotFound."""
-    codebase = Codebase.objects.filter(name=name).first()
-    if codebase is None:
-        raise NotFound(
-            "codebase.unknown",
-            f"There is no codebase {name!r}.",
-            "`vmoodle codebase list` shows them; `vmoodle codebase add` adds one.",
-        )
-    return codebase
-
-
-def chosen(name: str) -> Codebase:
-    """Return the named codebase, or, when no name is given, the only one there is."""
-    if name:
-        return find(name)
-    codebases = list(Codebase.objects.order_by("id")[:2])
-    if not codebases:
-        raise InvalidInput(
-            "codebase.none",
-            "No codebase is known yet.",
-            "vmoodle codebase add main /path/to/moodle   (or the word sandbox for the path)",
-        )
-    if len(codebases) > 1:
-        raise InvalidInput(
-            "codebase.choose",
-            "There is more than one codebase.",
-            "Say which with --codebase; `vmoodle codebase list` shows them.",
-        )
-    return codebases[0]
+def facts(codebase: Codebase) -> dict[str, object]:
+    """Return what is shown of a codebase."""
+    return {
+        "name": codebase.name,
+        "path": codebase.path,
+        "release": codebase.release,
+        "version": codebase.version,
+        "branch": codebase.branch,
+        "layout": codebase.layout,
+        "immutable": codebase.immutable,
+        "sites": _NAMED.count_sites(codebase),
+        "set_aside": codebase.set_aside,
+    }
 
 
 def refuse_taken(name: str, path: str) -> None:
@@ -48,14 +40,3 @@ def refuse_taken(name: str, path: str) -> None:
                 f"The {column} {value} belongs to the codebase {other.name} already.",
                 "`vmoodle codebase list` shows them.",
             )
-
-
-def refuse_used(codebase: Codebase) -> None:
-    """Raise Conflict when sites run on the codebase."""
-    count = codebase.sites.count()
-    if count:
-        raise Conflict(
-            "codebase.used",
-            f"{count} site(s) run on {codebase.name}.",
-            f"`vmoodle site list --codebase {codebase.name}` shows them.",
-        )
