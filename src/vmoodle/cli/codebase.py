@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmoodle.cli.output import Json, print_block, print_json, print_table
+from vmoodle.cli.progress import showing
 
 if TYPE_CHECKING:
     from vmoodle.lifecycle.codebase import CodebaseReport
-    from vmoodle.registry.models import Codebase
 
 app = typer.Typer(help="Moodle code trees.", no_args_is_help=True)
 
@@ -40,7 +40,8 @@ def add(
     installation = open_installation()
     from vmoodle.lifecycle import codebase
 
-    report = codebase.add(installation, name, path, immutable=immutable, copy=copy)
+    with showing("reading the tree") as tell:
+        report = codebase.add(installation, name, path, immutable=immutable, copy=copy, tell=tell)
     _show_report(report, json=json)
 
 
@@ -50,9 +51,9 @@ def list_codebases(json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.registry.models import Codebase
+    from vmoodle.registry import codebases
 
-    rows = [_facts(codebase) for codebase in Codebase.objects.order_by("name")]
+    rows = [codebases.facts(codebase) for codebase in codebases.every()]
     if json:
         print_json(rows)
         return
@@ -71,7 +72,7 @@ def show(name: str, json: Json = False) -> None:
     open_installation()
     from vmoodle.registry import codebases
 
-    facts = _facts(codebases.find(name))
+    facts = codebases.facts(codebases.find(name))
     if json:
         print_json(facts)
     else:
@@ -91,16 +92,17 @@ def check(
     from vmoodle.lifecycle import codebase
     from vmoodle.registry import codebases, servers
 
-    report = codebase.check_codebase(
-        installation, codebases.find(name), servers.find(server) if server else None
-    )
+    with showing("reading the tree") as tell:
+        report = codebase.check_codebase(
+            installation, codebases.find(name), servers.find(server) if server else None, tell
+        )
     _show_report(report, json=json)
     if report.blocking:
         raise typer.Exit(1)
 
 
 @app.command()
-def remove(name: str) -> None:
+def remove(name: str, json: Json = False) -> None:
     """Forget a codebase without sites; a config.php that was set aside is put back."""
     from vmoodle.installation import open_installation
 
@@ -108,30 +110,22 @@ def remove(name: str) -> None:
     from vmoodle.lifecycle import codebase
     from vmoodle.registry import codebases
 
-    restored = codebase.remove(installation, codebases.find(name))
+    with showing("removing the codebase"):
+        restored = codebase.remove(installation, codebases.find(name))
+    if json:
+        print_json({"removed": name, "restored": restored})
+        return
     typer.echo(f"removed {name}" + (f"; {restored} is as it was before" if restored else ""))
 
 
-def _facts(codebase: Codebase) -> dict[str, object]:
-    return {
-        "name": codebase.name,
-        "path": codebase.path,
-        "release": codebase.release,
-        "version": codebase.version,
-        "branch": codebase.branch,
-        "layout": codebase.layout,
-        "immutable": codebase.immutable,
-        "sites": codebase.sites.count(),
-        "set_aside": codebase.set_aside,
-    }
-
-
 def _show_report(report: CodebaseReport, *, json: bool) -> None:
+    from vmoodle.registry import codebases
+
     findings = [
         {"level": f.level, "subject": f.subject, "message": f.message, "hint": f.hint}
         for f in report.findings
     ]
-    facts = _facts(report.codebase)
+    facts = codebases.facts(report.codebase)
     if json:
         print_json(facts | {"findings": findings})
         return

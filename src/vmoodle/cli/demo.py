@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli.output import print_table, say
+from vmoodle.cli.output import Json, print_json, print_table, say
+from vmoodle.cli.progress import showing
+
+if TYPE_CHECKING:
+    from vmoodle.demo.run import DemoSite
 
 
 class Action(StrEnum):
@@ -26,19 +30,35 @@ def demo(
     moodle: Annotated[
         Path | None, typer.Option(help="A real Moodle code tree; it is copied, not changed.")
     ] = None,
+    json: Json = False,
 ) -> None:
-    """Run three sites on one code tree; status 0 only if each answers with its own name."""
+    """Run three sites on one code tree; status 0 only if each answers with its own name.
+
+    The passwords are shown without --json only.
+    """
     from vmoodle.demo.place import demo_home
-    from vmoodle.demo.stop import remove_demo, stop_all
 
     if action is not Action.START:
+        from vmoodle.demo.remove import remove_demo
+        from vmoodle.lifecycle.stop import stop_all
+
         act = stop_all if action is Action.STOP else remove_demo
-        for line in act(demo_home()):
-            typer.echo(line)
+        with showing("stopping"):
+            said = act(demo_home())
+        print_json({"done": said}) if json else typer.echo("\n".join(said))
         return
     from vmoodle.demo.run import run_demo
 
     visited = run_demo(moodle, say)
+    if json:
+        print_json({"home": str(demo_home().path), "sites": [v.as_facts() for v in visited]})
+    else:
+        _show(visited, str(demo_home().path))
+    if not all(visit.ok for visit in visited):
+        raise typer.Exit(1)
+
+
+def _show(visited: list[DemoSite], home: str) -> None:
     typer.echo("")
     print_table(
         ("SITE", "OK", "EXPECTED", "SEEN", "URL"),
@@ -54,7 +74,5 @@ def demo(
         ],
         "",
     )
-    typer.echo(f"\nThe sites keep running. To work on them: export VMOODLE_HOME={demo_home().path}")
+    typer.echo(f"\nThe sites keep running. To work on them: export VMOODLE_HOME={home}")
     typer.echo("To stop them: script/demo stop   (script/demo remove deletes them)")
-    if not all(visit.ok for visit in visited):
-        raise typer.Exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from vmoodle.cli.output import Json, print_json
+from vmoodle.cli.progress import showing
 
 
 def doctor(json: Json = False) -> None:
@@ -14,7 +15,8 @@ def doctor(json: Json = False) -> None:
     installation = open_installation()
     from vmoodle.doctor.examination import CHECKS, examine
 
-    findings = examine(installation)
+    with showing("examining") as tell:
+        findings = examine(installation, tell)
     if json:
         print_json([vars(finding) for finding in findings])
     else:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from vmoodle.cli.output import Json, print_json, print_table
+from vmoodle.cli.progress import showing
 
 app = typer.Typer(help="Settings forced on the fleet, on labels, on sites.", no_args_is_help=True)
 
@@ -21,6 +22,7 @@ def set_forced(
     value: Annotated[str, typer.Argument(help="Read as JSON when it is JSON, else as text.")],
     site: OnSite = "",
     label: OnLabel = "",
+    json: Json = False,
 ) -> None:
     """Force a setting, on the whole fleet when neither --site nor --label is given."""
     from vmoodle.installation import open_installation
@@ -29,12 +31,18 @@ def set_forced(
     from vmoodle.lifecycle import force
 
     scope = force.scope_of(site, label)
-    count = force.force(installation, scope, setting, value)
+    with showing("publishing the sites") as tell:
+        count = force.force(installation, scope, setting, value, tell)
+    if json:
+        print_json({"setting": setting, "scope": str(scope), "forced": True, "published": count})
+        return
     typer.echo(f"{setting} is forced for the {scope}; {count} site(s) published")
 
 
 @app.command("unset")
-def unset_forced(setting: Setting, site: OnSite = "", label: OnLabel = "") -> None:
+def unset_forced(
+    setting: Setting, site: OnSite = "", label: OnLabel = "", json: Json = False
+) -> None:
     """Stop forcing a setting."""
     from vmoodle.installation import open_installation
 
@@ -42,7 +50,11 @@ def unset_forced(setting: Setting, site: OnSite = "", label: OnLabel = "") -> No
     from vmoodle.lifecycle import force
 
     scope = force.scope_of(site, label)
-    count = force.release(installation, scope, setting)
+    with showing("publishing the sites") as tell:
+        count = force.release(installation, scope, setting, tell)
+    if json:
+        print_json({"setting": setting, "scope": str(scope), "forced": False, "published": count})
+        return
     typer.echo(f"{setting} is no longer forced for the {scope}; {count} site(s) published")
 
 

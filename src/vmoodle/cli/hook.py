@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from vmoodle.cli.output import Json, print_json, print_table
+from vmoodle.cli.progress import showing
 
 app = typer.Typer(help="The host map, and what the sites answer.", no_args_is_help=True)
 
@@ -26,7 +27,8 @@ def check(
     installation = open_installation()
     from vmoodle.lifecycle import hook_check
 
-    rows = hook_check.check(installation, sites or [], public=public)
+    with showing("requesting the sites") as tell:
+        rows = hook_check.check(installation, sites or [], public=public, tell=tell)
     if json:
         print_json([row.as_facts() for row in rows])
     else:
@@ -43,13 +45,16 @@ def check(
 
 
 @app.command()
-def rebuild() -> None:
+def rebuild(json: Json = False) -> None:
     """Write the host map, the hook and each tree's config.php anew from the registry."""
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle.codebase import refresh_configs
-    from vmoodle.lifecycle.publish import publish_all
+    from vmoodle.lifecycle import rebuild as rebuilding
 
-    refresh_configs(installation)
-    typer.echo(f"{publish_all(installation)} site(s) published")
+    with showing("rebuilding the map") as tell:
+        rebuilt = rebuilding.rebuild(installation, tell)
+    if json:
+        print_json(vars(rebuilt))
+    else:
+        typer.echo(f"{rebuilt.sites} site(s) published")

@@ -95,23 +95,18 @@ def follow(operation: Identifier, json: Json = False) -> None:
 
 
 @app.command()
-def cancel(operation: Identifier) -> None:
+def cancel(operation: Identifier, json: Json = False) -> None:
     """Ask an operation to stop between two steps; what it made is taken back."""
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.errors import Conflict
     from vmoodle.registry import operations
 
-    row = operations.find(operation)
-    if operations.is_finished(row.id):
-        raise Conflict(
-            "operation.state",
-            f"Operation {row.id} is {row.state}; there is nothing to cancel.",
-            f"vmoodle operation show {row.id}",
-        )
-    operations.request_cancel(row.id)
-    typer.echo(f"operation {row.id} will stop after its step")
+    row = operations.cancel(operation)
+    if json:
+        print_json(_facts(row))
+    else:
+        typer.echo(f"operation {row.id} will stop after its step")
 
 
 @app.command()

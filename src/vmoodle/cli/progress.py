@@ -1,15 +1,36 @@
-"""Follow an operation on the terminal: a live line for people, plain lines elsewhere."""
+"""Show on the terminal what is under way: a live line for people, little or nothing elsewhere."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vmoodle.cli.output import say
+from vmoodle.progress import Tell, tell_nobody
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from vmoodle.installation import Installation
     from vmoodle.registry.models import Operation, OperationEvent
+
+
+@contextmanager
+def showing(words: str) -> Iterator[Tell]:
+    """Show these words, then those told, as long as the block lasts; nothing where no one looks."""
+    if not sys.stderr.isatty():
+        yield tell_nobody
+        return
+    progress = _live_line(with_bar=False)
+    task = progress.add_task(words, total=None)
+
+    def tell(words: str) -> None:
+        progress.update(task, description=words)
+
+    with progress:
+        yield tell
 
 
 def carry_out(installation: Installation, operation: Operation) -> Operation:
@@ -42,25 +63,7 @@ class _Live:
     """A spinner with the step under way and the time it has taken, log lines above it."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            SpinnerColumn,
-            TextColumn,
-            TimeElapsedColumn,
-        )
-
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        self._progress = _live_line(with_bar=True)
         self._task = self._progress.add_task("waiting", total=None)
         self._progress.start()
 
@@ -78,3 +81,25 @@ class _Live:
     def close(self) -> None:
         """End the display."""
         self._progress.stop()
+
+
+def _live_line(*, with_bar: bool) -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    bar = (BarColumn(bar_width=24), MofNCompleteColumn()) if with_bar else ()
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        *bar,
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmoodle.cli.output import Json, print_block, print_json, print_table
+from vmoodle.cli.progress import showing
 from vmoodle.cli.secrets_in import read_secret
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def add(
     secret = Secret(url)
     if password_file is not None:
         secret = server.with_password(secret, read_secret(password_file))
-    report = server.add(installation, name, secret)
+    with showing("asking the server"):
+        report = server.add(installation, name, secret)
     _show(report.server, json=json)
 
 
@@ -51,9 +53,9 @@ def list_servers(json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.registry.models import DatabaseServer
+    from vmoodle.registry import servers
 
-    rows = [_facts(server) for server in DatabaseServer.objects.order_by("name")]
+    rows = [servers.facts(server) for server in servers.every()]
     if json:
         print_json(rows)
         return
@@ -84,11 +86,13 @@ def check(name: str, json: Json = False) -> None:
     from vmoodle.lifecycle import server
     from vmoodle.registry import servers
 
-    _show(server.check(installation, servers.find(name)).server, json=json)
+    with showing("asking the server"):
+        report = server.check(installation, servers.find(name))
+    _show(report.server, json=json)
 
 
 @app.command()
-def remove(name: str) -> None:
+def remove(name: str, json: Json = False) -> None:
     """Forget a server that carries no site; nothing is changed on it."""
     from vmoodle.installation import open_installation
 
@@ -97,21 +101,13 @@ def remove(name: str) -> None:
     from vmoodle.registry import servers
 
     server.remove(servers.find(name))
-    typer.echo(f"removed {name}")
-
-
-def _facts(server: DatabaseServer) -> dict[str, object]:
-    return {
-        "name": server.name,
-        "engine": server.flavour,
-        "version": server.version,
-        "address": server.address,
-        "sites": server.sites.count(),
-    }
+    print_json({"removed": name}) if json else typer.echo(f"removed {name}")
 
 
 def _show(server: DatabaseServer, *, json: bool) -> None:
-    facts = _facts(server)
+    from vmoodle.registry import servers
+
+    facts = servers.facts(server)
     if json:
         print_json(facts)
     else:

@@ -26,11 +26,12 @@ def show(json: Json = False) -> None:
 
 
 @app.command()
-def example() -> None:
+def example(json: Json = False) -> None:
     """Print a settings file with every option, its meaning and its default."""
     from vmoodle.settings import documented_toml
 
-    typer.echo(documented_toml(), nl=False)
+    text = documented_toml()
+    print_json({"toml": text}) if json else typer.echo(text, nl=False)
 
 
 def _shown(value: object) -> object:

@@ -202,14 +202,17 @@ def resume(shortname: Shortname, json: Json = False) -> None:
 
 
 @app.command("open")
-def open_site(shortname: Shortname) -> None:
-    """Print a site's address and open it in the browser where there is one."""
+def open_site(shortname: Shortname, json: Json = False) -> None:
+    """Print a site's address and open it in the browser where there is one; --json only prints."""
     from vmoodle.installation import open_installation
 
     open_installation()
     from vmoodle.registry import sites
 
     wwwroot = sites.find(shortname).wwwroot
+    if json:
+        print_json({"site": shortname, "url": wwwroot})
+        return
     typer.echo(wwwroot)
     typer.launch(wwwroot)
 

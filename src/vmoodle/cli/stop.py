@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import typer
 
+from vmoodle.cli.output import Json, print_json
+from vmoodle.cli.progress import showing
 
-def stop() -> None:
+
+def stop(json: Json = False) -> None:
     """Stop the demo's web server and the embedded PostgreSQL; nothing is deleted."""
-    from vmoodle.demo.stop import stop_all
     from vmoodle.home import locate_home
+    from vmoodle.lifecycle.stop import stop_all
 
-    for line in stop_all(locate_home()):
-        typer.echo(line)
+    with showing("stopping"):
+        said = stop_all(locate_home())
+    print_json({"done": said}) if json else typer.echo("\n".join(said))

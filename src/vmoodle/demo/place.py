@@ -45,11 +45,6 @@ def write_state(home: Home, state: DemoState) -> None:
         json.dump(asdict(state), file)
 
 
-def server_pid_file(home: Home) -> Path:
-    """Return the file that identifies the demo's web server."""
-    return home.run / "demo-server.json"
-
-
 def refuse_other_home(home: Home) -> None:
     """Raise Refused when something that is not a demo lives in the directory."""
     if not _file(home).exists() and home.path.is_dir() and any(home.path.iterdir()):

@@ -13,7 +13,6 @@ from vmoodle.demo.place import (
     demo_home,
     read_state,
     refuse_other_home,
-    server_pid_file,
     write_state,
 )
 from vmoodle.demo.trees import choose_tree
@@ -48,6 +47,10 @@ class DemoSite:
     admin_user: str
     password: Secret | None
 
+    def as_facts(self) -> dict[str, object]:
+        """Return the members for JSON, without the password."""
+        return {name: value for name, value in vars(self).items() if name != "password"}
+
 
 def run_demo(asked: Path | None, say: Say) -> list[DemoSite]:
     """Set up what is missing, request the three sites over HTTP, return what was seen."""
@@ -69,7 +72,7 @@ def run_demo(asked: Path | None, say: Say) -> list[DemoSite]:
         host="127.0.0.1",
         port=state.port,
         workers=WORKERS,
-        pid_file=server_pid_file(home),
+        pid_file=home.php_server_file,
         log_file=home.log / "demo-server.log",
     )
     say(f"PHP server: 127.0.0.1:{state.port}, {WORKERS} workers")

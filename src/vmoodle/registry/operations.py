@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -141,6 +142,28 @@ def queue_again(operation_id: str, *, backwards: bool) -> None:
             "or reverted.",
             "Run the command that made it again." if state != "running" else "Let it end first.",
         )
+
+
+def cancel(operation_id: str) -> Operation:
+    """Ask an operation, found by its id or the beginning, to stop after its step.
+
+    Raise NotFound, and Conflict when it has ended.
+    """
+    row = find(operation_id)
+    if is_finished(row.id):
+        raise Conflict(
+            "operation.state",
+            f"Operation {row.id} is {row.state}; there is nothing to cancel.",
+            f"vmoodle operation show {row.id}",
+        )
+    request_cancel(row.id)
+    return find(row.id)
+
+
+def ended_since(node: str, moment: datetime) -> list[Operation]:
+    """Return the node's operations that have ended since a moment, oldest first."""
+    ended = Operation.objects.filter(node=node, finished_at__gte=moment)
+    return list(ended.order_by("finished_at"))
 
 
 def note(operation_id: str, message: str, *, step: str = "", level: str = "info") -> None:

@@ -1,0 +1,157 @@
+"""Commands through the `vmoodle` program: one JSON document each, progress for people only."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fleet import LIMIT_SECONDS, PROGRAM, Fleet
+
+from vmoodle.sandbox import copy_tree
+
+URL = "http://first.example.test"
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    """A fleet on the embedded server with one site."""
+    directory = Path(tempfile.mkdtemp(prefix="vmoodle-commands-"))
+    directory.chmod(0o755)
+    made = Fleet(directory / "home")
+    made.run("server", "add", "main", "embedded")
+    made.run("codebase", "add", "sandbox", "sandbox")
+    made.run("site", "create", "first", "--url", URL)
+    yield made
+    made.assert_clean()
+    assert made.json("stop") == {"done": ["stopped the embedded PostgreSQL"]}
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def test_what_changes_settings_and_the_map_prints_a_document(fleet: Fleet) -> None:
+    words = ("debugdisplay", "1", "--site", "first")
+    document = {"setting": "debugdisplay", "scope": "site first", "forced": True, "published": 1}
+    assert fleet.json("forced", "set", *words) == document
+    unset = fleet.json("forced", "unset", "debugdisplay", "--site", "first")
+    assert unset == document | {"forced": False}
+    assert fleet.json("hook", "rebuild") == {"sites": 1, "configurations": 0}
+
+
+def test_an_operation_cancelled_and_a_worker_print_documents(fleet: Fleet) -> None:
+    fleet.run("site", "suspend", "first")
+    ordered = fleet.json("site", "delete", "first", "--confirm", "first", "--detach")
+    cancelled = fleet.json("operation", "cancel", ordered["operation"])
+    assert (cancelled["id"], cancelled["state"]) == (ordered["operation"], "queued")
+    worked = fleet.json("worker", "--until-idle")
+    (ended,) = worked["ended"]
+    assert (ended["id"], ended["state"]) == (ordered["operation"], "cancelled")
+    assert fleet.problem("operation", "cancel", ended["id"])["code"] == "operation.state"
+    fleet.run("site", "resume", "first")
+
+
+def test_what_is_shown_or_forgotten_is_a_document_too(fleet: Fleet) -> None:
+    assert fleet.json("site", "open", "first") == {"site": "first", "url": URL}
+    assert "[sites]" in fleet.json("settings", "example")["toml"]
+    fleet.run("codebase", "add", "short", "sandbox")
+    assert fleet.json("codebase", "remove", "short") == {"removed": "short", "restored": None}
+    assert [row["name"] for row in fleet.json("codebase", "list")] == ["sandbox"]
+    other = Fleet(fleet.home.parent / "other")
+    other.run("server", "add", "own", "embedded")
+    assert other.json("server", "remove", "own") == {"removed": "own"}
+    assert other.json("stop")["done"] == ["stopped the embedded PostgreSQL"]
+
+
+def on_a_terminal(fleet: Fleet, *words: str) -> tuple[Any, str]:
+    """Run a call with standard error on a terminal; return its document and what was shown."""
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [str(PROGRAM), *words, "--json"],
+        env=fleet.env() | {"TERM": "xterm"},
+        stdin=slave, stdout=subprocess.PIPE, stderr=slave,
+    ) as process:  # fmt: skip
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                part = os.read(master, 4096)
+            except OSError:
+                break
+            shown += part
+        assert process.stdout is not None
+        document = json.loads(process.stdout.read())
+        assert process.wait(LIMIT_SECONDS) == 0, shown
+    os.close(master)
+    return document, shown.decode(errors="replace")
+
+
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(fleet: Fleet) -> None:
+    tree = fleet.home.parent / "tree"
+    copy_tree(tree)
+    for words, shown in (
+        (("codebase", "add", "copied", str(tree), "--copy"), "tree"),
+        (("hook", "rebuild"), "map"),
+        (("doctor",), "V0"),
+    ):
+        assert shown in on_a_terminal(fleet, *words)[1]
+    fleet.run("codebase", "remove", "copied")
+    assert fleet.run("codebase", "add", "copied", str(tree), "--copy").stderr == ""
+    for words in (("hook", "rebuild"), ("doctor",), ("codebase", "remove", "copied")):
+        assert fleet.run(*words).stderr == ""
+    shutil.rmtree(tree)
+
+
+def immutable_tree(fleet: Fleet) -> Path:
+    """Return a sandbox tree with the class that Moodle builds its component cache with."""
+    tree = fleet.home.parent / "immutable"
+    copy_tree(tree)
+    (tree / "lib" / "classes").mkdir(exist_ok=True)
+    (tree / "lib" / "classes" / "component.php").write_text(
+        "<?php namespace core; class component {"
+        " public static function get_cache_content() { return \\component_cache_content(); } }\n"
+    )
+    library = tree / "lib" / "componentlib.php"
+    library.write_text(library.read_text() + "\nrequire_once __DIR__ . '/classes/component.php';\n")
+    return tree
+
+
+def test_sites_on_an_immutable_tree_that_changed_are_published_with_its_new_cache(
+    fleet: Fleet,
+) -> None:
+    tree = immutable_tree(fleet)
+    fleet.run("codebase", "add", "fixed", str(tree), "--immutable")
+    url = "http://fixed.example.test"
+    fleet.run("site", "create", "fixed", "--url", url, "--codebase", "fixed")
+    entry = fleet.home / "map" / "web" / "fixed.example.test.json"
+
+    def cache() -> Path:
+        return Path(json.loads(entry.read_text())["cfg"]["alternative_component_cache"])
+
+    before = cache()
+    fleet.run("codebase", "check", "fixed")
+    assert cache() == before
+    (tree / "mod" / "novel").mkdir()
+    (tree / "mod" / "novel" / "version.php").write_text("<?php $plugin->version = 1;\n")
+    fleet.run("codebase", "check", "fixed")
+    assert cache() != before
+    assert "novel" in cache().read_text()
+    assert "novel" not in before.read_text()
+    fleet.assert_clean()
+    shutil.rmtree(tree / "mod" / "novel")
+    fleet.run("codebase", "check", "fixed")
+    assert sorted(before.parent.iterdir()) != [before]
+
+    cache().unlink()
+    assert [finding["check"] for finding in fleet.json("doctor", status=1)] == ["V020"]
+    fleet.run("codebase", "check", "fixed")
+    fleet.run("site", "suspend", "fixed")
+    fleet.run("site", "delete", "fixed", "--confirm", "fixed")
+    fleet.run("codebase", "remove", "fixed")
+    assert not before.parent.exists()
+    shutil.rmtree(tree)
