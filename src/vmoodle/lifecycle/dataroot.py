@@ -20,6 +20,8 @@ from vmoodle.registry import ledger, sites
 from vmoodle.registry.models import Site
 
 MODE = 0o2770
+# A fresh Moodle takes about 10 MB in moodledata, and 36 MB in the database (often the same disk).
+FREE_BYTES_NEEDED = 100 * 1024 * 1024
 
 
 def path_for(installation: Installation, shortname: str) -> Path:
@@ -96,6 +98,19 @@ def _can_change(directory: Path, base: Path, account: pwd.struct_passwd) -> bool
     return directory == base or not status.st_mode & stat.S_ISVTX
 
 
+def refuse_full(base: Path) -> None:
+    """Raise Unavailable when the base's disk has too little space for one more site."""
+    existing = next(parent for parent in (base, *base.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < FREE_BYTES_NEEDED:
+        raise Unavailable(
+            "dataroot.space",
+            f"Only {free // 2**20} MB are free below {existing}.",
+            f"A new site needs {FREE_BYTES_NEEDED // 2**20} MB: free space there, or name another "
+            "directory in sites.dataroot_base.",
+        )
+
+
 def make(context: StepContext) -> None:
     """Create the directory for the web account alone."""
     installation, site = context.installation, sites.find(context.site)
@@ -106,6 +121,8 @@ def make(context: StepContext) -> None:
     ledger.plan(
         ledger.DIRECTORY, "", str(path), site=site.shortname, operation=context.operation_id
     )
+    # The disk may have filled up since the site was ordered.
+    refuse_full(path.parent)
     try:
         make_base(installation)
         path.mkdir(mode=0o700, exist_ok=True)

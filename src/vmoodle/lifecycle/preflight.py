@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vmoodle.engines.protocol import Engine
-from vmoodle.errors import InvalidInput, Refused, Unavailable
+from vmoodle.errors import InvalidInput, Refused
 from vmoodle.hook.address import SiteAddress
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, resources
@@ -18,9 +17,6 @@ from vmoodle.moodle import config_php
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.registry import ledger
 from vmoodle.registry.models import Codebase, DatabaseServer
-
-# A fresh Moodle takes about 36 MB in the database and 10 MB in moodledata (MOODLE.md, section 9).
-FREE_BYTES_NEEDED = 100 * 1024 * 1024
 
 
 def check(
@@ -35,7 +31,7 @@ def check(
     _check_tree(tree, address)
     path = Path(values["dataroot"])
     dataroot.refuse_unusable(installation, path)
-    _check_space(path.parent)
+    dataroot.refuse_full(path.parent)
     engine = installation.engine(server)
     facts = check_engine(engine)
     _check_fit(installation, tree, (facts.flavour, facts.version))
@@ -54,17 +50,6 @@ def _check_tree(tree: MoodleTree, address: SiteAddress) -> None:
             "codebase.config",
             f"{tree.config_path} is not VMoodle's.",
             "`vmoodle codebase check` says what to do.",
-        )
-
-
-def _check_space(base: Path) -> None:
-    existing = next(parent for parent in (base, *base.parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
-    if free < FREE_BYTES_NEEDED:
-        raise Unavailable(
-            "dataroot.space",
-            f"Only {free // 2**20} MB are free below {existing}.",
-            f"A new site needs {FREE_BYTES_NEEDED // 2**20} MB.",
         )
 
 

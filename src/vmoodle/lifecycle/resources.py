@@ -24,7 +24,10 @@ def drop_account(context: StepContext) -> None:
     site = Site.objects.select_related("server").filter(shortname=context.site).first()
     if site is None or not _owned(context, ledger.ACCOUNT, site, site.account):
         return
-    context.installation.engine(site.server).drop_account(site.account, if_exists=True)
+    engine = context.installation.engine(site.server)
+    # A server that only reads by now has nothing to be asked where nothing was made.
+    if engine.account_exists(site.account):
+        engine.drop_account(site.account, if_exists=True)
     ledger.removed(ledger.ACCOUNT, site.server.name, site.account)
 
 
@@ -42,9 +45,9 @@ def drop_database(context: StepContext) -> None:
     site = Site.objects.select_related("server").filter(shortname=context.site).first()
     if site is None or not _owned(context, ledger.DATABASE, site, site.database):
         return
-    context.installation.engine(site.server).drop_database(
-        context.installation.site_database(site), if_exists=True
-    )
+    engine = context.installation.engine(site.server)
+    # On MariaDB rights outlive their database, so there it is asked to be dropped all the same.
+    engine.drop_database(context.installation.site_database(site), if_exists=True)
     ledger.removed(ledger.DATABASE, site.server.name, site.database)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vmoodle.errors import Failed
+from vmoodle.errors import Failed, Unavailable
 from vmoodle.moodle.php import PhpBinary
 from vmoodle.moodle.script import run_script
 from vmoodle.moodle.tree import MoodleTree
@@ -12,6 +12,8 @@ from vmoodle.secret import Secret
 
 SCRIPT = "admin/cli/install_database.php"
 _SHOWN_LINES = 5
+# What PHP, MariaDB and PostgreSQL say of a full disk.
+_DISK_FULL = ("No space left on device", "Disk quota exceeded", "errno=28", "Errcode: 28")
 
 
 def install_site(
@@ -31,7 +33,8 @@ def install_site(
     """Install Moodle into the site's empty database, in at most `timeout` seconds.
 
     The password travels by standard input. Raise Failed (`install.failed`) with the installer's
-    last lines, Unavailable when PHP does not start or takes too long. Source of the options and
+    last lines, Unavailable when PHP does not start or takes too long, or (`install.disk`) when a
+    disk is full. Source of the options and
     of the exit statuses: admin/cli/install_database.php, Moodle 4.5 and 5.1.
     """
     completed = run_script(
@@ -53,10 +56,17 @@ def install_site(
         on_line=on_line,
     )
     if completed.exit_status != 0:
-        lines = [line for line in completed.output_tail.splitlines() if line.strip()]
+        said = completed.output_tail
+        lines = [line for line in said.splitlines() if line.strip()]
+        last = " / ".join(lines[-_SHOWN_LINES:])
+        if any(words in said for words in _DISK_FULL):
+            raise Unavailable(
+                "install.disk",
+                f"Moodle's installer found a disk full: {last}",
+                "Free space for moodledata, for PHP's temporary files and on the database server.",
+            )
         raise Failed(
             "install.failed",
-            f"Moodle's installer ended with status {completed.exit_status}: "
-            + " / ".join(lines[-_SHOWN_LINES:]),
+            f"Moodle's installer ended with status {completed.exit_status}: {last}",
             "`vmoodle codebase check NAME --server SERVER` tells what is missing on this machine.",
         )
