@@ -39,7 +39,7 @@ class Installation:
             return self.settings.operations.node
         path = self.home.path / "node"
         if not path.exists():
-            from vmoodle.moodle.config_php import write_atomically
+            from vmoodle.files import write_atomically
 
             write_atomically(path, (socket.gethostname() or "node") + "\n")
         return path.read_text(encoding="utf-8").strip()

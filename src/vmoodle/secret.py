@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmoodle.errors import Refused, Unavailable
+from vmoodle.files import write_beside
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -75,12 +76,7 @@ class Keyring:
 
         if not self._path.exists():
             # Whole or not at all, and one key only when two first calls come at the same time.
-            beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(Fernet.generate_key() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+            beside = write_beside(self._path, Fernet.generate_key() + b"\n", mode=0o600)
             with contextlib.suppress(FileExistsError):
                 os.link(beside, self._path)
             beside.unlink()

@@ -104,21 +104,3 @@ def test_nothing_is_put_back_over_another_config_php(config: Path) -> None:
     assert caught.value.code == "codebase.config.exists"
     assert config.read_text(encoding="utf-8") == "other"
     assert aside.read_text(encoding="utf-8") == FOREIGN_CONTENT
-
-
-def test_a_file_is_replaced_whole_with_its_mode_and_leaves_nothing_beside(config: Path) -> None:
-    config_php.write_atomically(config, "old", mode=0o600)
-    config_php.write_atomically(config, "new", mode=0o640)
-
-    assert config.read_text(encoding="utf-8") == "new"
-    assert config.stat().st_mode & 0o777 == 0o640
-    assert list(config.parent.iterdir()) == [config]
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside(config: Path) -> None:
-    config.mkdir()
-
-    with pytest.raises(OSError):
-        config_php.write_atomically(config, "new")
-
-    assert list(config.parent.iterdir()) == [config]

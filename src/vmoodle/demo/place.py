@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from vmoodle.errors import Refused
+from vmoodle.files import write_atomically
 from vmoodle.home import Home
 
 
@@ -40,9 +41,7 @@ def read_state(home: Home) -> DemoState:
 
 def write_state(home: Home, state: DemoState) -> None:
     """Remember the state (0600)."""
-    descriptor = os.open(_file(home), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(state), file)
+    write_atomically(_file(home), json.dumps(asdict(state)), mode=0o600)
 
 
 def refuse_other_home(home: Home) -> None:

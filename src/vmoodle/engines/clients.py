@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from vmoodle.errors import Failed, InvalidInput, Unavailable, VMoodleError
+from vmoodle.files import replacing
 
 _POSTGRESQL_PLACES = (
     "usr/lib/postgresql/*/bin",
@@ -106,22 +107,15 @@ def client_failure(program: str, said: str) -> VMoodleError:
 @contextmanager
 def new_private_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file (0600) that takes its name only once it is whole and on the disk."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+        with replacing(path) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
     except OSError as error:
         raise Unavailable(
             "engine.disk",
             f"The dump {path} cannot be written: {error.strerror}.",
             "Check that the directory exists, is yours to write and has space left.",
         ) from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 @contextmanager

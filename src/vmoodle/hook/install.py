@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vmoodle.errors import Unavailable
-from vmoodle.moodle.config_php import write_atomically
+from vmoodle.files import write_atomically
 
 SOURCE = Path(__file__).parent / "php" / "hook.php"
 

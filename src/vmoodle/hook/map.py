@@ -12,13 +12,13 @@ import fcntl
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from vmoodle.errors import Conflict, InvalidInput, Refused, Unavailable
+from vmoodle.files import put_in_place, remove, write_beside
 from vmoodle.hook.address import SiteAddress
 from vmoodle.hook.entry import FORMAT, PublishedSite, compile_entry
 
@@ -31,7 +31,6 @@ SYNC_SINGLY = 64
 READ_BYTES = 1024
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+_-]{0,249}")
-_PARTIAL = ".part"
 
 
 class HostMap:
@@ -217,12 +216,7 @@ class HostMap:
         directory.chmod(DIRECTORY_MODE)
 
     def _write(self, path: Path, content: bytes) -> None:
-        temporary = self._beside(path, content, sync=True)
-        try:
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        put_in_place({path: self._beside(path, content, sync=True)})
 
     def _write_changed(self, contents: Mapping[Path, bytes]) -> None:
         """Put files in their places after all of them are safe on the disk."""
@@ -232,36 +226,21 @@ class HostMap:
         try:
             for path in changed:
                 written[path] = self._beside(path, contents[path], sync=few)
-            if not few:
-                os.sync()
-            for path, temporary in written.items():
-                temporary.replace(path)
         except OSError:
-            for temporary in written.values():
-                temporary.unlink(missing_ok=True)
+            remove(written.values())
             raise
+        if not few:
+            os.sync()
+        put_in_place(written)
 
     def _beside(self, path: Path, content: bytes, *, sync: bool) -> Path:
-        descriptor, name = tempfile.mkstemp(prefix=".", suffix=_PARTIAL, dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                if self._group is not None:
-                    os.fchown(descriptor, -1, self._group)
-                os.fchmod(descriptor, FILE_MODE)
-                file.write(content)
-                file.flush()
-                if sync:
-                    os.fsync(descriptor)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
-        return Path(name)
+        return write_beside(path, content, mode=FILE_MODE, group=self._group, sync=sync)
 
     def _link(self, link: Path, path: Path) -> None:
         wanted = _leading(link, path)
         if link.is_symlink() and link.readlink() == wanted:
             return
-        temporary = link.with_name(f".{link.name}{_PARTIAL}")
+        temporary = link.with_name(f".{link.name}")
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(wanted)
         temporary.replace(link)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmoodle.errors import InvalidInput, Refused, Unavailable
+from vmoodle.files import write_atomically
 from vmoodle.hook import install as hook_install
 from vmoodle.hook.config_php import render_config_php
 from vmoodle.installation import Installation
@@ -235,7 +236,7 @@ def _write_config(installation: Installation, tree: MoodleTree, name: str) -> Pa
     if moved:
         set_aside = config_php.set_aside(tree.config_path)
     try:
-        config_php.write_atomically(tree.config_path, config_text(installation, name), mode=0o644)
+        write_atomically(tree.config_path, config_text(installation, name), mode=0o644)
     except OSError as error:
         if moved and set_aside is not None:
             config_php.put_back(set_aside, tree.config_path)

@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from vmoodle.errors import InvalidInput, Unavailable
-from vmoodle.moodle import account, config_php
+from vmoodle.files import write_atomically
+from vmoodle.moodle import account
 from vmoodle.moodle.php import PhpBinary
 from vmoodle.moodle.tree import MoodleTree
 
@@ -69,7 +70,7 @@ def build_component_cache(
                 f"{tree.root} gave no component cache.",
                 "Add the tree without --immutable.",
             )
-        config_php.write_atomically(target, content, mode=mode)
+        write_atomically(target, content, mode=mode)
     except OSError as error:
         raise Unavailable(
             "codebase.componentcache",

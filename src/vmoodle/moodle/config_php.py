@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Literal
 
 from vmoodle.errors import InvalidInput, Refused
+from vmoodle.files import sync_directory, write_atomically
+
+__all__ = ["classify", "put_back", "set_aside", "write_atomically"]
 
 # Stands in the first lines of every config.php that VMoodle writes; the hook renders it.
 VMOODLE_MARKER = "Managed by VMoodle"
@@ -80,34 +81,6 @@ def put_back(aside: Path, path: Path) -> None:
         raise _readonly(path, error) from error
 
 
-def write_atomically(
-    path: Path, text: str | bytes, *, mode: int = 0o644, group: int | None = None
-) -> None:
-    """Write a file so that a reader sees the old or the new one whole, and a crash loses neither.
-
-    `group` is a gid. Raise OSError as the system does; nothing is left behind then.
-    """
-    content = text.encode() if isinstance(text, str) else text
-    descriptor, name = tempfile.mkstemp(
-        prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
-    )
-    beside = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            if group is not None:
-                os.fchown(file.fileno(), -1, group)
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
-        raise
-    _sync_directory(path.parent)
-
-
 def _rename_without_overwriting(source: Path, target: Path) -> None:
     """Give a file another name in its directory; raise FileExistsError when that name is taken."""
     try:
@@ -122,15 +95,7 @@ def _rename_without_overwriting(source: Path, target: Path) -> None:
         source.rename(target)
     else:
         source.unlink()
-    _sync_directory(source.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(source.parent)
 
 
 def _unreadable(path: Path, reason: str) -> InvalidInput:
