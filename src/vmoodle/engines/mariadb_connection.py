@@ -11,22 +11,19 @@ import pymysql
 from pymysql.constants import SERVER_STATUS
 from pymysql.err import InterfaceError, MySQLError
 
+from vmoodle.engines import faults
 from vmoodle.engines.address import ServerAddress
 from vmoodle.engines.placeholders import expand
-from vmoodle.engines.protocol import CONNECT_TIMEOUT, Rows
+from vmoodle.engines.protocol import CONNECT_TIMEOUT, GRACE, Rows
 from vmoodle.errors import (
-    Conflict,
     Failed,
     InvalidInput,
-    NotFound,
     Refused,
     Unavailable,
     VMoodleError,
 )
 from vmoodle.secret import Secret
 
-# Seconds the server may take beyond a statement's limit before the connection is given up.
-_GRACE = 5
 _UNKNOWN_SERVER_ERROR = 0
 # SERVER_STATUS_IN_TRANS_READONLY of the client protocol; PyMySQL does not name it.
 _IN_READ_ONLY_TRANSACTION = 0x2000
@@ -39,43 +36,22 @@ _READS = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 
-_Fault = tuple[type[VMoodleError], str, str]
-_DOWN: _Fault = (Unavailable, "engine.connect", "Check that the server runs and listens there.")
-_LOGIN: _Fault = (
-    Unavailable,
-    "engine.login",
-    "Check user and password, and from where it may log in.",
-)
-_GRANT: _Fault = (Refused, "engine.grant", "Give the account the right, then try again.")
-_NO_DATABASE: _Fault = (NotFound, "engine.database.missing", "Check the name of the database.")
-_READ_ONLY: _Fault = (
-    Unavailable,
-    "engine.readonly",
-    "Name the primary, or end its read-only mode.",
-)
-_TIMEOUT: _Fault = (Unavailable, "engine.timeout", "Ask for less at once, or allow more time.")
-_BUSY: _Fault = (Unavailable, "engine.busy", "Try again when other work on the database has ended.")
-_DISK: _Fault = (Unavailable, "engine.disk", "Free some space on the database server.")
-_FULL: _Fault = (
-    Unavailable,
-    "engine.connections",
-    "Try again, or raise the server's max_connections.",
-)
-
-_FAULTS: Mapping[int, _Fault] = {
-    **dict.fromkeys((2002, 2003, 2005, 2006, 2013, 2055, 1053, 1152, 1158, 1159, 1927), _DOWN),
-    **dict.fromkeys((1045, 1698, 1251, 1130, 2059, 1862, 4151), _LOGIN),
-    **dict.fromkeys((1044, 1142, 1143, 1227, 1370, 1410), _GRANT),
-    **dict.fromkeys((1008, 1049), _NO_DATABASE),
-    **dict.fromkeys((1290, 1836), _READ_ONLY),
-    **dict.fromkeys((1969, 3024), _TIMEOUT),
-    **dict.fromkeys((1205, 1213), _BUSY),
-    **dict.fromkeys((1021, 1114), _DISK),
-    **dict.fromkeys((1040, 1203, 1226), _FULL),
-    1007: (Conflict, "engine.database.exists", "Choose another name, or remove that database."),
-    1133: (NotFound, "engine.account.missing", "Create the account first."),
-    1062: (Conflict, "engine.sql.duplicate", "A row with that key is there already."),
-    1792: (Refused, "engine.sql.readonly", "This connection only reads."),
+_FAULTS: Mapping[int, faults.Fault] = {
+    **dict.fromkeys(
+        (2002, 2003, 2005, 2006, 2013, 2055, 1053, 1152, 1158, 1159, 1927), faults.DOWN
+    ),
+    **dict.fromkeys((1045, 1698, 1251, 1130, 2059, 1862, 4151), faults.LOGIN),
+    **dict.fromkeys((1044, 1142, 1143, 1227, 1370, 1410), faults.GRANT),
+    **dict.fromkeys((1008, 1049), faults.NO_DATABASE),
+    **dict.fromkeys((1290, 1836), faults.READ_ONLY),
+    **dict.fromkeys((1969, 3024), faults.TIMEOUT),
+    **dict.fromkeys((1205, 1213), faults.BUSY),
+    **dict.fromkeys((1021, 1114), faults.DISK),
+    **dict.fromkeys((1040, 1203, 1226), faults.FULL),
+    1007: faults.DATABASE_EXISTS,
+    1133: faults.NO_ACCOUNT,
+    1062: faults.DUPLICATE,
+    1792: faults.READS_ONLY,
 }
 
 
@@ -86,14 +62,12 @@ def translate(error: MySQLError, otherwise: type[VMoodleError] = Failed) -> VMoo
     )
     text = str(error.args[1]) if len(error.args) > 1 else str(error) or "the connection is gone"
     if isinstance(error, InterfaceError):
-        kind, code, hint = _DOWN
+        fault = faults.DOWN
     elif "Errcode: 28" in text or "No space left" in text:
-        kind, code, hint = _DISK
+        fault = faults.DISK
     else:
-        kind, code, hint = _FAULTS.get(
-            number, (otherwise, "engine.sql", "Read the server's message above.")
-        )
-    return kind(code, f"The database server said: {text}", hint)
+        fault = _FAULTS.get(number, faults.unlisted(otherwise))
+    return faults.said(fault, text)
 
 
 class _Driver(pymysql.connections.Connection):
@@ -141,7 +115,7 @@ class Session:
         except MySQLError as error:
             raise translate(error, otherwise) from error
         except (TypeError, ValueError, OverflowError) as error:
-            raise _unusable_parameters(error) from error
+            raise faults.unusable_parameters(error) from error
 
     def touch(self, sql: str, params: Sequence[object] = ()) -> int:
         """Run one statement and return the number of rows it touched."""
@@ -151,19 +125,11 @@ class Session:
         except MySQLError as error:
             raise translate(error, InvalidInput) from error
         except (TypeError, ValueError, OverflowError) as error:
-            raise _unusable_parameters(error) from error
+            raise faults.unusable_parameters(error) from error
 
     def literal(self, text: str) -> str:
         """Return a text as an SQL literal, for statements that take no parameters."""
         return str(self.driver.escape(text))
-
-
-def _unusable_parameters(error: Exception) -> InvalidInput:
-    return InvalidInput(
-        "engine.sql.parameters",
-        f"The parameters do not fit the statement: {error}.",
-        "Give one parameter for each %s, and write a percent sign as %%.",
-    )
 
 
 def quote_name(name: str) -> str:
@@ -209,12 +175,11 @@ def open_session(
     except MySQLError as error:
         fault = translate(error, Unavailable)
         if fault.code == "engine.grant":  # 1044 at login: known, but not let into that database
-            fault = Unavailable(_LOGIN[1], fault.message, _LOGIN[2])
+            fault = Unavailable(faults.LOGIN[1], fault.message, faults.LOGIN[2])
         raise fault from error
     except OSError as error:
-        raise Unavailable(
-            _DOWN[1], f"The database server cannot be reached: {error}.", _DOWN[2]
-        ) from error
+        about = "The database server cannot be reached"
+        raise faults.said(faults.DOWN, str(error), about=about) from error
     driver.limit_reads(read_timeout)
     try:
         yield Session(driver)
@@ -279,7 +244,7 @@ def open_site(
     statement_timeout: float | None,
 ) -> Iterator[MariaDBSiteConnection]:
     """Log in as a site's account and keep one transaction until the end of the `with`."""
-    patience = None if statement_timeout is None else statement_timeout + _GRACE
+    patience = None if statement_timeout is None else statement_timeout + GRACE
     with open_session(
         address, user=account, password=password, database=database, read_timeout=patience
     ) as session:

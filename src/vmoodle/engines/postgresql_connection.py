@@ -13,83 +13,56 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
+from vmoodle.engines import faults
 from vmoodle.engines.address import ServerAddress
 from vmoodle.engines.placeholders import expand
-from vmoodle.engines.protocol import CONNECT_TIMEOUT, Rows
+from vmoodle.engines.protocol import CONNECT_TIMEOUT, GRACE, Rows
 from vmoodle.errors import (
     Conflict,
     Failed,
     InvalidInput,
-    NotFound,
-    Refused,
     Unavailable,
     VMoodleError,
 )
 from vmoodle.secret import Secret
 
-# Seconds the server may take beyond a statement's limit before the connection is given up.
-_GRACE = 5
-
-_Fault = tuple[type[VMoodleError], str, str]
-_DOWN: _Fault = (Unavailable, "engine.connect", "Check that the server runs and listens there.")
-_LOGIN: _Fault = (
-    Unavailable,
-    "engine.login",
-    "Check user and password, and the server's pg_hba.conf.",
-)
-_DISK: _Fault = (Unavailable, "engine.disk", "Free some space on the database server.")
-_FULL: _Fault = (
-    Unavailable,
-    "engine.connections",
-    "Try again, or raise the server's max_connections.",
-)
-_BUSY: _Fault = (Unavailable, "engine.busy", "Try again when other work on the database has ended.")
-_GRANT: _Fault = (Refused, "engine.grant", "Give the account the right, then try again.")
-_READ_ONLY: _Fault = (
-    Unavailable,
-    "engine.readonly",
-    "Name the primary, or end its read-only mode.",
-)
-_NO_DATABASE: _Fault = (NotFound, "engine.database.missing", "Check the name of the database.")
-_READS_ONLY: _Fault = (Refused, "engine.sql.readonly", "This connection only reads.")
-
 # By SQLSTATE, else by its class (the first two characters).
-_FAULTS: Mapping[str, _Fault] = {
-    "28": _LOGIN,
-    "08": _DOWN,
-    "57P01": _DOWN,
-    "57P02": _DOWN,
-    "57P03": _DOWN,
-    "53": _DISK,
-    "53100": _DISK,
-    "53200": _FULL,
-    "53300": _FULL,
-    "58030": _DISK,
-    "42501": _GRANT,
-    "25006": _READ_ONLY,
-    "55006": _BUSY,
-    "55P03": _BUSY,
-    "40001": _BUSY,
-    "40P01": _BUSY,
-    "3D000": _NO_DATABASE,
-    "57014": (Unavailable, "engine.timeout", "Ask for less at once, or allow more time."),
-    "42P04": (Conflict, "engine.database.exists", "Choose another name, or remove that database."),
+_FAULTS: Mapping[str, faults.Fault] = {
+    "28": faults.LOGIN,
+    "08": faults.DOWN,
+    "57P01": faults.DOWN,
+    "57P02": faults.DOWN,
+    "57P03": faults.DOWN,
+    "53": faults.DISK,
+    "53100": faults.DISK,
+    "53200": faults.FULL,
+    "53300": faults.FULL,
+    "58030": faults.DISK,
+    "42501": faults.GRANT,
+    "25006": faults.READ_ONLY,
+    "55006": faults.BUSY,
+    "55P03": faults.BUSY,
+    "40001": faults.BUSY,
+    "40P01": faults.BUSY,
+    "3D000": faults.NO_DATABASE,
+    "57014": faults.TIMEOUT,
+    "42P04": faults.DATABASE_EXISTS,
     "42710": (Conflict, "engine.account.exists", "Choose another name, or remove that account."),
-    "42704": (NotFound, "engine.account.missing", "Create the account first."),
+    "42704": faults.NO_ACCOUNT,
     "2BP01": (Conflict, "engine.account.used", "Remove what the account owns first."),
-    "23505": (Conflict, "engine.sql.duplicate", "A row with that key is there already."),
+    "23505": faults.DUPLICATE,
 }
 # A failed login carries no SQLSTATE; these words are in what the server says then.
-_LOGIN_WORDS: Sequence[tuple[str, _Fault]] = (
-    ("authentication failed", _LOGIN),
-    ("no pg_hba.conf entry", _LOGIN),
-    ("no password supplied", _LOGIN),
-    ("permission denied for database", _LOGIN),
-    ("is not permitted to log in", _LOGIN),
-    ("role ", _LOGIN),
-    ("database ", _NO_DATABASE),
-    ("too many", _FULL),
-    ("remaining connection slots", _FULL),
+_LOGIN_WORDS: Sequence[tuple[str, faults.Fault]] = (
+    ("authentication failed", faults.LOGIN),
+    ("no pg_hba.conf entry", faults.LOGIN),
+    ("no password supplied", faults.LOGIN),
+    ("permission denied for database", faults.LOGIN),
+    ("is not permitted to log in", faults.LOGIN),
+    ("role ", faults.LOGIN),
+    ("database ", faults.NO_DATABASE),
+    ("too many", faults.FULL),
+    ("remaining connection slots", faults.FULL),
 )
 
 
@@ -98,20 +71,18 @@ def translate(error: psycopg.Error, otherwise: type[VMoodleError] = Failed) -> V
     state = error.sqlstate or ""
     fault = _FAULTS.get(state) or _FAULTS.get(state[:2])
     if fault is None and not state and isinstance(error, psycopg.OperationalError):
-        fault = _DOWN
+        fault = faults.DOWN
     if fault is None:
-        fault = (otherwise, "engine.sql", "Read the server's message above.")
-    kind, code, hint = fault
+        fault = faults.unlisted(otherwise)
     text = error.diag.message_primary or str(error).strip() or "the connection is gone"
-    return kind(code, f"The database server said: {text}", hint)
+    return faults.said(fault, text)
 
 
 def _login_fault(error: psycopg.Error) -> VMoodleError:
     text = " ".join(str(error).split())
     said = text.partition("FATAL:")[2]
     matches = (fault for words, fault in _LOGIN_WORDS if said and words in said)
-    kind, code, hint = next(matches, _DOWN)
-    return kind(code, f"The database server cannot be used: {text}", hint)
+    return faults.said(next(matches, faults.DOWN), text, about="The database server cannot be used")
 
 
 class Session:
@@ -147,11 +118,7 @@ class Session:
                 return Rows(columns, cursor.fetchall()), max(cursor.rowcount, 0)
         except (psycopg.DataError, psycopg.ProgrammingError) as error:
             if error.sqlstate is None:
-                raise InvalidInput(
-                    "engine.sql.parameters",
-                    f"The parameters do not fit the statement: {error}.",
-                    "Give one parameter for each %s, and write a percent sign as %%.",
-                ) from error
+                raise faults.unusable_parameters(error) from error
             raise translate(error, otherwise) from error
         except psycopg.Error as error:
             raise translate(error, otherwise) from error
@@ -260,7 +227,7 @@ class PostgreSQLSiteConnection:
             )
         except Unavailable as error:
             if error.code == "engine.readonly" and self._read_only:
-                kind, code, hint = _READS_ONLY
+                kind, code, hint = faults.READS_ONLY
                 raise kind(code, error.message, hint) from error
             raise
 
@@ -287,7 +254,7 @@ def open_site(
     with open_session(address, database=database, user=account, password=password) as session:
         patience = None
         if statement_timeout is not None:
-            patience = statement_timeout + _GRACE
+            patience = statement_timeout + GRACE
             session.run(f"SET statement_timeout = {max(1, round(statement_timeout * 1000))}")
         connection = PostgreSQLSiteConnection(
             session, prefix, read_only=read_only, patience=patience

@@ -14,6 +14,8 @@ from vmoodle.secret import Secret
 
 CONNECT_TIMEOUT = 5
 """Seconds after which a server that does not answer a login counts as unavailable."""
+GRACE = 5
+"""Seconds a server may take beyond a statement's limit before its connection is given up."""
 
 
 @dataclass(frozen=True)

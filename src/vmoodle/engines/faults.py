@@ -1,0 +1,58 @@
+"""Server errors as VMoodle's own: the kinds that all engines have in common."""
+
+from __future__ import annotations
+
+from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable, VMoodleError
+
+Fault = tuple[type[VMoodleError], str, str]
+"""The type of an error, its code and its hint; the message is the server's."""
+
+DOWN: Fault = (Unavailable, "engine.connect", "Check that the server runs and listens there.")
+LOGIN: Fault = (
+    Unavailable,
+    "engine.login",
+    "Check user and password, and from where it may log in (PostgreSQL: pg_hba.conf).",
+)
+GRANT: Fault = (Refused, "engine.grant", "Give the account the right, then try again.")
+NO_DATABASE: Fault = (NotFound, "engine.database.missing", "Check the name of the database.")
+DATABASE_EXISTS: Fault = (
+    Conflict,
+    "engine.database.exists",
+    "Choose another name, or remove that database.",
+)
+NO_ACCOUNT: Fault = (NotFound, "engine.account.missing", "Create the account first.")
+READ_ONLY: Fault = (
+    Unavailable,
+    "engine.readonly",
+    "Name the primary, or end its read-only mode.",
+)
+TIMEOUT: Fault = (Unavailable, "engine.timeout", "Ask for less at once, or allow more time.")
+BUSY: Fault = (Unavailable, "engine.busy", "Try again when other work on the database has ended.")
+DISK: Fault = (Unavailable, "engine.disk", "Free some space on the database server.")
+FULL: Fault = (
+    Unavailable,
+    "engine.connections",
+    "Try again, or raise the server's max_connections.",
+)
+DUPLICATE: Fault = (Conflict, "engine.sql.duplicate", "A row with that key is there already.")
+READS_ONLY: Fault = (Refused, "engine.sql.readonly", "This connection only reads.")
+
+
+def unlisted(kind: type[VMoodleError]) -> Fault:
+    """Return the fault of a server error that no table lists."""
+    return kind, "engine.sql", "Read the server's message above."
+
+
+def said(fault: Fault, text: str, *, about: str = "The database server said") -> VMoodleError:
+    """Return the error of a fault, with what the server said."""
+    kind, code, hint = fault
+    return kind(code, f"{about}: {text}", hint)
+
+
+def unusable_parameters(error: Exception) -> InvalidInput:
+    """Return the error for parameters that the driver cannot put into the statement."""
+    return InvalidInput(
+        "engine.sql.parameters",
+        f"The parameters do not fit the statement: {error}.",
+        "Give one parameter for each %s, and write a percent sign as %%.",
+    )
