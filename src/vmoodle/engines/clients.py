@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,37 +56,40 @@ def client_environment(**additions: str) -> dict[str, str]:
     return kept | {"LC_ALL": "C.UTF-8"} | additions
 
 
-def run_client(
-    command: Sequence[str],
-    *,
-    descriptor: int,
-    environment: Mapping[str, str],
-    stdin: Iterable[bytes] = (),
-    stdout: IO[bytes] | int = subprocess.DEVNULL,
-) -> None:
-    """Run a client to its end, feeding it `stdin`.
+@dataclass(frozen=True)
+class Client:
+    """A client program ready to run, and the inherited file with its password."""
 
-    Raise Unavailable (`engine.disk`) or Failed (`engine.client.failed`) with what it said.
-    """
-    with tempfile.TemporaryFile() as stderr:
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=stdout,
-            stderr=stderr,
-            env=dict(environment),
-            pass_fds=(descriptor,),
-        ) as client:
-            # A client that has ended early says why on stderr; the broken pipe says nothing more.
-            assert client.stdin is not None  # noqa: S101 - PIPE was asked for
-            with suppress(BrokenPipeError):
-                client.stdin.writelines(stdin)
-            with suppress(BrokenPipeError):
-                client.stdin.close()
-        stderr.seek(0)
-        said = stderr.read().decode(errors="replace")
-    if client.returncode:
-        raise client_failure(Path(command[0]).name, said)
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    descriptor: int
+
+    def run(
+        self, *, stdin: Iterable[bytes] = (), stdout: IO[bytes] | int = subprocess.DEVNULL
+    ) -> None:
+        """Run the program to its end, feeding it `stdin`.
+
+        Raise Unavailable (`engine.disk`) or Failed (`engine.client.failed`) with what it said.
+        """
+        with tempfile.TemporaryFile() as stderr:
+            with subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=stdout,
+                stderr=stderr,
+                env=dict(self.environment),
+                pass_fds=(self.descriptor,),
+            ) as client:
+                # A client that has ended early says why on stderr; the broken pipe says no more.
+                assert client.stdin is not None  # noqa: S101 - PIPE was asked for
+                with suppress(BrokenPipeError):
+                    client.stdin.writelines(stdin)
+                with suppress(BrokenPipeError):
+                    client.stdin.close()
+            stderr.seek(0)
+            said = stderr.read().decode(errors="replace")
+        if client.returncode:
+            raise client_failure(Path(self.command[0]).name, said)
 
 
 def client_failure(program: str, said: str) -> VMoodleError:

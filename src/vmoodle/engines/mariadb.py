@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import IO, Literal
 
 from vmoodle.engines import clients
 from vmoodle.engines.address import ServerAddress
@@ -25,11 +23,11 @@ from vmoodle.engines.refusals import (
     account_exists,
     no_account,
     no_database,
-    not_empty,
     read_only_server,
     require_same_prefix,
     with_statements,
 )
+from vmoodle.engines.site_databases import SiteDatabases
 from vmoodle.errors import Failed, Refused, Unavailable
 
 COLLATION = "utf8mb4_unicode_ci"
@@ -45,7 +43,7 @@ _SIZE = """
 """
 
 
-class MariaDB:
+class MariaDB(SiteDatabases):
     """Administer one MariaDB or MySQL server; keep the promise of Engine."""
 
     def __init__(
@@ -123,46 +121,7 @@ class MariaDB:
             if not session.run(BEYOND_PLAIN_TABLES, (source.name,) * 3):
                 copy_tables(session, source.name, target.name)
                 return
-        with TemporaryDirectory(prefix="vmoodle-clone-") as directory:
-            path = Path(directory) / "clone.sql"
-            self.dump(source, path)
-            self.restore(path, target)
-
-    def dump(self, database: SiteDatabase, path: Path) -> None:
-        """Write a consistent dump as SQL; writers to the site go on."""
-        with (
-            self._client("dump", database) as (command, descriptor),
-            clients.new_private_file(path) as file,
-        ):
-            options = (
-                "--single-transaction",
-                "--quick",
-                "--skip-lock-tables",
-                "--no-tablespaces",
-                "--hex-blob",
-                "--triggers",
-                "--skip-dump-date",
-                "--default-character-set=utf8mb4",
-            )
-            clients.run_client(
-                [*command, *options, "--", database.name],
-                descriptor=descriptor,
-                environment=clients.client_environment(),
-                stdout=file,
-            )
-
-    def restore(self, path: Path, database: SiteDatabase) -> None:
-        """Load a dump into the database; raise Conflict when that is not empty."""
-        with clients.existing_dump(path) as file:
-            if self.tables(database):
-                raise not_empty(database.name)
-            with self._client("", database) as (command, descriptor):
-                clients.run_client(
-                    [*command, "--binary-mode", "--default-character-set=utf8mb4", database.name],
-                    descriptor=descriptor,
-                    environment=clients.client_environment(),
-                    stdin=without_definers(file),
-                )
+        self._copy_by_dump(source, target)
 
     def size(self, name: str) -> int:
         """Return the bytes of data and indexes, as the server's statistics have them."""
@@ -183,22 +142,11 @@ class MariaDB:
             names = [str(name) for (name,) in session.run("SHOW DATABASES")]
         return sorted(name for name in names if name.lower() not in _SYSTEM_DATABASES)
 
-    def connect(
-        self,
-        database: SiteDatabase,
-        *,
-        read_only: bool = True,
-        statement_timeout: float | None = None,
+    def _open(
+        self, database: SiteDatabase, *, read_only: bool, statement_timeout: float | None
     ) -> AbstractContextManager[SiteConnection]:
-        """Open the site's database as the site's account, in one transaction."""
         return open_site(
-            self.address,
-            account=database.account,
-            password=database.password,
-            database=database.name,
-            prefix=database.prefix,
-            read_only=read_only,
-            statement_timeout=statement_timeout,
+            self.address, database, read_only=read_only, statement_timeout=statement_timeout
         )
 
     def moodle_config(self, database: SiteDatabase) -> dict[str, object]:
@@ -306,13 +254,39 @@ class MariaDB:
             if error.code != "engine.login":
                 raise
 
+    def _dumping(self, database: SiteDatabase) -> AbstractContextManager[clients.Client]:
+        return self._client(
+            ("mariadb-dump", "mysqldump"),
+            database,
+            "--single-transaction",
+            "--quick",
+            "--skip-lock-tables",
+            "--no-tablespaces",
+            "--hex-blob",
+            "--triggers",
+            "--skip-dump-date",
+            "--default-character-set=utf8mb4",
+            "--",
+        )
+
+    def _restoring(self, database: SiteDatabase) -> AbstractContextManager[clients.Client]:
+        options = ("--binary-mode", "--default-character-set=utf8mb4")
+        return self._client(("mariadb", "mysql"), database, *options)
+
+    def _to_restore(self, dump: IO[bytes]) -> Iterable[bytes]:
+        return without_definers(dump)
+
     @contextmanager
-    def _client(self, purpose: str, database: SiteDatabase) -> Iterator[tuple[list[str], int]]:
-        """Yield a client's command with its option file, and that file's descriptor."""
-        names = (f"mariadb-{purpose}", "mysqldump") if purpose else ("mariadb", "mysql")
+    def _client(
+        self, names: Sequence[str], database: SiteDatabase, *options: str
+    ) -> Iterator[clients.Client]:
+        """Yield a client on the database, with the option file that it inherits."""
         with clients.inherited_file(option_file(self.address, database)) as descriptor:
-            yield (
-                [clients.find_program(*names), f"--defaults-file=/dev/fd/{descriptor}"],
+            program = clients.find_program(*names)
+            defaults = f"--defaults-file=/dev/fd/{descriptor}"
+            yield clients.Client(
+                [program, defaults, *options, database.name],
+                clients.client_environment(),
                 descriptor,
             )
 

@@ -14,7 +14,7 @@ from pymysql.err import InterfaceError, MySQLError
 from vmoodle.engines import faults
 from vmoodle.engines.address import ServerAddress
 from vmoodle.engines.placeholders import expand
-from vmoodle.engines.protocol import CONNECT_TIMEOUT, GRACE, Rows
+from vmoodle.engines.protocol import CONNECT_TIMEOUT, GRACE, Rows, SiteDatabase
 from vmoodle.errors import (
     Failed,
     InvalidInput,
@@ -235,18 +235,19 @@ class MariaDBSiteConnection:
 @contextmanager
 def open_site(
     address: ServerAddress,
+    database: SiteDatabase,
     *,
-    account: str,
-    password: Secret,
-    database: str,
-    prefix: str,
     read_only: bool,
     statement_timeout: float | None,
 ) -> Iterator[MariaDBSiteConnection]:
     """Log in as a site's account and keep one transaction until the end of the `with`."""
     patience = None if statement_timeout is None else statement_timeout + GRACE
     with open_session(
-        address, user=account, password=password, database=database, read_timeout=patience
+        address,
+        user=database.account,
+        password=database.password,
+        database=database.name,
+        read_timeout=patience,
     ) as session:
         if statement_timeout is not None:
             limit = (
@@ -257,7 +258,7 @@ def open_site(
             session.run(f"SET SESSION {limit}")
         if read_only:
             session.run("SET SESSION TRANSACTION READ ONLY")
-        connection = MariaDBSiteConnection(session, prefix, read_only=read_only)
+        connection = MariaDBSiteConnection(session, database.prefix, read_only=read_only)
         try:
             yield connection
         except BaseException:

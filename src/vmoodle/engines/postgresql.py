@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import IO
 
 from psycopg import sql
 
@@ -24,11 +23,11 @@ from vmoodle.engines.refusals import (
     database_exists,
     no_account,
     no_database,
-    not_empty,
     read_only_server,
     require_same_prefix,
     with_statements,
 )
+from vmoodle.engines.site_databases import SiteDatabases
 from vmoodle.errors import Conflict, Refused, Unavailable
 from vmoodle.secret import Secret
 
@@ -46,7 +45,7 @@ _TABLES = """
 _IN_USE = "SELECT 1 FROM pg_stat_activity WHERE datname = %s LIMIT 1"
 
 
-class PostgreSQL:
+class PostgreSQL(SiteDatabases):
     """Administer one PostgreSQL server; keep the promise of Engine."""
 
     def __init__(self, address: ServerAddress) -> None:
@@ -138,43 +137,7 @@ class PostgreSQL:
                 hand_over(session, source.account, target.account)
             return
         self.create_database(target)
-        with TemporaryDirectory(prefix="vmoodle-clone-") as directory:
-            path = Path(directory) / "clone.dump"
-            self.dump(source, path)
-            self.restore(path, target)
-
-    def dump(self, database: SiteDatabase, path: Path) -> None:
-        """Write a consistent dump in pg_dump's custom format; writers to the site go on."""
-        with clients.new_private_file(path) as file, self._client(database) as client:
-            programs, environment, descriptor = client
-            clients.run_client(
-                [str(programs / "pg_dump"), "--format=custom", "--no-password"],
-                descriptor=descriptor,
-                environment=environment,
-                stdout=file,
-            )
-
-    def restore(self, path: Path, database: SiteDatabase) -> None:
-        """Load a dump, whole or not at all; raise Conflict when the database is not empty."""
-        with clients.existing_dump(path) as file:
-            if self.tables(database):
-                raise not_empty(database.name)
-            with self._client(database) as (programs, environment, descriptor):
-                clients.run_client(
-                    [
-                        str(programs / "pg_restore"),
-                        "--no-owner",
-                        "--no-privileges",
-                        "--no-comments",
-                        "--no-password",
-                        "--single-transaction",
-                        "--exit-on-error",
-                        f"--dbname={environment['PGDATABASE']}",
-                    ],
-                    descriptor=descriptor,
-                    environment=environment,
-                    stdin=clients.pieces(file),
-                )
+        self._copy_by_dump(source, target)
 
     def size(self, name: str) -> int:
         """Return the bytes of data and indexes on the server's disk."""
@@ -194,22 +157,11 @@ class PostgreSQL:
             rows = session.ask("SELECT datname FROM pg_database WHERE NOT datistemplate")
         return sorted(str(name) for (name,) in rows if name != "postgres")
 
-    def connect(
-        self,
-        database: SiteDatabase,
-        *,
-        read_only: bool = True,
-        statement_timeout: float | None = None,
+    def _open(
+        self, database: SiteDatabase, *, read_only: bool, statement_timeout: float | None
     ) -> AbstractContextManager[SiteConnection]:
-        """Open the site's database as the site's account, in one transaction."""
         return open_site(
-            self.address,
-            account=database.account,
-            password=database.password,
-            database=database.name,
-            prefix=database.prefix,
-            read_only=read_only,
-            statement_timeout=statement_timeout,
+            self.address, database, read_only=read_only, statement_timeout=statement_timeout
         )
 
     def moodle_config(self, database: SiteDatabase) -> dict[str, object]:
@@ -294,9 +246,28 @@ class PostgreSQL:
         _close_to_others(session, target.name)
         return True
 
+    def _dumping(self, database: SiteDatabase) -> AbstractContextManager[clients.Client]:
+        return self._client("pg_dump", database, "--format=custom")
+
+    def _restoring(self, database: SiteDatabase) -> AbstractContextManager[clients.Client]:
+        """Yield a client that loads a dump whole or not at all."""
+        return self._client(
+            "pg_restore",
+            database,
+            "--no-owner",
+            "--no-privileges",
+            "--no-comments",
+            "--single-transaction",
+            "--exit-on-error",
+            f"--dbname={database.name}",
+        )
+
+    def _to_restore(self, dump: IO[bytes]) -> Iterable[bytes]:
+        return clients.pieces(dump)
+
     @contextmanager
-    def _client(self, database: SiteDatabase) -> Iterator[tuple[Path, dict[str, str], int]]:
-        """Yield the directory of the client programs, their environment and the password's file."""
+    def _client(self, name: str, database: SiteDatabase, *options: str) -> Iterator[clients.Client]:
+        """Yield a client of the server's version, with the password file that it inherits."""
         with open_session(self.address, database=self._maintenance_database) as session:
             programs = clients.postgresql_programs(session.major)
         parameters = connection_parameters(self.address)
@@ -314,7 +285,9 @@ class PostgreSQL:
                 PGPASSFILE=f"/dev/fd/{descriptor}",
                 **{names[name]: str(value) for name, value in parameters.items()},
             )
-            yield programs, environment, descriptor
+            yield clients.Client(
+                [str(programs / name), "--no-password", *options], environment, descriptor
+            )
 
 
 def _password_file(password: Secret) -> str:

@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 from vmoodle.engines import faults
 from vmoodle.engines.address import ServerAddress
 from vmoodle.engines.placeholders import expand
-from vmoodle.engines.protocol import CONNECT_TIMEOUT, GRACE, Rows
+from vmoodle.engines.protocol import CONNECT_TIMEOUT, GRACE, Rows, SiteDatabase
 from vmoodle.errors import (
     Conflict,
     Failed,
@@ -242,22 +242,21 @@ class PostgreSQLSiteConnection:
 @contextmanager
 def open_site(
     address: ServerAddress,
+    database: SiteDatabase,
     *,
-    account: str,
-    password: Secret,
-    database: str,
-    prefix: str,
     read_only: bool,
     statement_timeout: float | None,
 ) -> Iterator[PostgreSQLSiteConnection]:
     """Log in as a site's account and keep one transaction until the end of the `with`."""
-    with open_session(address, database=database, user=account, password=password) as session:
+    with open_session(
+        address, database=database.name, user=database.account, password=database.password
+    ) as session:
         patience = None
         if statement_timeout is not None:
             patience = statement_timeout + GRACE
             session.run(f"SET statement_timeout = {max(1, round(statement_timeout * 1000))}")
         connection = PostgreSQLSiteConnection(
-            session, prefix, read_only=read_only, patience=patience
+            session, database.prefix, read_only=read_only, patience=patience
         )
         try:
             yield connection
