@@ -138,6 +138,16 @@ def test_a_deletion_cancelled_before_it_began_leaves_a_suspended_site(fleet: Fle
     delete(fleet, "kept")
 
 
+def test_a_creation_cancelled_before_it_began_leaves_nothing(fleet: Fleet) -> None:
+    words = ("site", "create", "never", "--url", "http://never.example.test", "--detach")
+    operation = fleet.json(*words)["operation"]
+    fleet.run("operation", "cancel", operation)
+    fleet.run("worker", "--until-idle")
+    assert fleet.json("operation", "show", operation)["state"] == "cancelled"
+    assert fleet.json("site", "list", "never") == []
+    fleet.assert_clean()
+
+
 def test_a_site_resumed_after_its_deletion_was_ordered_is_not_deleted(fleet: Fleet) -> None:
     fleet.run("site", "create", "alive", "--url", "http://alive.example.test")
     fleet.run("site", "suspend", "alive")

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from vmoodle.errors import InvalidInput, Refused
-from vmoodle.files import sync_directory, write_atomically
-
-__all__ = ["classify", "put_back", "set_aside", "write_atomically"]
+from vmoodle.files import sync_directory
 
 # Stands in the first lines of every config.php that VMoodle writes; the hook renders it.
 VMOODLE_MARKER = "Managed by VMoodle"

@@ -20,8 +20,8 @@ from typing import IO, Any, Self
 import psutil
 
 from vmoodle.errors import Conflict, Unavailable
+from vmoodle.files import write_atomically
 from vmoodle.moodle import account as web_account
-from vmoodle.moodle.config_php import write_atomically
 from vmoodle.moodle.php import PhpBinary
 from vmoodle.moodle.tree import MoodleTree
 

@@ -56,6 +56,9 @@ class Runner:
         """
         operation = Operation.objects.get(id=operation_id)
         step = self._step(operation, step_name)
+        if index == 0:
+            # What was reserved when the operation was queued is the first step's to take back.
+            operations.entered(operation_id, step_name, 0)
         if operation.cancel_requested:
             if self._can_go_back(operation, step_name):
                 operations.note(operation_id, "cancelled by request", level="warning")
