@@ -46,8 +46,10 @@ def act(name: str) -> Callable[[StepContext], None]:
 
 
 def undo(name: str) -> Callable[[StepContext], None]:
-    def take_back(_context: StepContext) -> None:
+    def take_back(context: StepContext) -> None:
         die_at(f"{name}:undo")
+        if context.parameters.get("stuck_at") == name:
+            raise Unavailable("toy.stuck", "the toy is stuck", "pull harder")
         write(f"undo {name}")
 
     return take_back

@@ -75,6 +75,101 @@ def test_a_failure_behind_a_point_of_no_return_needs_attention_and_can_go_on(
     assert state_of(operation) == "done"
 
 
+def stuck_behind_three(journal: Path) -> str:
+    """Return an operation whose first attempt did all three steps' work and is stuck there."""
+    operation = submit(journal, fail_at="three")
+    behave(operation, fail_at="three", stuck_at="three")
+    run("work", journal)
+    assert state_of(operation) == "needs attention"
+    assert lines(journal) == ["do one", "do two"]
+    return operation
+
+
+def behave(operation: str, **parameters: str) -> None:
+    from vmoodle.registry.models import Operation
+
+    Operation.objects.filter(id=operation).update(parameters=parameters)
+
+
+def again(operation: str, *, cancel: bool = False) -> None:
+    from vmoodle.registry import operations
+
+    operations.queue_again(operation, backwards=False)
+    if cancel:
+        operations.request_cancel(operation)
+
+
+def test_a_retry_that_fails_earlier_takes_back_what_the_first_attempt_made(journal: Path) -> None:
+    operation = stuck_behind_three(journal)
+    behave(operation, fail_at="one")
+    again(operation)
+    run("work", journal)
+    assert lines(journal)[2:] == ["undo three", "undo two", "undo one"]
+    assert state_of(operation) == "reverted"
+
+
+def test_a_cancelled_retry_takes_back_what_the_first_attempt_made(journal: Path) -> None:
+    operation = stuck_behind_three(journal)
+    behave(operation)
+    again(operation, cancel=True)
+    run("work", journal)
+    assert lines(journal)[2:] == ["undo three", "undo two", "undo one"]
+    assert state_of(operation) == "cancelled"
+
+
+def test_a_retry_is_not_cancelled_when_an_attempt_began_what_has_no_way_back(journal: Path) -> None:
+    operation = submit(journal, kind="late", fail_at="two")
+    run("work", journal)
+    assert state_of(operation) == "needs attention"
+    behave(operation)
+    again(operation, cancel=True)
+    run("work", journal)
+    assert state_of(operation) == "done"
+
+
+def test_a_retry_that_fails_before_a_begun_point_of_no_return_still_needs_attention(
+    journal: Path,
+) -> None:
+    operation = submit(journal, kind="late", fail_at="three")
+    run("work", journal)
+    behave(operation, fail_at="one")
+    again(operation)
+    run("work", journal)
+    assert state_of(operation) == "needs attention"
+
+
+def test_a_cancel_behind_a_point_of_no_return_is_refused(installation: Installation) -> None:
+    from vmoodle.operations.cancel import cancel
+    from vmoodle.operations.plan import OperationKind, Step
+    from vmoodle.registry import operations
+
+    steps = (Step("one", "one", print), Step("two", "two", print, undo=None))
+    kinds = {"late": OperationKind("late", "late", steps)}
+    operation = operations.submit("late", site="s", node="n")
+    operations.begun(operation.id, 1)
+    assert cancel(kinds, operation.id).cancel_requested
+    operations.begun(operation.id, 2)
+    operations.begun(operation.id, 1)
+    with pytest.raises(Conflict, match="cannot be taken back"):
+        cancel(kinds, operation.id)
+
+
+def test_what_an_older_release_had_begun_is_counted_when_the_registry_is_migrated(
+    installation: Installation,
+) -> None:
+    from django.core.management import call_command
+
+    from vmoodle.registry import operations
+    from vmoodle.registry.models import Operation
+
+    rows = [operations.submit("toy", site=site, node="n").id for site in ("a", "b", "c")]
+    Operation.objects.filter(id=rows[0]).update(state="done", steps_total=3, steps_done=3)
+    Operation.objects.filter(id=rows[1]).update(state="running", steps_total=3, steps_done=1)
+    call_command("migrate", "registry", "0001", verbosity=0)
+    call_command("migrate", "registry", verbosity=0)
+    assert [operations.find(row).steps_entered for row in rows] == [0, 2, 0]
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("step", ["one", "two", "three"])
 def test_a_killed_operation_resumes_at_the_interrupted_step(

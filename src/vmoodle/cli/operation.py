@@ -100,9 +100,10 @@ def cancel(operation: Identifier, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.registry import operations
+    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.operations.cancel import cancel as ask_to_stop
 
-    row = operations.cancel(operation)
+    row = ask_to_stop(KINDS, operation)
     if json:
         print_json(_facts(row))
     else:

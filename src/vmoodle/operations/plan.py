@@ -54,5 +54,9 @@ class OperationKind:
     attention: Callable[[StepContext], None] = field(default=nothing_to_undo)
     """Called when the operation stops and needs attention, so that the site says so."""
 
+    def can_go_back(self, steps_entered: int) -> bool:
+        """Tell whether all of the first so many steps can be taken back."""
+        return all(step.undo is not None for step in self.steps[:steps_entered])
+
 
 Kinds = Mapping[str, OperationKind]

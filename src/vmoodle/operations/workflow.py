@@ -52,18 +52,21 @@ class Runner:
     def forwards(self, operation_id: str, step_name: str, index: int) -> str:
         """Do one step. Return DONE, GO_BACK after an error, CANCELLED when it was not begun.
 
-        Behind a step that cannot be taken back a wish to cancel comes too late and is not heard.
+        Once any attempt has begun a step that cannot be taken back, a wish to cancel comes too
+        late and is not heard.
         """
         operation = Operation.objects.get(id=operation_id)
         step = self._step(operation, step_name)
-        if index == 0:
+        if index == 0 and step.undo is not None:
             # What was reserved when the operation was queued is the first step's to take back.
             operations.entered(operation_id, step_name, 0)
+            operations.begun(operation_id, 1)
         if operation.cancel_requested:
-            if self._can_go_back(operation, step_name):
+            if self._kinds[operation.kind].can_go_back(operation.steps_entered):
                 operations.note(operation_id, "cancelled by request", level="warning")
                 return CANCELLED
             operations.note(operation_id, "too late to cancel: going on", level="warning")
+        operations.begun(operation_id, index + 1)
         operations.entered(operation_id, step_name, index)
         operations.note(operation_id, step.title, step=step_name)
         error = self._attempt(step.act, operation, step)
@@ -113,17 +116,7 @@ class Runner:
 
     def entered(self, operation_id: str) -> int:
         """Return how many steps, from the first, have been begun in any attempt."""
-        operation = Operation.objects.get(id=operation_id)
-        names = [step.name for step in self._kinds[operation.kind].steps]
-        return names.index(operation.step) + 1 if operation.step in names else 0
-
-    def _can_go_back(self, operation: Operation, step_name: str) -> bool:
-        for step in self._kinds[operation.kind].steps:
-            if step.name == step_name:
-                break
-            if step.undo is None:
-                return False
-        return True
+        return Operation.objects.get(id=operation_id).steps_entered
 
     def _step(self, operation: Operation, name: str) -> Step:
         kind: OperationKind = self._kinds[operation.kind]

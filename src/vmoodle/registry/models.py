@@ -163,6 +163,9 @@ class Operation(models.Model):
     backwards = models.BooleanField(default=False)
     step = models.CharField(max_length=60, blank=True, default="")
     steps_done = models.PositiveIntegerField(default=0)
+    # How many steps, from the first, any attempt has begun. It never becomes less: the undo and
+    # whether a cancel still comes in time go by it, while `step` is the present attempt's.
+    steps_entered = models.PositiveIntegerField(default=0)
     steps_total = models.PositiveIntegerField(default=0)
     cancel_requested = models.BooleanField(default=False)
     result = models.JSONField(default=dict)

@@ -100,6 +100,11 @@ def entered(operation_id: str, step: str, steps_done: int) -> None:
     Operation.objects.filter(id=operation_id).update(step=step, steps_done=steps_done)
 
 
+def begun(operation_id: str, steps: int) -> None:
+    """Note that so many steps, from the first, have been begun; never fewer than before."""
+    Operation.objects.filter(id=operation_id, steps_entered__lt=steps).update(steps_entered=steps)
+
+
 def failed(operation_id: str, error: VMoodleError) -> None:
     """Keep the first error of an operation; what is done about it is another call."""
     Operation.objects.filter(id=operation_id).update(
