@@ -94,12 +94,28 @@ def test_an_alias_that_stands_is_not_written_again(host_map: HostMap, directory:
     after = snapshot(directory)
     assert [name for name in after if after[name] != before[name]] == ["web/one.test.json"]
     assert entry_of(directory / "web" / "old.test.json")["redirect"] == "https://one.test"
-    host_map.withdraw_alias("old.test")
-    host_map.withdraw_alias("one.test")
-    host_map.withdraw_alias("never.test")
+    for name, host in (("two", "older.test"), ("one", "old.test"), ("one", "one.test")):
+        host_map.withdraw_alias(name, host)
+    host_map.withdraw_alias("one", "never.test")
     assert sorted(path.name for path in (directory / "web").iterdir()) == [
         "older.test.json",
         "one.test.json",
+    ]
+
+
+def test_several_sites_are_published_together_or_not_at_all(
+    host_map: HostMap, directory: Path
+) -> None:
+    host_map.publish(ONE)
+    before = snapshot(directory)
+    bad = replace(BELOW, forced_cfg={"x": float("nan")})
+    with pytest.raises(InvalidInput):
+        host_map.publish_several([replace(ONE, state="suspended"), TWO, bad])
+    assert snapshot(directory) == before
+    assert host_map.publish_several([replace(ONE, state="suspended"), TWO]) == 2
+    assert sorted(path.name for path in (directory / "web").iterdir()) == [
+        "one.test.json",
+        "two.test.json",
     ]
 
 

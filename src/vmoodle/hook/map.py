@@ -63,6 +63,25 @@ class HostMap:
                 self._write(path, content)
             self._link(link, self._file(site.address.key))
 
+    def publish_several(self, sites: Iterable[PublishedSite]) -> int:
+        """Publish these sites, and none when one cannot be compiled or written; return how many.
+
+        Raise Conflict `map.taken` as `publish` does.
+        """
+        with self._locked():
+            contents: dict[Path, bytes] = {}
+            links: dict[Path, Path] = {}
+            for site in sites:
+                wanted = self._files_of(site)
+                for path in wanted:
+                    self._refuse_taken(path, site)
+                contents |= wanted
+                links[self._cli_link(site.shortname)] = self._file(site.address.key)
+            self._write_changed(contents)
+            for link, path in links.items():
+                self._link(link, path)
+        return len(links)
+
     def withdraw(
         self,
         shortname: str,
@@ -83,18 +102,14 @@ class HostMap:
                 else:
                     path.unlink(missing_ok=True)
             for host in aliases:
-                alias = self._file(host)
-                entry = _entry(alias)
-                if "redirect" in entry and entry.get("shortname") == shortname:
-                    alias.unlink(missing_ok=True)
+                self._unlink_alias(self._file(host), shortname)
             self._cli_link(shortname).unlink(missing_ok=True)
 
-    def withdraw_alias(self, host: str) -> None:
-        """Take a host that redirects off the map."""
+    def withdraw_alias(self, shortname: str, host: str) -> None:
+        """Take a host that redirects to the site off the map; what is another's stays."""
         path = self._file(host)
         with self._locked():
-            if "redirect" in _entry(path):
-                path.unlink(missing_ok=True)
+            self._unlink_alias(path, shortname)
 
     def publish_all(self, sites: Iterable[PublishedSite], *, tombstones: Iterable[str] = ()) -> int:
         """Make the map hold these sites and these deleted addresses only; return how many sites.
@@ -171,6 +186,11 @@ class HostMap:
         return {self._file(host): redirect for host in site.aliases} | {
             self._file(site.address.key): entry
         }
+
+    def _unlink_alias(self, path: Path, shortname: str) -> None:
+        entry = _entry(path)
+        if "redirect" in entry and entry.get("shortname") == shortname:
+            path.unlink(missing_ok=True)
 
     def _refuse_taken(self, path: Path, site: PublishedSite) -> None:
         owner = _entry(path).get("shortname", site.shortname)

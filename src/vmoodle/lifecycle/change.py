@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
-from django.db import transaction
-
+from vmoodle.errors import VMoodleError
 from vmoodle.hook.address import parse_host
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import names
-from vmoodle.lifecycle.publish import publish
+from vmoodle.lifecycle.publish import changing, publish_changed
 from vmoodle.lifecycle.suspend import settled
 from vmoodle.registry import audit, sites
 from vmoodle.registry.models import Site
@@ -35,7 +36,9 @@ def change(installation: Installation, shortname: str, changes: SiteChanges) -> 
     labels = names.labels(changes.labels)
     added = [parse_host(text) for text in changes.aliases]
     removed = [parse_host(text) for text in changes.remove_aliases]
-    with transaction.atomic():
+    in_moodle = nullcontext() if name is None else _renamed_in_moodle(installation, shortname, name)
+    # Moodle first, outside of registry and lock: its server may take its time, or not answer.
+    with in_moodle, changing(installation):
         site = settled(shortname, "changed")
         sites.set_labels(site, labels)
         sites.remove_labels(site, changes.remove_labels)
@@ -45,22 +48,37 @@ def change(installation: Installation, shortname: str, changes: SiteChanges) -> 
             sites.remove_alias(site, host)
         if name is not None:
             sites.renamed(site, name)
-            _rename_in_moodle(installation, site, name)
         audit.record(
             "site.change", shortname, name=name, labels=labels,
             removed_labels=changes.remove_labels, aliases=added, removed_aliases=removed,
         )  # fmt: skip
-    for host in removed:
-        installation.host_map.withdraw_alias(host)
-    publish(installation, site)
+        publish_changed(installation, sites.every().filter(id=site.id))
+        for host in removed:
+            installation.host_map.withdraw_alias(shortname, host)
     return site
 
 
-def _rename_in_moodle(installation: Installation, site: Site, name: str) -> None:
+@contextmanager
+def _renamed_in_moodle(installation: Installation, shortname: str, name: str) -> Iterator[None]:
+    """Give Moodle's site course the name; when the block fails, the one it had."""
+    site = settled(shortname, "changed")
+    before = _rename_in_moodle(installation, site, name)
+    try:
+        yield
+    except BaseException:
+        with suppress(VMoodleError):  # what went wrong first is what the administrator is told
+            _rename_in_moodle(installation, site, before)
+        raise
+
+
+def _rename_in_moodle(installation: Installation, site: Site, name: str) -> str:
+    """Give Moodle's site course the name and return the one it had."""
     engine = installation.engine(site.server)
     with engine.connect(installation.site_database(site), read_only=False) as connection:
+        before = connection.query("SELECT fullname FROM {course} WHERE category = 0")
         # Moodle reads the site course from the table on each request and caches only its
         # structure, by cacherev (get_site() in lib/datalib.php, lib/modinfolib.php; 4.5).
         connection.execute(
             "UPDATE {course} SET fullname = %s, cacherev = cacherev + 1 WHERE category = 0", (name,)
         )
+    return str(before[0][0]) if before else name

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 
+from django.db.models import QuerySet
+
 from vmoodle.errors import InvalidInput
 from vmoodle.hook.entry import refuse_protected
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import names
-from vmoodle.lifecycle.publish import publish_each
+from vmoodle.lifecycle.publish import changing, publish_changed
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import audit, forced, sites
 from vmoodle.registry.forced import Scope
+from vmoodle.registry.models import Site
 
 
 def scope_of(site: str, label: str) -> Scope:
@@ -42,9 +45,10 @@ def force(
     value = _value(text)
     if not component:
         refuse_protected(name)
-    forced.force(scope, component, name, value)
-    audit.record("forced.set", f"{component}/{name}".strip("/"), scope=str(scope))
-    return _publish_concerned(installation, scope, tell)
+    with changing(installation):
+        forced.force(scope, component, name, value)
+        audit.record("forced.set", f"{component}/{name}".strip("/"), scope=str(scope))
+        return publish_changed(installation, _concerned(scope), tell)
 
 
 def release(
@@ -52,9 +56,10 @@ def release(
 ) -> int:
     """Stop forcing a setting; return how many sites were published."""
     component, name = _split(setting)
-    forced.release(scope, component, name)
-    audit.record("forced.unset", f"{component}/{name}".strip("/"), scope=str(scope))
-    return _publish_concerned(installation, scope, tell)
+    with changing(installation):
+        forced.release(scope, component, name)
+        audit.record("forced.unset", f"{component}/{name}".strip("/"), scope=str(scope))
+        return publish_changed(installation, _concerned(scope), tell)
 
 
 def _split(setting: str) -> tuple[str, str]:
@@ -72,10 +77,8 @@ def _value(text: str) -> object:
     return value
 
 
-def _publish_concerned(installation: Installation, scope: Scope, tell: Tell) -> int:
+def _concerned(scope: Scope) -> QuerySet[Site]:
     if scope.site is not None:
-        chosen = [scope.site]
-    else:
-        labelled = {"labels__key": scope.label_key, "labels__value": scope.label_value}
-        chosen = list(sites.every().filter(**labelled) if scope.label_key else sites.every())
-    return publish_each(installation, chosen, tell)
+        return sites.every().filter(id=scope.site.id)
+    labelled = {"labels__key": scope.label_key, "labels__value": scope.label_value}
+    return sites.every().filter(**labelled) if scope.label_key else sites.every()

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from django.db import transaction
+from django.db.models import QuerySet
+
 from vmoodle.engines.protocol import Engine
 from vmoodle.errors import InvalidInput
 from vmoodle.hook.address import SiteAddress, parse_wwwroot
@@ -46,6 +49,29 @@ def publish(installation: Installation, site: Site) -> None:
         installation.host_map.publish(
             published_site(installation, current, engine, ForcedSettings(), _page(installation))
         )
+
+
+@contextmanager
+def changing(installation: Installation) -> Iterator[None]:
+    """Change registry and map together: what the block changes is kept when it ends well.
+
+    No other call can publish meanwhile. The block changes the registry first and ends with
+    `publish_changed`; when that cannot compile or write, the registry is as it was before.
+    """
+    install_hook(installation.home.hook)
+    # The lock comes first: whoever holds it may read a registry that somebody else is changing.
+    with _one_at_a_time(installation), transaction.atomic():
+        yield
+
+
+def publish_changed(
+    installation: Installation, chosen: QuerySet[Site], tell: Tell = tell_nobody
+) -> int:
+    """Publish these sites, all of them or none, in a block of `changing`; return how many.
+
+    Those that are going are not published.
+    """
+    return installation.host_map.publish_several(_told(every_published(installation, chosen), tell))
 
 
 def publish_each(
@@ -133,11 +159,16 @@ def published_site(
     )
 
 
-def every_published(installation: Installation) -> Iterator[PublishedSite]:
-    """Yield every site as it should stand in the map; servers need not be up for it."""
+def every_published(
+    installation: Installation, chosen: QuerySet[Site] | None = None
+) -> Iterator[PublishedSite]:
+    """Yield every site, or each of those chosen, as it should stand in the map.
+
+    Servers need not be up for it.
+    """
     forced, page = ForcedSettings(), _page(installation)
     engines: dict[int, Engine] = {}
-    chosen = sites.every().exclude(state=SiteState.DELETING)
+    chosen = (sites.every() if chosen is None else chosen).exclude(state=SiteState.DELETING)
     chosen = chosen.prefetch_related("labels", "aliases")
     for site in chosen.iterator(chunk_size=500):
         if site.server_id not in engines:

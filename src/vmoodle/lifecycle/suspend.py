@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from django.db import transaction
+
 from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
-from vmoodle.lifecycle.publish import publish
+from vmoodle.lifecycle.publish import changing, publish_changed
 from vmoodle.registry import audit, sites
 from vmoodle.registry.models import HOLDING_STATES, Operation, Site, SiteState
 
@@ -13,31 +15,39 @@ _SETTLED = {SiteState.ENABLED, SiteState.SUSPENDED}
 
 def suspend(installation: Installation, shortname: str, reason: str = "") -> Site:
     """Let the site answer 503; its command line keeps working. Raise Conflict in another state."""
-    site = settled(shortname, "suspended")
-    sites.suspended(site, reason)
-    publish(installation, site)
-    audit.record("site.suspend", shortname, reason=reason)
+    with changing(installation):
+        site = settled(shortname, "suspended")
+        sites.suspended(site, reason)
+        audit.record("site.suspend", shortname, reason=reason)
+        publish_changed(installation, sites.every().filter(id=site.id))
     return site
 
 
 def resume(installation: Installation, shortname: str) -> Site:
     """Let a suspended site serve again. Raise Conflict in another state."""
-    site = settled(shortname, "resumed")
-    sites.enabled(site)
-    publish(installation, site)
-    audit.record("site.resume", shortname)
+    with changing(installation):
+        site = settled(shortname, "resumed")
+        sites.enabled(site)
+        audit.record("site.resume", shortname)
+        publish_changed(installation, sites.every().filter(id=site.id))
     return site
 
 
 def settled(shortname: str, verb: str) -> Site:
-    """Return a site that is enabled or suspended and that no operation holds; raise Conflict."""
-    site = sites.find(shortname)
-    holder = Operation.objects.filter(site_shortname=shortname, state__in=HOLDING_STATES).first()
-    if holder is not None or SiteState(site.state) not in _SETTLED:
-        held = f", held by operation {holder.id}" if holder else ""
-        raise Conflict(
-            "site.state",
-            f"The site {shortname} is {site.state}{held}; it cannot be {verb} now.",
-            f"`vmoodle site show {shortname}` tells more.",
-        )
-    return site
+    """Return a site that is enabled or suspended and that no operation holds; raise Conflict.
+
+    It stays so until the transaction ends, in which the caller changes it.
+    """
+    with transaction.atomic():
+        site = sites.held(shortname)
+        holder = Operation.objects.filter(
+            site_shortname=shortname, state__in=HOLDING_STATES
+        ).first()
+        if holder is not None or SiteState(site.state) not in _SETTLED:
+            held = f", held by operation {holder.id}" if holder else ""
+            raise Conflict(
+                "site.state",
+                f"The site {shortname} is {site.state}{held}; it cannot be {verb} now.",
+                f"`vmoodle site show {shortname}` tells more.",
+            )
+        return site

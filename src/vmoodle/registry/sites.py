@@ -75,6 +75,16 @@ def find(shortname: str) -> Site:
     return site
 
 
+def held(shortname: str) -> Site:
+    """Return a site that nobody else changes until the transaction ends; raise NotFound.
+
+    What is decided by its state, or by the operations on it, is decided in that transaction.
+    """
+    # SQLite knows no lock on a row; there each transaction holds the whole registry from its start.
+    Site.objects.select_for_update().filter(shortname=shortname).first()
+    return find(shortname)
+
+
 def every() -> QuerySet[Site]:
     """Return all sites by shortname, their codebase and server with them."""
     return Site.objects.select_related("codebase", "server").order_by("shortname")
