@@ -148,7 +148,7 @@ def test_a_creation_cancelled_before_it_began_leaves_nothing(fleet: Fleet) -> No
     fleet.assert_clean()
 
 
-def test_a_site_resumed_after_its_deletion_was_ordered_is_not_deleted(fleet: Fleet) -> None:
+def test_a_site_whose_deletion_was_ordered_cannot_be_resumed(fleet: Fleet) -> None:
     fleet.run("site", "create", "alive", "--url", "http://alive.example.test")
     fleet.run("site", "suspend", "alive")
     operation = fleet.json("site", "delete", "alive", "--confirm", "alive", "--detach")["operation"]

@@ -6,15 +6,20 @@ The sites stand in the registry and the map alone; no server answers, and none i
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vmoodle.errors import Conflict, InvalidInput
+from vmoodle.errors import Conflict, InvalidInput, Refused, VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.secret import Secret
+
+# So long is a caller waited for that may have to wait itself.
+PATIENCE_SECONDS = 2
 
 
 @pytest.fixture
@@ -60,8 +65,136 @@ def published(installation: Installation, host: str) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def set_state(site: Any, state: str) -> None:
+    type(site).objects.filter(id=site.id).update(state=state)
+
+
 def state_of(site: Any) -> str:
     return str(type(site).objects.get(id=site.id).state)
+
+
+def beside(call: Callable[[], object]) -> Callable[[], list[object]]:
+    """Start a call as another caller would; return a function that waits for how it ended."""
+    ended: list[object] = []
+
+    def run() -> None:
+        from django.db import connections
+
+        try:
+            ended.append(call())
+        except VMoodleError as error:
+            ended.append(error.code)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(PATIENCE_SECONDS)
+
+    def wait() -> list[object]:
+        thread.join(60)
+        return ended
+
+    return wait
+
+
+def test_a_site_resumed_after_its_deletion_was_ordered_is_not_deleted(
+    installation: Installation, site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.lifecycle import delete, resources, suspend
+
+    suspend.suspend(installation, "one")
+    waits = []
+
+    def meanwhile(_site: object) -> None:
+        waits.append(beside(lambda: suspend.resume(installation, "one")))
+
+    monkeypatch.setattr(resources, "refuse_unproven", meanwhile)
+    delete.submit(installation, "one", typed="one")
+    assert waits[0]() == ["site.state"]
+    assert state_of(site) == "suspended"
+
+
+def test_a_deletion_ordered_while_the_site_is_resumed_is_refused(
+    installation: Installation, site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.lifecycle import delete, suspend
+    from vmoodle.registry import sites
+    from vmoodle.registry.models import Operation
+
+    suspend.suspend(installation, "one")
+    waits = []
+    enabled = sites.enabled
+
+    def meanwhile(row: Any) -> None:
+        waits.append(beside(lambda: delete.submit(installation, "one", typed="one")))
+        enabled(row)
+
+    monkeypatch.setattr(sites, "enabled", meanwhile)
+    suspend.resume(installation, "one")
+    assert waits[0]() == ["site.enabled"]
+    assert state_of(site) == "enabled"
+    assert not Operation.objects.exists()
+
+
+def test_a_site_that_needs_attention_can_be_deleted_when_no_operation_has_it(
+    installation: Installation, site: Any
+) -> None:
+    from vmoodle.lifecycle import delete
+    from vmoodle.registry import ledger, operations
+    from vmoodle.registry.models import Operation
+
+    set_state(site, "needs attention")
+    ledger.removed(ledger.DATABASE, "main", site.database)
+    holder = operations.submit("site.delete", site="one", node="n")
+    Operation.objects.filter(id=holder.id).update(state="needs attention")
+    with pytest.raises(Conflict, match=holder.id):
+        delete.submit(installation, "one", typed="one")
+    Operation.objects.filter(id=holder.id).update(state="reverted")
+    assert delete.submit(installation, "one", typed="one").state == "queued"
+
+
+@pytest.mark.parametrize("trap", ["link", "file", "outside"])
+def test_a_moodledata_that_could_not_be_removed_is_found_before_anything_is_destroyed(
+    installation: Installation, site: Any, trap: str
+) -> None:
+    from vmoodle.lifecycle import delete
+    from vmoodle.operations.plan import StepContext
+    from vmoodle.registry import ledger
+    from vmoodle.registry.models import Operation
+
+    set_state(site, "suspended")
+    operation = delete.submit(installation, "one", typed="one")
+    context = StepContext(installation, operation.id, "one", {}, print, print)
+    check = delete.DELETE.steps[0]
+    check.act(context)
+    path = Path(site.dataroot)
+    path.rmdir()
+    if trap == "link":
+        path.symlink_to("/etc")
+    elif trap == "file":
+        path.write_text("")
+    else:
+        type(site).objects.filter(id=site.id).update(dataroot="/etc/one")
+        ledger.removed(ledger.DIRECTORY, "", site.dataroot)
+    with pytest.raises(Refused):
+        check.act(context)
+    Operation.objects.filter(id=operation.id).update(state="reverted")
+    with pytest.raises(Refused):
+        delete.submit(installation, "one", typed="one")
+
+
+def test_a_directory_that_neither_the_base_nor_the_ledger_has_is_outside(
+    installation: Installation, site: Any
+) -> None:
+    from vmoodle.lifecycle import dataroot
+    from vmoodle.registry import ledger
+
+    for path in ("/etc", f"{installation.dataroot_base}/..", f"{installation.dataroot_base}/a/b"):
+        with pytest.raises(Refused, match="not below"):
+            dataroot.refuse_outside(installation, Path(path))
+    ledger.plan(ledger.DIRECTORY, "", "/srv/earlier-base/two", site="two", operation="made")
+    dataroot.refuse_outside(installation, Path("/srv/earlier-base/two"))
 
 
 @pytest.fixture

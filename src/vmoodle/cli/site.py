@@ -237,7 +237,7 @@ def delete(
     from vmoodle.registry import sites
 
     site = sites.find(shortname)
-    if confirm is None and sys.stdin.isatty() and site.state == "suspended":
+    if confirm is None and sys.stdin.isatty() and site.state in {"suspended", "needs attention"}:
         say(f"This destroys {site.wwwroot} with its database and all its files.")
         confirm = typer.prompt("Type the shortname to go on", err=True)
     operation = deletion.submit(installation, shortname, typed=confirm or "")

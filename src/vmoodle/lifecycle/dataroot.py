@@ -49,14 +49,31 @@ def refuse_unusable(installation: Installation, path: Path) -> None:
 
 
 def refuse_outside(installation: Installation, path: Path) -> None:
-    """Raise Refused when the path is a symlink, or its base is not safe to work in."""
-    if path.is_symlink():
+    """Raise Refused unless the path is below the base, or in another base by the ledger's word.
+
+    Also when it is a symlink or a file, or its base is not safe to work in.
+    """
+    below = path.parent == installation.dataroot_base and ".." not in path.parts
+    if not below and not ledger.is_known(ledger.DIRECTORY, "", str(path)):
         raise Refused(
             "dataroot.outside",
-            f"{path} leads out of the moodledata base.",
+            f"{path} is not below the moodledata base {installation.dataroot_base}, and the ledger "
+            "does not have it.",
+            "Set sites.dataroot_base in vmoodle.toml to the base it was ordered in.",
+        )
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise Refused(
+            "dataroot.outside",
+            f"{path} leads out of the moodledata base, or is a file.",
             "A site's moodledata is a real directory of its own below the base.",
         )
     refuse_unsafe_base(installation, path.parent)
+
+
+def refuse_indestructible(installation: Installation, site: Site) -> None:
+    """Raise Refused for a moodledata that `destroy` would refuse, before anything is destroyed."""
+    if ledger.is_ours(ledger.DIRECTORY, "", site.dataroot, site=site.shortname):
+        refuse_outside(installation, Path(site.dataroot))
 
 
 def refuse_unsafe_base(installation: Installation, base: Path) -> None:
@@ -163,8 +180,15 @@ def destroy(context: StepContext) -> None:
         return
     path = Path(site.dataroot)
     refuse_outside(context.installation, path)
-    if path.exists():
-        shutil.rmtree(path)
+    try:
+        if path.exists():
+            shutil.rmtree(path)
+    except OSError as error:
+        raise Unavailable(
+            "dataroot.unwritable",
+            f"{path} cannot be removed: {error.strerror}.",
+            "Let VMoodle's account write in the moodledata base; nothing may be mounted in it.",
+        ) from error
     ledger.removed(ledger.DIRECTORY, "", site.dataroot)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.db import transaction
+
 from vmoodle.errors import Conflict, Refused
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, resources
@@ -11,27 +13,32 @@ from vmoodle.registry import audit, operations, sites
 from vmoodle.registry.models import Operation, Site, SiteState
 
 KIND = "site.delete"
-_DELETABLE = {SiteState.SUSPENDED}
+# One that needs attention is half gone already; an operation that still has it is asked first.
+_DELETABLE = {SiteState.SUSPENDED, SiteState.ATTENTION}
 
 
 def submit(installation: Installation, shortname: str, *, typed: str) -> Operation:
     """Queue the deletion of a suspended site; `typed` is its shortname as a person typed it.
 
-    Raise Conflict for a site in another state, Refused without the shortname typed or when the
-    ledger does not prove what would be destroyed.
+    A site that needs attention is taken too, when no operation holds it. Raise Conflict for a site
+    in another state or that is held, Refused without the shortname typed or when something of it
+    could not be destroyed.
     """
-    site = sites.find(shortname)
-    if SiteState(site.state) not in _DELETABLE:
-        raise _not_suspended(site)
-    if typed != shortname:
-        raise Refused(
-            "site.delete.unconfirmed",
-            "The shortname was not typed as confirmation; nothing was deleted.",
-            f"vmoodle site delete {shortname} --confirm {shortname}",
+    with transaction.atomic():
+        site = sites.held(shortname)
+        if SiteState(site.state) not in _DELETABLE:
+            raise _not_suspended(site)
+        if typed != shortname:
+            raise Refused(
+                "site.delete.unconfirmed",
+                "The shortname was not typed as confirmation; nothing was deleted.",
+                f"vmoodle site delete {shortname} --confirm {shortname}",
+            )
+        _refuse_indestructible(installation, site)
+        operation = operations.submit(
+            KIND, site=shortname, parameters={"state": site.state}, node=installation.node
         )
-    resources.refuse_unproven(site)
-    operation = operations.submit(KIND, site=shortname, node=installation.node)
-    audit.record("site.delete", shortname, outcome="submitted", operation=operation.id)
+        audit.record("site.delete", shortname, outcome="submitted", operation=operation.id)
     return operation
 
 
@@ -43,11 +50,22 @@ def _not_suspended(site: Site) -> Conflict:
     )
 
 
+def _refuse_indestructible(installation: Installation, site: Site) -> None:
+    """Raise Refused for what a later step would refuse, when the database is gone already."""
+    if SiteState(site.state) == SiteState.SUSPENDED:
+        # Later some of it is gone; each step leaves what the ledger does not prove ours.
+        resources.refuse_unproven(site)
+    dataroot.refuse_indestructible(installation, site)
+
+
 def _check(context: StepContext) -> None:
-    """Refuse a site that was resumed between the order and its execution."""
+    """Refuse a site that is not as it was ordered to be deleted."""
     site = Site.objects.filter(shortname=context.site).first()
-    if site is not None and SiteState(site.state) == SiteState.ENABLED:
+    if site is None:
+        return
+    if SiteState(site.state) not in _DELETABLE | {SiteState.DELETING}:
         raise _not_suspended(site)
+    _refuse_indestructible(context.installation, site)
 
 
 def _withdraw(context: StepContext) -> None:
@@ -57,9 +75,12 @@ def _withdraw(context: StepContext) -> None:
         withdraw(context.installation, site, tombstone=True)
 
 
-def _publish_suspended(context: StepContext) -> None:
+def _publish_again(context: StepContext) -> None:
     site = sites.find(context.site)
-    sites.suspended(site, "deletion was taken back")
+    if context.parameters.get("state") == SiteState.ATTENTION:
+        sites.needs_attention(site, "deletion was taken back")
+    else:
+        sites.suspended(site, "deletion was taken back")
     publish(context.installation, site)
 
 
@@ -82,8 +103,8 @@ DELETE = OperationKind(
     KIND,
     "delete a site",
     (
-        Step("check", "see that the site is suspended", _check),
-        Step("withdraw", "take the address off the map", _withdraw, _publish_suspended),
+        Step("check", "see that the site can be deleted", _check),
+        Step("withdraw", "take the address off the map", _withdraw, _publish_again),
         Step("database", "drop the database", resources.drop_database, None),
         Step("account", "drop the database account", resources.drop_account, None),
         Step("dataroot", "remove moodledata", dataroot.destroy, None),

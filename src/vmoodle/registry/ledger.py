@@ -59,6 +59,11 @@ def is_ours(kind: str, place: str, name: str, *, site: str) -> bool:
     ).exists()
 
 
+def is_known(kind: str, place: str, name: str) -> bool:
+    """Tell whether the ledger has the resource, for whichever site."""
+    return LedgerEntry.objects.filter(kind=kind, place=place, name=name).exists()
+
+
 def entries(site: str | None = None) -> list[LedgerEntry]:
     """Return the ledger's entries, of one site or of all, oldest first."""
     chosen = (
