@@ -66,6 +66,7 @@ def test_what_is_shown_or_forgotten_is_a_document_too(fleet: Fleet) -> None:
     other.run("server", "add", "own", "embedded")
     assert other.json("server", "remove", "own") == {"removed": "own"}
     assert other.json("stop")["done"] == ["stopped the embedded PostgreSQL"]
+    assert other.json("stop")["done"] == ["nothing was running"]
 
 
 def on_a_terminal(fleet: Fleet, *words: str) -> tuple[Any, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from vmoodle.errors import Conflict, InvalidInput, Refused, VMoodleError
+from vmoodle.errors import Conflict, Failed, InvalidInput, Refused, VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.secret import Secret
 
@@ -284,3 +284,64 @@ def test_a_setting_that_one_site_cannot_have_is_forced_on_none(
         force.force(installation, forced.Scope(), "debug", "1")
     assert forced.rows() == []
     assert "debug" not in published(installation, "one.test")["cfg"]
+
+
+NOT_JSON = (
+    "NaN",
+    "[-Infinity]",
+    "1e999",
+    '"\\ud800"',
+    '{"a": "\\udc00"}',
+    "a\udcff",
+)
+
+
+@pytest.mark.parametrize("text", NOT_JSON, ids=range(len(NOT_JSON)))
+def test_a_value_that_json_has_no_word_for_is_never_stored(
+    installation: Installation, site: Any, text: str
+) -> None:
+    from vmoodle.lifecycle import force
+    from vmoodle.registry import forced
+
+    with pytest.raises(InvalidInput) as raised:
+        force.force(installation, forced.Scope(), "supportname", text)
+    assert raised.value.code == "forced.value"
+    assert forced.rows() == []
+
+
+def test_what_was_stored_once_is_listed_whatever_it_is(
+    installation: Installation, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    from vmoodle.cli.forced import list_forced
+    from vmoodle.registry import forced
+
+    forced.force(forced.Scope(), "", "supportname", "a\ud800\u00e9")
+    list_forced(json=False)
+    list_forced(json=True)
+    table, _bracket, document = capsysbinary.readouterr().out.partition(b"[")
+    assert "a\\ud800\u00e9".encode() in table
+    assert json.loads(b"[" + document)[0]["value"] == "a\ud800\u00e9"
+
+
+@pytest.mark.parametrize("state", ["reverted", "cancelled"])
+def test_a_deletion_that_did_not_come_to_be_says_that_the_site_stands(
+    installation: Installation, state: str
+) -> None:
+    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.operations.outcome import raise_its_error
+    from vmoodle.registry.models import Operation
+
+    for kind, sentence in (
+        ("site.delete", "Nothing was deleted; the site is as it was before."),
+        ("site.create", "Nothing was left behind."),
+    ):
+        with pytest.raises(Failed) as raised:
+            raise_its_error(Operation(id="x", kind=kind, state=state, step="s"), KINDS)
+        assert raised.value.message.endswith(sentence)
+
+
+def test_what_was_not_running_is_not_said_to_be_stopped(installation: Installation) -> None:
+    from vmoodle.lifecycle.stop import stop_all
+
+    (installation.home.embedded / "data").mkdir(parents=True)
+    assert stop_all(installation.home) == ["nothing was running"]

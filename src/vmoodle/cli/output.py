@@ -26,7 +26,10 @@ _STATE_COLOURS = {
 
 def print_json(value: object) -> None:
     """Print a value as one JSON document; times as ISO 8601."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    if _shown(text) != text:
+        text = json.dumps(value, indent=2, default=str)
+    sys.stdout.write(text + "\n")
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
@@ -44,7 +47,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], empty
     if colour:
         lines[0] = typer.style(lines[0], bold=True)
     lines += [_line(row, widths, colour=colour) for row in cells]
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write(_shown("\n".join(lines)) + "\n")
 
 
 def print_block(facts: Mapping[str, object]) -> None:
@@ -64,6 +67,12 @@ def say(text: str) -> None:
 def moment(value: Any) -> str:
     """Return a time as a person reads it (UTC, to the second), empty for none."""
     return value.strftime("%Y-%m-%d %H:%M:%S") if value else ""
+
+
+def _shown(text: str) -> str:
+    """Return the text with what stdout's encoding has no character for escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _line(row: Sequence[str], widths: Sequence[int], *, colour: bool = False) -> str:

@@ -44,7 +44,7 @@ def carry_out(installation: Installation, operation: Operation) -> Operation:
         ended = follow(installation, KINDS, operation.id, watcher)
     finally:
         watcher.close()
-    raise_its_error(ended)
+    raise_its_error(ended, KINDS)
     return ended
 
 

@@ -146,7 +146,7 @@ def _ensure_sites(installation: Installation, state: DemoState, say: Say) -> Non
     ]
     _take_finished(installation, state)
     for operation in ended:
-        raise_its_error(operation)
+        raise_its_error(operation, KINDS)
 
 
 def _take_finished(installation: Installation, state: DemoState) -> None:

@@ -98,17 +98,20 @@ class EmbeddedPostgreSQL:
             _close_own_databases(address)
             return address
 
-    def stop(self) -> None:
-        """Stop the server when it runs; open connections end. Raise Unavailable when it stays."""
+    def stop(self) -> bool:
+        """Stop the server and tell whether it ran; open connections end.
+
+        Raise Unavailable when it stays.
+        """
         if not self.data.exists():
-            return
+            return False
         with self._lock():
             pid = self.status().pid
-            if pid is not None:
-                os.kill(pid, signal.SIGINT)
-                _wait_until(
-                    lambda: not _alive(pid), f"The private PostgreSQL (process {pid}) stays."
-                )
+            if pid is None:
+                return False
+            os.kill(pid, signal.SIGINT)
+            _wait_until(lambda: not _alive(pid), f"The private PostgreSQL (process {pid}) stays.")
+            return True
 
     def status(self) -> EmbeddedStatus:
         """Return whether the server runs; a leftover of a crash counts as not running."""

@@ -186,5 +186,6 @@ CREATE = OperationKind(
         Step("prove", "request the front page", _prove),
         Step("finish", "write the audit trail", _finish),
     ),
+    when_reverted="Nothing was left behind.",
     attention=_attention,
 )

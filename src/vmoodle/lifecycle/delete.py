@@ -110,5 +110,6 @@ DELETE = OperationKind(
         Step("dataroot", "remove moodledata", dataroot.destroy, None),
         Step("forget", "forget the site", _forget, None),
     ),
+    when_reverted="Nothing was deleted; the site is as it was before.",
     attention=_attention,
 )

@@ -39,7 +39,7 @@ def force(
     """Force `name` or `component/name` to a value; return how many sites were published.
 
     The text is read as JSON when it is JSON (`true`, `12`, `["a"]`), else it is the value itself.
-    Raise InvalidInput for a setting that is VMoodle's own to set.
+    Raise InvalidInput for a setting that is VMoodle's own to set, or a value that is no JSON's.
     """
     component, name = _split(setting)
     value = _value(text)
@@ -70,10 +70,19 @@ def _split(setting: str) -> tuple[str, str]:
 
 
 def _value(text: str) -> object:
+    """Return what a text says as JSON, else the text; raise InvalidInput where JSON has no word."""
     try:
         value: object = json.loads(text)
-    except json.JSONDecodeError:
-        return text
+    except (ValueError, RecursionError):
+        value = text
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(
+            "forced.value",
+            f"{text[:60]!r} cannot be written as JSON in UTF-8.",
+            "Texts in UTF-8, true, false, null, numbers, lists and objects of these are fine.",
+        ) from error
     return value
 
 

@@ -13,7 +13,6 @@ def stop_all(home: Home) -> list[str]:
     said = []
     if stop_detached(home.php_server_file):
         said.append("stopped the PHP server")
-    if home.embedded.exists():
-        EmbeddedPostgreSQL(home.embedded).stop()
+    if home.embedded.exists() and EmbeddedPostgreSQL(home.embedded).stop():
         said.append("stopped the embedded PostgreSQL")
     return said or ["nothing was running"]

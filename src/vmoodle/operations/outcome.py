@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from vmoodle.errors import Failed, NeedsAttention
+from vmoodle.operations.plan import Kinds
 from vmoodle.registry.models import Operation, OperationState
 
 
-def raise_its_error(operation: Operation) -> None:
+def raise_its_error(operation: Operation, kinds: Kinds) -> None:
     """Raise what an ended operation failed with; nothing when it is done."""
     if operation.state == OperationState.DONE:
         return
+    reverted = kinds[operation.kind].when_reverted
     if operation.state == OperationState.CANCELLED:
         raise Failed(
             "operation.cancelled",
-            f"Operation {operation.id} was cancelled; what it had made was taken back.",
+            f"Operation {operation.id} was cancelled. {reverted}",
             f"vmoodle operation show {operation.id}",
         )
     if operation.state == OperationState.ATTENTION:
@@ -26,6 +28,6 @@ def raise_its_error(operation: Operation) -> None:
         )
     raise Failed(
         operation.error_code or "operation.failed",
-        f"In the step '{operation.step}': {operation.error_message} Nothing was left behind.",
+        f"In the step '{operation.step}': {operation.error_message} {reverted}",
         operation.error_hint or f"vmoodle operation show {operation.id}",
     )

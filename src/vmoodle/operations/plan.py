@@ -51,6 +51,8 @@ class OperationKind:
     name: str
     title: str
     steps: tuple[Step, ...]
+    when_reverted: str = "What it had made was taken back."
+    """What is true again once it was taken back or cancelled, in one sentence for a person."""
     attention: Callable[[StepContext], None] = field(default=nothing_to_undo)
     """Called when the operation stops and needs attention, so that the site says so."""
 
