@@ -140,3 +140,48 @@ def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text()
     for page in DOCS.rglob("*.md"):
         assert str(page.relative_to(DOCS)) in navigation
+
+
+LAYERS = (
+    {"cli"},
+    {"demo", "doctor"},
+    {"lifecycle"},
+    {"operations", "sandbox"},
+    {"installation"},
+    {"hook", "registry"},
+    {"engines", "moodle"},
+    {"home", "settings"},
+    {"secret", "progress"},
+    {"files"},
+    {"errors"},
+)
+
+
+def test_imports_go_down_the_architectures_picture() -> None:
+    place = {name: number for number, names in enumerate(LAYERS) for name in names}
+    source = ROOT / "src" / "vmoodle"
+    for path in source.rglob("*.py"):
+        importer = path.relative_to(source).parts[0].removesuffix(".py")
+        if importer == "__init__":
+            continue
+        tree = ast.parse(path.read_text())
+        # A name that only a type needs is no way up.
+        typing_only = {
+            inner
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            for inner in ast.walk(node)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node not in typing_only:
+                words = (node.module or "").split(".")
+                if words[0] == "vmoodle" and len(words) > 1 and words[1] != importer:
+                    assert place[words[1]] > place[importer], f"{path}: {node.module}"
+
+
+def test_every_package_is_in_the_architecture() -> None:
+    page = (DOCS / "explanation" / "architecture.md").read_text()
+    for path in (ROOT / "src" / "vmoodle").iterdir():
+        name = f"{path.name}/" if path.is_dir() else path.name
+        if not name.startswith("__") and name != "py.typed":
+            assert f"`{name}`" in page, name
