@@ -45,7 +45,8 @@ class RegistrySettings(Section):
     url: SecretText = Field(
         default=Secret(""),
         description="Empty for SQLite in the home; postgresql://user:password@host/database "
-        "when the fleet has several nodes.",
+        "when the fleet has several nodes, with libpq's options behind ? as in "
+        "?sslmode=verify-full&sslrootcert=/etc/ssl/ca.pem.",
     )
 
 
@@ -84,7 +85,10 @@ class PhpSettings(Section):
 
     binary: str = Field(default="", description="Path of the PHP CLI. Empty: php from PATH.")
     script_timeout: int = Field(
-        default=3600, ge=10, description="Seconds Moodle's installer or another script may take."
+        default=3600,
+        ge=10,
+        description="Seconds Moodle's installer or another script may take; `exec SITE` without "
+        "--json has no limit.",
     )
 
 

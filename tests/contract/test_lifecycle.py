@@ -207,3 +207,42 @@ def test_a_deleted_address_answers_410_again_after_a_failed_creation(fleet: Flee
         script.write_text(original)
     entry = (fleet.home / "map" / "web" / "gone.example.test.json").read_text()
     assert '"deleted"' in entry
+
+
+def test_a_generated_password_goes_to_a_file_that_is_there_before_the_site(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    address = ("--url", "http://filed.example.test")
+    out = tmp_path / "password"
+    for words, code in (
+        (("--admin-password-out", str(tmp_path / "none" / "password")), "secret.unwritable"),
+        (("--admin-password-out", str(out), "--detach"), "site.password.out"),
+        (("--admin-password-out", str(out), "--server", "none"), "server.unknown"),
+    ):
+        problem = fleet.problem("site", "create", "filed", *address, *words)
+        assert problem["code"] == code
+        assert fleet.json("site", "list", "filed") == []
+        assert list(tmp_path.iterdir()) == []
+    made = fleet.json("site", "create", "filed", *address, "--admin-password-out", str(out))
+    assert made["state"] == "enabled"
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert len(out.read_text().strip()) > 8
+    delete(fleet, "filed")
+
+
+def test_the_password_of_a_detached_creation_is_fetched_by_follow(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    operation = submit(fleet, "fetched")
+    out = tmp_path / "password"
+    followed = fleet.json("operation", "follow", operation)
+    assert followed["password"] == f"vmoodle operation follow {operation} --password-out FILE"
+    fetched = fleet.run("operation", "follow", operation, "--password-out", str(out))
+    assert "password" not in fetched.stdout
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert len(out.read_text().strip()) > 8
+    again = tmp_path / "again"
+    followed = fleet.json("operation", "follow", operation, "--password-out", str(again))
+    assert "password" not in followed
+    assert not again.exists()
+    delete(fleet, "fetched")

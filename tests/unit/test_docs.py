@@ -18,20 +18,72 @@ ERRORS = {
 }  # fmt: skip
 
 
+CODE = re.compile(r"[a-z]+(\.[a-z_]+)*")
+# Codes that are made of a word, and what that word may be.
+MADE = {
+    "f'{self._noun}.unknown'": ("codebase.unknown", "server.unknown"),
+    "f'{self._noun}.none'": ("codebase.none", "server.none"),
+    "f'{self._noun}.choose'": ("codebase.choose", "server.choose"),
+    "f'{self._noun}.used'": ("codebase.used", "server.used"),
+    "f'{kind}.name.invalid'": ("codebase.name.invalid", "server.name.invalid"),
+    "f'engine.{kind}.exists'": ("engine.database.exists", "engine.account.exists"),
+}
+# A fault of any kind: the type comes from where the statement was run.
+OF_ANY_KIND = {"engine.sql"}
+
+
 def raised_codes() -> Iterator[tuple[str, int]]:
-    """Yield each literal code that is given to an error's class, with the class's exit status."""
+    """Yield each code that an error may have, with the exit status of the error's class."""
     for path in (ROOT / "src").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call | ast.Tuple):
+        module = ast.parse(path.read_text())
+        kinds = {name: name for name in ERRORS} | dict(helpers(module))
+        for node in ast.walk(module):
+            if isinstance(node, ast.Call):
+                words = [node.func, *node.args]
+            elif isinstance(node, ast.Tuple):
+                words = node.elts
+            else:
                 continue
-            words = [node.func, *node.args] if isinstance(node, ast.Call) else node.elts
             for kind, code in pairwise(words):
-                if isinstance(kind, ast.Name) and kind.id in ERRORS and is_code(code):
-                    yield code.value, ERRORS[kind.id]
+                if isinstance(kind, ast.Name) and kind.id in kinds:
+                    for text in texts(code, module):
+                        yield text, ERRORS[kinds[kind.id]]
 
 
-def is_code(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def helpers(module: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield each function that makes an error of the code it is given, and the error's class."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef) and isinstance(node.returns, ast.Name):
+            arguments = [argument.arg for argument in node.args.args]
+            if node.returns.id in ERRORS and arguments[:1] == ["code"]:
+                yield node.name, node.returns.id
+
+
+def texts(code: ast.AST, module: ast.Module) -> list[str]:
+    """Return what an expression for a code may be; what was an error's code before is none."""
+    match code:
+        case ast.Constant(value=str(text)):
+            return [text] if CODE.fullmatch(text) else []
+        case ast.JoinedStr():
+            form = ast.unparse(code)
+            assert form in MADE, f"{form}: write the code in full, or say what it may be"
+            return list(MADE[form])
+        case ast.IfExp(body=one, orelse=other):
+            return [*texts(one, module), *texts(other, module)]
+        case ast.BoolOp(values=values):
+            return [text for value in values for text in texts(value, module)]
+        case ast.Name(id="code"):
+            tables = [node.value for node in module.body if isinstance(node, ast.Assign)]
+            return [
+                node.value
+                for table in tables
+                for node in ast.walk(table)
+                if isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and "." in node.value
+                and CODE.fullmatch(node.value)
+            ]
+    return []
 
 
 def documented_codes() -> dict[str, int]:
@@ -46,6 +98,23 @@ def test_every_error_code_is_documented_with_its_exit_status() -> None:
     internal = {("operation.internal", 7)}
     wrong = {code: status for code, status in raised - internal if documented.get(code) != status}
     assert wrong == {}
+
+
+def test_every_documented_error_code_can_be_raised() -> None:
+    assert documented_codes().keys() - {code for code, _status in raised_codes()} == OF_ANY_KIND
+
+
+def test_the_error_codes_of_helpers_are_seen() -> None:
+    raised = set(raised_codes())
+    assert {("engine.address.path", 2), ("site.url.host", 2), ("engine.embedded.start", 6)} < raised
+
+
+def test_every_environment_variable_is_documented() -> None:
+    pages = "".join(page.read_text() for page in [*DOCS.rglob("*.md"), ROOT / "README.md"])
+    for path in (ROOT / "src").rglob("*.py"):
+        for name in re.findall(r"os\.environ[\w.]*[\[(]\W*(VMOODLE_[A-Z_]+)", path.read_text()):
+            # An option by its section and name is on the settings page by the rule.
+            assert "__" in name or name in pages, f"{path.name}: {name}"
 
 
 def test_the_settings_page_holds_the_documented_file() -> None:
@@ -71,3 +140,48 @@ def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text()
     for page in DOCS.rglob("*.md"):
         assert str(page.relative_to(DOCS)) in navigation
+
+
+LAYERS = (
+    {"cli"},
+    {"demo", "doctor"},
+    {"lifecycle"},
+    {"operations", "sandbox"},
+    {"installation"},
+    {"hook", "registry"},
+    {"engines", "moodle"},
+    {"home", "settings"},
+    {"secret", "progress"},
+    {"files"},
+    {"errors"},
+)
+
+
+def test_imports_go_down_the_architectures_picture() -> None:
+    place = {name: number for number, names in enumerate(LAYERS) for name in names}
+    source = ROOT / "src" / "vmoodle"
+    for path in source.rglob("*.py"):
+        importer = path.relative_to(source).parts[0].removesuffix(".py")
+        if importer == "__init__":
+            continue
+        tree = ast.parse(path.read_text())
+        # A name that only a type needs is no way up.
+        typing_only = {
+            inner
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            for inner in ast.walk(node)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node not in typing_only:
+                words = (node.module or "").split(".")
+                if words[0] == "vmoodle" and len(words) > 1 and words[1] != importer:
+                    assert place[words[1]] > place[importer], f"{path}: {node.module}"
+
+
+def test_every_package_is_in_the_architecture() -> None:
+    page = (DOCS / "explanation" / "architecture.md").read_text()
+    for path in (ROOT / "src" / "vmoodle").iterdir():
+        name = f"{path.name}/" if path.is_dir() else path.name
+        if not name.startswith("__") and name != "py.typed":
+            assert f"`{name}`" in page, name

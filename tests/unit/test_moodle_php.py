@@ -18,9 +18,10 @@ import pytest
 from tests.trees import make_tree, on_real_trees
 
 from vmoodle.errors import InvalidInput, Refused, Unavailable
+from vmoodle.moodle.account import can_reach
 from vmoodle.moodle.component_cache import build_component_cache
 from vmoodle.moodle.password import hash_password
-from vmoodle.moodle.php import PhpBinary, can_reach, find_php
+from vmoodle.moodle.php import PhpBinary, find_php
 from vmoodle.moodle.script import CompletedScript, run_script
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.secret import Secret
@@ -175,22 +176,6 @@ def test_secret_arguments_reach_the_script_as_any_other_and_no_command_line(
     command_line = base64.b64decode(str(saw["cmdline"]))
     assert b"-r" in command_line and PASSWORD.encode() not in command_line
     assert not any(PASSWORD in line for line in [*seen, done.output_tail])
-
-
-def test_all_arguments_can_be_kept_off_the_command_line(place: Path, php: PhpBinary) -> None:
-    import base64
-
-    done = run_script(
-        tree_with(place, show=SHOW),
-        php,
-        "admin/cli/show.php",
-        ["--name=planted"],
-        site="one",
-        timeout=30,
-        secret_argv=True,
-    )
-
-    assert b"planted" not in base64.b64decode(str(shown(done)["cmdline"]))
 
 
 def test_a_secret_is_hidden_in_every_spelling_php_prints(place: Path, php: PhpBinary) -> None:

@@ -34,6 +34,7 @@ def execute(
 
     With --all the exit status is the highest of all sites; a site on which the script cannot be
     started has failed, and the others go on. With --json the script's output is in the document.
+    With either of them a script may take php.script_timeout seconds; without, it has no limit.
     """
     from vmoodle.errors import InvalidInput
     from vmoodle.installation import open_installation

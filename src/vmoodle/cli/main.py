@@ -11,6 +11,9 @@ from typing import Annotated
 
 import typer
 
+# Typer carries its own Click and gives this class no other name.
+from typer._click.exceptions import UsageError
+
 from vmoodle import __version__
 from vmoodle.cli import (
     codebase,
@@ -28,7 +31,7 @@ from vmoodle.cli import (
 from vmoodle.cli import (
     exec as exec_command,
 )
-from vmoodle.errors import VMoodleError
+from vmoodle.errors import InvalidInput, VMoodleError
 
 GARBAGE_THRESHOLD = 50_000
 """Objects made, less those freed, after which Python looks for cycles; its default is 700."""
@@ -88,9 +91,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        app()
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        return _carry_out_the_words()
     except VMoodleError as error:
         _report(error)
         return error.exit_status
@@ -110,11 +111,41 @@ def _run() -> int:
             )
         )
         return 1
-    return 0
+
+
+def _carry_out_the_words() -> int:
+    """Run the command the words name; errors of its own pass."""
+    try:
+        # Not standalone: what is wrong with the words comes here, as any other error does.
+        status = app(standalone_mode=False)
+    except UsageError as error:
+        return _report_usage(error)
+    except typer.Abort:
+        typer.echo("Aborted!", err=True)
+        return 1
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return status if isinstance(status, int) else 0
+
+
+def _json_wanted() -> bool:
+    """Tell whether our own words ask for JSON; those behind -- are a script's."""
+    words = sys.argv[1:]
+    return "--json" in (words[: words.index("--")] if "--" in words else words)
+
+
+def _report_usage(error: UsageError) -> int:
+    if _json_wanted():
+        command = error.ctx.command_path if error.ctx else "vmoodle"
+        message = error.format_message() or "A command is missing."
+        _report(InvalidInput("usage", message, f"`{command} --help` tells what it takes."))
+    else:
+        error.show()
+    return error.exit_code
 
 
 def _report(error: VMoodleError) -> None:
-    if "--json" in sys.argv:
+    if _json_wanted():
         typer.echo(json.dumps(error.as_problem(), ensure_ascii=False), err=True)
         return
     colour = sys.stderr.isatty()

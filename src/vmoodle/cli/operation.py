@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from vmoodle.cli.output import Json, moment, print_block, print_json, print_table, say
 
 if TYPE_CHECKING:
+    from vmoodle.installation import Installation
     from vmoodle.registry.models import Operation
 
 app = typer.Typer(
@@ -16,6 +18,10 @@ app = typer.Typer(
 )
 
 Identifier = Annotated[str, typer.Argument(help="The operation's id, or its beginning.")]
+PasswordOut = Annotated[
+    Path | None,
+    typer.Option(help="New file (0600) for a generated password that was not shown yet."),
+]
 
 
 @app.command("list")
@@ -77,21 +83,18 @@ def show(operation: Identifier, json: Json = False) -> None:
 
 
 @app.command()
-def follow(operation: Identifier, json: Json = False) -> None:
+def follow(operation: Identifier, password_out: PasswordOut = None, json: Json = False) -> None:
     """Follow an operation to its end; go on with it here when no other process does."""
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.cli.passwords import show_once
+    from vmoodle.cli.passwords import new_file
     from vmoodle.cli.progress import carry_out
     from vmoodle.registry import operations
 
-    ended = carry_out(installation, operations.find(operation))
-    if json:
-        print_json(_facts(ended))
-    else:
-        say(f"operation {ended.id}: {ended.state}")
-        show_once(installation, ended)
+    with new_file(password_out) as out:
+        ended = carry_out(installation, operations.find(operation))
+        _show_end(installation, ended, out, json=json)
 
 
 @app.command()
@@ -111,39 +114,49 @@ def cancel(operation: Identifier, json: Json = False) -> None:
 
 
 @app.command()
-def retry(operation: Identifier, json: Json = False) -> None:
+def retry(operation: Identifier, password_out: PasswordOut = None, json: Json = False) -> None:
     """Go on with an operation that needs attention."""
-    _again(operation, backwards=False, json=json)
+    _again(operation, password_out, backwards=False, json=json)
 
 
 @app.command()
 def revert(operation: Identifier, json: Json = False) -> None:
     """Take back an operation that needs attention."""
-    _again(operation, backwards=True, json=json)
+    _again(operation, None, backwards=True, json=json)
 
 
-def _again(operation: str, *, backwards: bool, json: bool) -> None:
+def _again(operation: str, password_out: Path | None, *, backwards: bool, json: bool) -> None:
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.cli.passwords import show_once
+    from vmoodle.cli.passwords import new_file
     from vmoodle.cli.progress import carry_out
     from vmoodle.errors import Failed
     from vmoodle.registry import operations
 
     row = operations.find(operation)
-    operations.queue_again(row.id, backwards=backwards)
-    try:
-        ended = carry_out(installation, row)
-    except Failed:
-        ended = operations.find(row.id)
-        if not backwards:
-            raise
-    if json:
-        print_json(_facts(ended))
-    else:
+    with new_file(password_out) as out:
+        operations.queue_again(row.id, backwards=backwards)
+        try:
+            ended = carry_out(installation, row)
+        except Failed:
+            ended = operations.find(row.id)
+            if not backwards:
+                raise
+        _show_end(installation, ended, out, json=json)
+
+
+def _show_end(installation: Installation, ended: Operation, out: int | None, *, json: bool) -> None:
+    """Show how an operation ended; a password goes to the file or the terminal, never to JSON."""
+    from vmoodle.cli.passwords import how_to_get, show_once, waits
+
+    if not json:
         say(f"operation {ended.id}: {ended.state}")
-        show_once(installation, ended)
+    if not json or out is not None:
+        show_once(installation, ended, out)
+    if json:
+        waiting = {"password": how_to_get(ended)} if waits(ended) else {}
+        print_json(_facts(ended) | waiting)
 
 
 def _facts(operation: Operation) -> dict[str, object]:

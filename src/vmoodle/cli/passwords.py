@@ -3,47 +3,89 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from vmoodle.cli.output import say
 from vmoodle.errors import InvalidInput
-from vmoodle.secret import Secret
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
     from vmoodle.registry.models import Operation
 
+_HINT = "Name a file that does not exist yet, in a directory this account may write."
 
-def show_once(installation: Installation, operation: Operation, out: Path | None = None) -> None:
+
+@contextmanager
+def new_file(path: Path | None) -> Iterator[int | None]:
+    """Make the file (0600) before there is a password, and remove it when none was written.
+
+    Gives its descriptor, None where no file is wanted. Raise InvalidInput `secret.unwritable` when
+    it exists or cannot be made.
+    """
+    if path is None:
+        yield None
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise InvalidInput(
+            "secret.unwritable", f"{path} cannot be made: {error.strerror}.", _HINT
+        ) from error
+    try:
+        yield descriptor
+    finally:
+        empty = os.fstat(descriptor).st_size == 0
+        os.close(descriptor)
+        if empty:
+            path.unlink(missing_ok=True)
+
+
+def show_once(installation: Installation, operation: Operation, out: int | None = None) -> None:
     """Print the password an operation generated, or write it to a new file, then forget it.
 
-    Nothing happens when it generated none, is not done, or the password was shown before.
+    Where it generated none, is not done, or the password was shown before, a file stays empty.
     """
     from vmoodle.registry import operations
-    from vmoodle.registry.models import OperationState
 
-    token = operations.find(operation.id).secret_encrypted
-    if operation.state != OperationState.DONE or not token:
+    if not waits(operation):
+        if out is not None:
+            say("there is no password to write: none was generated, or it was shown before")
         return
-    password = installation.keyring.decrypt(token)
+    password = installation.keyring.decrypt(operations.find(operation.id).secret_encrypted)
     if out is None:
         typer.echo(f"\nadministrator's password (shown once): {password.reveal()}")
     else:
-        write_new(out, password)
+        _write(out, f"{password.reveal()}\n", operation)
     operations.take_secret(operation.id)
 
 
-def write_new(path: Path, password: Secret) -> None:
-    """Write a password to a new file of mode 0600; raise InvalidInput when it exists."""
+def waits(operation: Operation) -> bool:
+    """Tell whether an operation is done and its generated password was not shown yet."""
+    from vmoodle.registry import operations
+    from vmoodle.registry.models import OperationState
+
+    row = operations.find(operation.id)
+    return row.state == OperationState.DONE and bool(row.secret_encrypted)
+
+
+def how_to_get(operation: Operation) -> str:
+    """Return the call that writes the waiting password of an operation to a file."""
+    return f"vmoodle operation follow {operation.id} --password-out FILE"
+
+
+def _write(descriptor: int, text: str, operation: Operation) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(descriptor, text.encode())
+        os.fsync(descriptor)
     except OSError as error:
+        os.ftruncate(descriptor, 0)
         raise InvalidInput(
             "secret.unwritable",
-            f"The password cannot be written to {path}: {error.strerror}.",
-            "Name a file that does not exist yet, in a directory this account may write.",
+            f"The password cannot be written: {error.strerror}.",
+            f"It is kept: {how_to_get(operation)}",
         ) from error
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(password.reveal() + "\n")

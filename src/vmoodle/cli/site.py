@@ -41,7 +41,7 @@ def create(
     json: Json = False,
 ) -> None:
     """Create a site and prove it by a request that shows its own name."""
-    from vmoodle.cli.passwords import show_once
+    from vmoodle.cli.passwords import how_to_get, new_file, show_once
     from vmoodle.cli.progress import carry_out
     from vmoodle.cli.secrets_in import read_secret
     from vmoodle.errors import InvalidInput
@@ -53,11 +53,11 @@ def create(
             "With --json a generated password would be shown nowhere.",
             "Give one with --admin-password-file, or name a file for it: --admin-password-out.",
         )
-    if admin_password_out is not None and admin_password_out.exists():
+    if admin_password_out is not None and (detach or admin_password_file is not None):
         raise InvalidInput(
-            "secret.unwritable",
-            f"{admin_password_out} exists already.",
-            "Name a file that does not exist yet.",
+            "site.password.out",
+            "--admin-password-out is for a password that this call generates and waits for.",
+            "After --detach: vmoodle operation follow ID --password-out FILE.",
         )
     password = read_secret(admin_password_file) if admin_password_file else None
     installation = open_installation()
@@ -68,31 +68,33 @@ def create(
     if not detach:
         warm_up(installation)
 
-    operation = creation.submit(
-        installation,
-        creation.SiteRequest(
-            shortname=shortname,
-            url=url,
-            name=name,
-            codebase=codebase,
-            server=server,
-            admin_user=admin_user,
-            admin_email=admin_email,
-            admin_password=password,
-            labels=label or [],
-        ),
+    request = creation.SiteRequest(
+        shortname=shortname,
+        url=url,
+        name=name,
+        codebase=codebase,
+        server=server,
+        admin_user=admin_user,
+        admin_email=admin_email,
+        admin_password=password,
+        labels=label or [],
     )
     if detach:
+        operation = creation.submit(installation, request)
         facts = {"operation": operation.id, "site": shortname}
+        if password is None:
+            facts["password"] = how_to_get(operation)
         print_json(facts) if json else say(f"vmoodle operation follow {operation.id}")
         return
-    ended = carry_out(installation, operation)
-    facts = _facts(sites.find(shortname))
-    if json:
-        print_json(facts | {"operation": ended.id})
-    else:
-        print_block(facts)
-    show_once(installation, ended, admin_password_out)
+    with new_file(admin_password_out) as out:
+        ended = carry_out(installation, creation.submit(installation, request))
+        facts = _facts(sites.find(shortname))
+        if json:
+            print_json(facts | {"operation": ended.id})
+        else:
+            print_block(facts)
+        if password is None:
+            show_once(installation, ended, out)
 
 
 @app.command("list")

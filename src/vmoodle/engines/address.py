@@ -70,7 +70,7 @@ class ServerAddress:
 
 
 def _invalid(code: str, message: str, hint: str = _EXAMPLE) -> InvalidInput:
-    return InvalidInput(f"engine.address.{code}", message, hint)
+    return InvalidInput(code, message, hint)
 
 
 def parse_url(url: str) -> ServerAddress:
@@ -82,24 +82,32 @@ def parse_url(url: str) -> ServerAddress:
     text never holds any part of the URL that could be a password.
     """
     if not url.isprintable() or url != url.strip():
-        raise _invalid("characters", "The server URL holds spaces or control characters.")
+        raise _invalid(
+            "engine.address.characters", "The server URL holds spaces or control characters."
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise _invalid("url", "The server URL cannot be read: host or port is malformed.") from None
+        raise _invalid(
+            "engine.address.url", "The server URL cannot be read: host or port is malformed."
+        ) from None
     engine = _SCHEMES.get(parts.scheme)
     if engine is None or not url.lower().startswith(f"{parts.scheme}://"):
-        raise _invalid("scheme", "The server URL does not start with a known engine.")
+        raise _invalid(
+            "engine.address.scheme", "The server URL does not start with a known engine."
+        )
     if parts.fragment or parts.path.strip("/"):
         raise _invalid(
-            "path",
+            "engine.address.path",
             "The server URL goes on after the host.",
             "Name no database; percent-encode / ? # @ % in a password (%2F %3F %23 %40 %25).",
         )
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if not user or "\0" in user or "\0" in password:
-        raise _invalid("user", "The server URL names no usable administrative account.")
+        raise _invalid(
+            "engine.address.user", "The server URL names no usable administrative account."
+        )
     options = _options(engine, parts.query)
     socket = options.pop("socket", None)
     if engine == "postgresql" and socket:
@@ -122,7 +130,7 @@ def _host(host: str) -> str:
         return str(ip_address(host))
     except ValueError:
         raise _invalid(
-            "host",
+            "engine.address.host",
             "The host of the server URL is neither a name nor an IP address.",
             "Give a socket as an option: ?socket=/run/mysqld/mysqld.sock.",
         ) from None
@@ -132,26 +140,34 @@ def _options(engine: EngineName, query: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:
-        raise _invalid("option", "The options of the server URL cannot be read.") from None
+        raise _invalid(
+            "engine.address.option", "The options of the server URL cannot be read."
+        ) from None
     options = dict(pairs)
     known = ", ".join(sorted(_OPTIONS[engine]))
     if len(options) != len(pairs) or not _OPTIONS[engine].issuperset(options):
         raise _invalid(
-            "option", "The server URL has an unknown or repeated option.", f"Known are: {known}."
+            "engine.address.option",
+            "The server URL has an unknown or repeated option.",
+            f"Known are: {known}.",
         )
     for name in ("socket", "ssl_ca"):
         if name in options and not PurePosixPath(options[name]).is_absolute():
-            raise _invalid("option", f"The option {name} of the server URL is no absolute path.")
+            raise _invalid(
+                "engine.address.option", f"The option {name} of the server URL is no absolute path."
+            )
     if options.get("sslmode", "prefer") not in SSL_MODES:
         raise _invalid(
-            "option",
+            "engine.address.option",
             "The option sslmode of the server URL has an unknown value.",
             f"Known are: {', '.join(SSL_MODES)}.",
         )
     if not _ACCOUNT_HOST.fullmatch(options.get("account_host", "%")):
-        raise _invalid("option", "The option account_host of the server URL is no host pattern.")
+        raise _invalid(
+            "engine.address.option", "The option account_host of the server URL is no host pattern."
+        )
     if not options.get("database", "postgres"):
-        raise _invalid("option", "The option database of the server URL is empty.")
+        raise _invalid("engine.address.option", "The option database of the server URL is empty.")
     return options
 
 
@@ -165,5 +181,5 @@ def _postgresql_socket(socket: str, port: int | None) -> tuple[str, int | None]:
 def engine_of(word: str) -> EngineName:
     """Return the engine of a stored word or URL scheme; raise InvalidInput for any other."""
     if word not in _SCHEMES:
-        raise _invalid("scheme", "There is no database engine of that name.")
+        raise _invalid("engine.address.scheme", "There is no database engine of that name.")
     return _SCHEMES[word]

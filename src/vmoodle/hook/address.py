@@ -60,19 +60,19 @@ class SiteAddress:
 def parse_wwwroot(url: str) -> SiteAddress:
     """Return the address of a site's URL in its normal form; raise InvalidInput."""
     if re.search(r"[\x00-\x20\x7f\\]", url) or len(url) > 2 * WWWROOT_LENGTH:
-        raise _invalid("characters", "holds characters no URL has, or is too long")
+        raise _invalid("site.url.characters", "holds characters no URL has, or is too long")
     try:
         parts = urlsplit(url)
         port = parts.port
         host = parts.hostname or ""
     except ValueError as error:
-        raise _invalid("syntax", "is not a URL") from error
+        raise _invalid("site.url.syntax", "is not a URL") from error
     if parts.scheme not in _DEFAULT_PORTS:
-        raise _invalid("scheme", "does not begin with http:// or https://")
+        raise _invalid("site.url.scheme", "does not begin with http:// or https://")
     if "@" in parts.netloc or "?" in url or "#" in url:
-        raise _invalid("parts", "has a user, a query or a fragment")
+        raise _invalid("site.url.parts", "has a user, a query or a fragment")
     if port == 0 or parts.netloc.endswith(":"):
-        raise _invalid("port", "has no usable port")
+        raise _invalid("site.url.port", "has no usable port")
     address = SiteAddress(
         scheme=parts.scheme,
         host=parse_host(host),
@@ -80,7 +80,7 @@ def parse_wwwroot(url: str) -> SiteAddress:
         segment=_segment(parts.path),
     )
     if len(address.wwwroot) > WWWROOT_LENGTH:
-        raise _invalid("length", f"is longer than {WWWROOT_LENGTH} characters")
+        raise _invalid("site.url.length", f"is longer than {WWWROOT_LENGTH} characters")
     return address
 
 
@@ -93,11 +93,13 @@ def parse_host(text: str) -> str:
         try:
             host = idna.encode(host, uts46=True).decode("ascii").removesuffix(".")
         except idna.IDNAError as error:
-            raise _invalid("host", "has a host that is no international host name") from error
+            raise _invalid(
+                "site.url.host", "has a host that is no international host name"
+            ) from error
     # What ends in a number is an IPv4 address to every browser, however it is written.
     numeric = _NUMBER.fullmatch(host.rpartition(".")[2])
     if not _HOST.fullmatch(host) or len(host) > HOST_LENGTH or (numeric and not _is_ipv4(host)):
-        raise _invalid("host", "has no usable host name")
+        raise _invalid("site.url.host", "has no usable host name")
     return host
 
 
@@ -114,10 +116,10 @@ def _segment(path: str) -> str | None:
         return None
     if not _SEGMENT.fullmatch(segment):
         raise _invalid(
-            "path", "has a path that is not one segment of a-z, 0-9, - and _ in lower case"
+            "site.url.path", "has a path that is not one segment of a-z, 0-9, - and _ in lower case"
         )
     return segment
 
 
-def _invalid(what: str, said: str) -> InvalidInput:
-    return InvalidInput(f"site.url.{what}", f"The URL {said}.", _EXAMPLE)
+def _invalid(code: str, said: str) -> InvalidInput:
+    return InvalidInput(code, f"The URL {said}.", _EXAMPLE)

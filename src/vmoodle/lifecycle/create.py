@@ -129,6 +129,7 @@ def _install(context: StepContext) -> None:
         admin_email=site.admin_email,
         admin_password=installation.keyring.decrypt(operation.secret_encrypted),
         timeout=installation.settings.php.script_timeout,
+        tell=context.say,
     )
 
 

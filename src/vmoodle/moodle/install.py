@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
 
 from vmoodle.errors import Failed, Unavailable
 from vmoodle.moodle.php import PhpBinary
 from vmoodle.moodle.script import run_script
 from vmoodle.moodle.tree import MoodleTree
+from vmoodle.progress import Tell, tell_nobody
 from vmoodle.secret import Secret
 
 SCRIPT = "admin/cli/install_database.php"
 _SHOWN_LINES = 5
+_TELL_EVERY_SECONDS = 5.0
+# The installer names each component it begins with (core_renderer_cli::heading, from
+# lib/upgradelib.php, Moodle 4.5 and 5.1): nothing but a component's name is ever passed on.
+_COMPONENT = re.compile(r"-->([A-Za-z][A-Za-z0-9_]{0,99})")
 # What PHP, MariaDB and PostgreSQL say of a full disk.
 _DISK_FULL = ("No space left on device", "Disk quota exceeded", "errno=28", "Errcode: 28")
 
@@ -28,14 +35,14 @@ def install_site(
     admin_email: str,
     admin_password: Secret,
     timeout: float,
-    on_line: Callable[[str], None] | None = None,
+    tell: Tell = tell_nobody,
 ) -> None:
     """Install Moodle into the site's empty database, in at most `timeout` seconds.
 
-    The password travels by standard input. Raise Failed (`install.failed`) with the installer's
-    last lines, Unavailable when PHP does not start or takes too long, or (`install.disk`) when a
-    disk is full. Source of the options and
-    of the exit statuses: admin/cli/install_database.php, Moodle 4.5 and 5.1.
+    The password travels by standard input. `tell` hears every few seconds how far it is. Raise
+    Failed (`install.failed`) with the installer's last lines, Unavailable when PHP does not start
+    or takes too long, or (`install.disk`) when a disk is full. Source of the options and of the
+    exit statuses: admin/cli/install_database.php, Moodle 4.5 and 5.1.
     """
     completed = run_script(
         tree,
@@ -53,7 +60,7 @@ def install_site(
         site=site,
         timeout=timeout,
         redact=[admin_password],
-        on_line=on_line,
+        on_line=_milestones(tell),
     )
     if completed.exit_status != 0:
         said = completed.output_tail
@@ -70,3 +77,20 @@ def install_site(
             f"Moodle's installer ended with status {completed.exit_status}: {last}",
             "`vmoodle codebase check NAME --server SERVER` tells what is missing on this machine.",
         )
+
+
+def _milestones(tell: Tell) -> Callable[[str], None]:
+    """Return what hears the installer's lines and tells of its components, now and then."""
+    count, told = 0, time.monotonic()
+
+    def hear(line: str) -> None:
+        nonlocal count, told
+        component = _COMPONENT.fullmatch(line.strip())
+        if component is None:
+            return
+        count += 1
+        if time.monotonic() - told >= _TELL_EVERY_SECONDS:
+            told = time.monotonic()
+            tell(f"Moodle's installer is at {component[1]}, its component {count}")
+
+    return hear

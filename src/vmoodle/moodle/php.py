@@ -14,9 +14,6 @@ from pathlib import Path
 
 from vmoodle.errors import Unavailable
 from vmoodle.moodle import account as web_account
-from vmoodle.moodle.account import can_reach
-
-__all__ = ["SETTINGS", "SITE_VARIABLE", "PhpBinary", "PhpFacts", "can_reach", "find_php"]
 
 SITE_VARIABLE = "VMOODLE_SITE"
 

@@ -9,6 +9,7 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ Argument = str | Secret
 TAIL_LINES = 200
 _GRACE_SECONDS = 5.0
 _LONGEST_LINE = 65536
+_LOOK_SECONDS = 0.2
 _HIDDEN = "***"
 
 # Runs a script with arguments that arrive by standard input, each ended by NUL, as the script
@@ -58,16 +60,18 @@ def run_script(
     *,
     site: str | None,
     timeout: float,
-    secret_argv: bool = False,
     redact: Sequence[Secret] = (),
     on_line: Callable[[str], None] | None = None,
+    tail_lines: int | None = TAIL_LINES,
+    stopped: threading.Event | None = None,
 ) -> CompletedScript:
     """Run a script of the tree for a site and wait for it, at most `timeout` seconds.
 
     The script runs in its own directory and process group, as the web account when the caller is
-    root, and is killed when the calling thread or process is. Arguments that are a Secret (all of
-    them with `secret_argv`) never stand on a command line; what is secret, and what follows the
-    first = in `--option=value`, is *** in the output, as is each of `redact`.
+    root, and is killed when the calling thread or process is, or once `stopped` is set. Arguments
+    that are a Secret never stand on a command line; what is secret, and what follows the first =
+    in `--option=value`, is *** in the output, as is each of `redact`. `tail_lines` of the output
+    are kept, all of it for None.
 
     Raise InvalidInput `exec.script` for no script of the tree, `exec.argument` for an argument
     with NUL, Unavailable `php.timeout` after killing the whole group, `php.failed` when PHP does
@@ -79,7 +83,7 @@ def run_script(
     if any("\0" in word for word in words):
         raise InvalidInput("exec.argument", "An argument has a NUL character in it.")
     hide = _Redaction([*secrets, *redact])
-    if secret_argv or secrets:
+    if secrets:
         argv, environment = php.command(
             ["-r", _BOOTSTRAP],
             site=site,
@@ -106,18 +110,7 @@ def run_script(
             f"PHP ({php.path}) does not start: {error.strerror}.",
             "Run `vmoodle doctor`; it checks PHP and the web account.",
         ) from error
-    return _attend(process, given, script, timeout, hide, on_line)
-
-
-def _attend(
-    process: subprocess.Popen[bytes],
-    given: bytes,
-    script: str,
-    timeout: float,
-    hide: _Redaction,
-    on_line: Callable[[str], None] | None,
-) -> CompletedScript:
-    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    tail: deque[str] = deque(maxlen=tail_lines)
 
     def take(line: bytes) -> None:
         text = hide(line.decode("utf-8", errors="replace").rstrip("\r\n"))
@@ -125,22 +118,42 @@ def _attend(
         if on_line is not None:
             on_line(text)
 
+    limit = _Limit(time.monotonic() + timeout, stopped or threading.Event())
+    longest = None if tail_lines is None else _LONGEST_LINE
     try:
         _hand_over(process, given)
-        finished = _read_lines(process, time.monotonic() + timeout, take)
+        finished = _read_lines(process, limit, take, longest) and _wait_until(process, limit)
     except BaseException:
         _kill_group(process)
         raise
     if not finished:
         _kill_group(process)
-        raise Unavailable(
-            "php.timeout",
-            f"{script} was stopped after {timeout:g} seconds. Its last line: "
-            f"{tail[-1] if tail else '(none)'}",
-            "Raise php.script_timeout in vmoodle.toml if it was still at work.",
-        )
+        if not limit.stopped.is_set():
+            raise Unavailable(
+                "php.timeout",
+                f"{script} was stopped after {timeout:g} seconds. Its last line: "
+                f"{tail[-1] if tail else '(none)'}",
+                "Raise php.script_timeout in vmoodle.toml if it was still at work.",
+            )
     status = process.wait()
     return CompletedScript(status if status >= 0 else 128 - status, "\n".join(tail))
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """Until when a script may run: a time of the monotonic clock, or an event if that is first."""
+
+    deadline: float
+    stopped: threading.Event
+
+    @property
+    def is_reached(self) -> bool:
+        return self.stopped.is_set() or time.monotonic() >= self.deadline
+
+    @property
+    def next_look(self) -> float:
+        """Return the seconds to wait for anything else before the limit is looked at again."""
+        return min(max(self.deadline - time.monotonic(), 0.01), _LOOK_SECONDS)
 
 
 def _hand_over(process: subprocess.Popen[bytes], given: bytes) -> None:
@@ -154,9 +167,12 @@ def _hand_over(process: subprocess.Popen[bytes], given: bytes) -> None:
 
 
 def _read_lines(
-    process: subprocess.Popen[bytes], deadline: float, take: Callable[[bytes], None]
+    process: subprocess.Popen[bytes],
+    limit: _Limit,
+    take: Callable[[bytes], None],
+    longest: int | None,
 ) -> bool:
-    """Give each line of output to `take`; return False when the deadline passes first.
+    """Give each line of output to `take`, in pieces above `longest` bytes; False at the limit.
 
     A child that the script left running may hold the pipe open: the script's own end counts.
     """
@@ -166,10 +182,9 @@ def _read_lines(
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
             ended = process.poll() is not None
-            left = deadline - time.monotonic()
-            if left <= 0 and not ended:
+            if limit.is_reached and not ended:
                 return False
-            if not selector.select(0 if ended else min(left, 0.2)):
+            if not selector.select(0 if ended else limit.next_look):
                 if ended:
                     break
                 continue
@@ -177,20 +192,21 @@ def _read_lines(
             if not chunk:
                 break
             *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > _LONGEST_LINE:
+            if longest is not None and len(rest) > longest:
                 lines, rest = [*lines, rest], b""
             for line in lines:
                 take(line)
     if rest:
         take(rest)
-    return _wait_until(process, deadline)
+    return True
 
 
-def _wait_until(process: subprocess.Popen[bytes], deadline: float) -> bool:
-    try:
-        process.wait(max(deadline - time.monotonic(), 0.1))
-    except subprocess.TimeoutExpired:
-        return False
+def _wait_until(process: subprocess.Popen[bytes], limit: _Limit) -> bool:
+    while process.poll() is None:
+        if limit.is_reached:
+            return False
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(limit.next_look)
     return True
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from vmoodle.errors import InvalidInput, Unavailable
 from vmoodle.secret import Secret
@@ -16,6 +16,32 @@ from vmoodle.secret import Secret
 BUSY_TIMEOUT_SECONDS = 30
 # Any number will do that no other program in the same database takes: "vmoodle" in ASCII.
 _MIGRATION_LOCK = int.from_bytes(b"vmoodle")
+# What registry.url may say behind `?`: libpq's own names.
+_URL_OPTIONS = frozenset(
+    {
+        "application_name",
+        "channel_binding",
+        "connect_timeout",
+        "gssencmode",
+        "host",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "options",
+        "passfile",
+        "port",
+        "service",
+        "sslcert",
+        "sslcrl",
+        "sslkey",
+        "sslmode",
+        "sslpassword",
+        "sslrootcert",
+        "target_session_attrs",
+        "tcp_user_timeout",
+    }
+)
 
 
 def connect(database_file: Path, url: Secret, *, lock_file: Path) -> None:
@@ -62,22 +88,44 @@ def _sqlite(database_file: Path) -> dict[str, Any]:
 
 
 def _postgresql(url: Secret) -> dict[str, Any]:
-    parts = urlsplit(url.reveal())
+    try:
+        parts = urlsplit(url.reveal())
+        port = str(parts.port or "")
+    except ValueError:
+        raise _unusable("cannot be read: its host or port is malformed") from None
     if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
-        raise InvalidInput(
-            "settings.value",
-            "registry.url is neither empty nor of the form postgresql://user@host/database.",
-            "Leave it empty for SQLite in the home.",
-        )
+        raise _unusable("is neither empty nor of the form postgresql://user@host/database")
+    options = _url_options(parts.query)
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.strip("/")),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        "HOST": unquote(parts.hostname or ""),
-        "PORT": str(parts.port or ""),
-        "OPTIONS": {"connect_timeout": 5},
+        "HOST": options.pop("host", unquote(parts.hostname or "")),
+        "PORT": options.pop("port", port),
+        "OPTIONS": {"connect_timeout": 5} | options,
     }
+
+
+def _url_options(query: str) -> dict[str, str]:
+    """Return libpq's options of the URL; none is dropped, for TLS may be one of them."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError:
+        raise _unusable("has options that cannot be read") from None
+    options = dict(pairs)
+    if len(options) != len(pairs) or not _URL_OPTIONS.issuperset(options):
+        # Not the name that was found: it could be a piece of a password.
+        raise _unusable(
+            "has an unknown or repeated option", f"Known are: {', '.join(sorted(_URL_OPTIONS))}."
+        )
+    return options
+
+
+def _unusable(
+    what: str, hint: str = "Leave it empty for SQLite in the home; percent-encode a password."
+) -> InvalidInput:
+    return InvalidInput("settings.value", f"registry.url {what}.", hint)
 
 
 def _migrate_when_behind() -> None:
