@@ -218,9 +218,63 @@ def test_an_unknown_operation_is_named(installation: Installation) -> None:
         operations.find("feedbeef")
 
 
+def test_an_interrupt_while_the_executor_opens_cancels_and_blocks_nobody(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.operations import follow
+    from vmoodle.registry import operations
+    from vmoodle.registry.models import OperationState
+
+    class Canceller:
+        def pull(self) -> int:
+            operations.finished(operation.id, OperationState.CANCELLED)
+            return 0
+
+        def close(self) -> None:
+            pass
+
+    def interrupted_at_first(*_installation_and_kinds: object) -> Canceller:
+        opened.append(1)
+        if len(opened) == 1:
+            raise KeyboardInterrupt
+        return Canceller()
+
+    opened: list[int] = []
+    operation = operations.submit("toy", site="s", node="n")
+    monkeypatch.setattr(follow, "_open", interrupted_at_first)
+    ended = follow.follow(installation, {}, operation.id, lambda _operation, _events: None)
+    assert ended.cancel_requested
+    assert len(opened) == 2
+    assert NodeLock(installation.home.run).holder() is None
+
+
+@pytest.mark.parametrize("carry_out", ["follow", "work"])
+def test_an_executor_that_cannot_be_opened_gives_the_lock_back(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, carry_out: str
+) -> None:
+    from vmoodle.operations import follow
+    from vmoodle.registry import operations
+
+    def broken(*_installation_and_kinds: object) -> None:
+        raise OSError("no")
+
+    operation = operations.submit("toy", site="s", node="n")
+    monkeypatch.setattr(follow, "_open", broken)
+    with pytest.raises(OSError, match="no") as raised:
+        if carry_out == "follow":
+            follow.follow(installation, {}, operation.id, lambda _operation, _events: None)
+        else:
+            follow.work(installation, {})
+    # While the error's traceback lives, so does the lock's object: only a release frees it.
+    assert raised.value
+    assert NodeLock(installation.home.run).holder() is None
+
+
 def test_one_process_per_node_executes(tmp_path: Path) -> None:
     first, second = NodeLock(tmp_path), NodeLock(tmp_path)
     assert first.try_acquire()
+    assert first.try_acquire()
+    assert first.holder() is not None
     assert not second.try_acquire()
     assert second.holder() is not None
     first.release()

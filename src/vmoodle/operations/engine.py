@@ -98,18 +98,23 @@ class Executor:
         if not installation.settings.registry.url:
             _make_private(installation.home.operations_file)
         _log_to(installation.home.log / "operations.log")
-        DBOS(
-            config=DBOSConfig(
-                name="vmoodle",
-                system_database_url=installation.operations_url(),
-                application_version=APPLICATION_VERSION,
-                executor_id=self._node,
-                notification_listener_polling_interval_sec=POLLING_SECONDS,
-                console_log_level="CRITICAL",
-                enable_otlp=False,
+        try:
+            DBOS(
+                config=DBOSConfig(
+                    name="vmoodle",
+                    system_database_url=installation.operations_url(),
+                    application_version=APPLICATION_VERSION,
+                    executor_id=self._node,
+                    notification_listener_polling_interval_sec=POLLING_SECONDS,
+                    console_log_level="CRITICAL",
+                    enable_otlp=False,
+                )
             )
-        )
-        DBOS.launch()
+            DBOS.launch()
+        except BaseException:
+            # An interrupt that lands here: nothing half-open stays behind for the next try.
+            DBOS.destroy()
+            raise
 
     def pull(self) -> int:
         """Start waiting operations up to the limit; return how many are under way."""

@@ -74,14 +74,16 @@ def work(installation: Installation, kinds: Kinds, *, until_idle: bool = False) 
     lock = NodeLock(installation.home.run)
     if not lock.try_acquire():
         return False
-    executor = _open(installation, kinds)
+    executor: Executor | None = None
     try:
+        executor = _open(installation, kinds)
         while True:
             if not executor.pull() and until_idle:
                 return True
             time.sleep(POLL_SECONDS)
     finally:
-        executor.close()
+        if executor:
+            executor.close()
         lock.release()
 
 

@@ -15,7 +15,10 @@ class NodeLock:
         self._descriptor: int | None = None
 
     def try_acquire(self) -> bool:
-        """Take the lock if it is free; return whether this process has it now."""
+        """Take the lock if it is free; return whether this object has it now."""
+        if self._descriptor is not None:
+            # Through a second descriptor the kernel would refuse us our own lock.
+            return True
         descriptor = os.open(
             self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
         )
@@ -24,9 +27,9 @@ class NodeLock:
         except BlockingIOError:
             os.close(descriptor)
             return False
+        self._descriptor = descriptor
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
-        self._descriptor = descriptor
         return True
 
     def release(self) -> None:
@@ -37,6 +40,8 @@ class NodeLock:
 
     def holder(self) -> int | None:
         """Return the process id of the holder, None when the lock is free."""
+        if self._descriptor is not None:
+            return os.getpid()
         if self.try_acquire():
             self.release()
             return None
