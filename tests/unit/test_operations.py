@@ -154,6 +154,44 @@ def test_a_cancel_behind_a_point_of_no_return_is_refused(installation: Installat
         cancel(kinds, operation.id)
 
 
+def test_a_revert_behind_a_point_of_no_return_is_refused_and_not_offered(journal: Path) -> None:
+    from vmoodle.errors import NeedsAttention
+    from vmoodle.operations import decide
+    from vmoodle.operations.outcome import raise_its_error
+    from vmoodle.operations.plan import OperationKind, Step
+    from vmoodle.registry import operations
+    from vmoodle.registry.models import Operation
+
+    steps = (Step("one", "one", print), Step("two", "two", print, undo=None))
+    kinds = {"late": OperationKind("late", "late", steps)}
+    operation = submit(journal, kind="late", fail_at="three")
+    run("work", journal)
+    before = Operation.objects.filter(id=operation).values().get()
+    with pytest.raises(Conflict, match="cannot be reverted") as refused:
+        decide.revert(kinds, operation)
+    assert operation in refused.value.hint
+    assert Operation.objects.filter(id=operation).values().get() == before
+    with pytest.raises(NeedsAttention) as told:
+        raise_its_error(operations.find(operation), kinds)
+    assert told.value.hint.endswith(f"Then: vmoodle operation retry {operation}")
+
+
+def test_a_revert_is_offered_where_all_that_was_begun_has_an_undo(
+    installation: Installation,
+) -> None:
+    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.operations import decide
+    from vmoodle.registry import operations
+    from vmoodle.registry.models import OperationState
+
+    operation = operations.submit("site.create", site="s", node="n")
+    operations.begun(operation.id, 3)
+    operations.finished(operation.id, OperationState.ATTENTION)
+    assert len(decide.choices(KINDS, operations.find(operation.id))) == 2
+    assert decide.revert(KINDS, operation.id[:6]).id == operation.id
+    assert state_of(operation.id) == "reverting"
+
+
 def test_what_an_older_release_had_begun_is_counted_when_the_registry_is_migrated(
     installation: Installation,
 ) -> None:

@@ -67,17 +67,22 @@ def show(operation: Identifier, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     open_installation()
+    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.operations.decide import choices
     from vmoodle.registry import operations
 
     row = operations.find(operation)
+    facts = _facts(row)
+    if possible := choices(KINDS, row):
+        facts["choices"] = possible
     events = [
         {"at": event.at, "step": event.step, "level": event.level, "message": event.message}
         for event in operations.events_after(row.id, 0)
     ]
     if json:
-        print_json(_facts(row) | {"events": events})
+        print_json(facts | {"events": events})
         return
-    print_block(_facts(row))
+    print_block(facts)
     for event in events:
         typer.echo(f"{moment(event['at'])}  {event['level']:<7}  {event['message']}")
 
@@ -121,7 +126,7 @@ def retry(operation: Identifier, password_out: PasswordOut = None, json: Json = 
 
 @app.command()
 def revert(operation: Identifier, json: Json = False) -> None:
-    """Take back an operation that needs attention."""
+    """Take back an operation that needs attention and has begun nothing without a way back."""
     _again(operation, None, backwards=True, json=json)
 
 
@@ -132,11 +137,12 @@ def _again(operation: str, password_out: Path | None, *, backwards: bool, json: 
     from vmoodle.cli.passwords import new_file
     from vmoodle.cli.progress import carry_out
     from vmoodle.errors import Failed
+    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.operations import decide
     from vmoodle.registry import operations
 
-    row = operations.find(operation)
     with new_file(password_out) as out:
-        operations.queue_again(row.id, backwards=backwards)
+        row = decide.revert(KINDS, operation) if backwards else decide.retry(operation)
         try:
             ended = carry_out(installation, row)
         except Failed:

@@ -9,9 +9,11 @@ from vmoodle.errors import VMoodleError
 from vmoodle.hook.install import installed_hook_is_current
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import codebase, dataroot, publish, server
+from vmoodle.lifecycle.kinds import KINDS
 from vmoodle.moodle import config_php
 from vmoodle.moodle.muc import SharedStore, shared_stores
 from vmoodle.moodle.tree import MoodleTree
+from vmoodle.operations import decide
 from vmoodle.operations.node import NodeLock
 from vmoodle.registry import operations, sites
 from vmoodle.registry.models import (
@@ -127,7 +129,7 @@ def operations_have_ended(installation: Installation) -> Found:
         yield (
             f"Operation {row.id} ({row.kind} {row.site_shortname}) needs attention: "
             f"{row.error_message}",
-            f"vmoodle operation retry {row.id}, or vmoodle operation revert {row.id}",
+            ", or ".join(decide.choices(KINDS, row)),
         )
     waiting = operations.waiting(installation.node)
     if waiting and NodeLock(installation.home.run).holder() is None:

@@ -146,7 +146,7 @@ class Executor:
                     NeedsAttention(
                         "operation.internal",
                         f"The durable engine gave the operation up ({status.status}).",
-                        "log/operations.log in the home has the details; then retry or revert.",
+                        "log/operations.log in the home has the details.",
                     ),
                 )
                 _current().close(operation_id, STUCK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vmoodle.errors import Failed, NeedsAttention
+from vmoodle.operations.decide import choices
 from vmoodle.operations.plan import Kinds
 from vmoodle.registry.models import Operation, OperationState
 
@@ -23,8 +24,7 @@ def raise_its_error(operation: Operation, kinds: Kinds) -> None:
             operation.error_code or "operation.attention",
             f"In the step '{operation.step}': {operation.error_message} It could not be taken "
             "back either.",
-            f"{operation.error_hint} Then: vmoodle operation retry {operation.id} (go on) or "
-            f"vmoodle operation revert {operation.id} (take back).".strip(),
+            f"{operation.error_hint} Then: {', or '.join(choices(kinds, operation))}".strip(),
         )
     raise Failed(
         operation.error_code or "operation.failed",

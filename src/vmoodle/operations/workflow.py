@@ -26,11 +26,11 @@ CANCELLED = "cancelled"
 STUCK = "stuck"
 
 
-def _no_way_back(step: Step) -> VMoodleError:
+def _no_way_back(operation: Operation, step: Step) -> VMoodleError:
     return NeedsAttention(
         "operation.noreturn",
         f"The step '{step.title}' has begun and cannot be taken back.",
-        "Go on with it: vmoodle operation retry.",
+        f"Its log tells what happened: vmoodle operation show {operation.id}.",
     )
 
 
@@ -85,7 +85,7 @@ class Runner:
         if step.undo is None:
             operations.note(operation_id, "cannot be taken back", step=step_name, level="error")
             if not operation.error_code:
-                operations.failed(operation_id, _no_way_back(step))
+                operations.failed(operation_id, _no_way_back(operation, step))
             return STUCK
         error = self._attempt(step.undo, operation, step)
         if error is None:

@@ -50,7 +50,7 @@ def submit(
             f"The site {site} is held by operation {holder.id} ({holder.kind}, {holder.state}).",
             f"Wait for it: vmoodle operation follow {holder.id}"
             if holder.state in ACTIVE_STATES
-            else f"Decide first: vmoodle operation retry|revert {holder.id}",
+            else f"Decide about it first: vmoodle operation show {holder.id}",
         ) from error
 
 
