@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -572,6 +573,37 @@ def test_a_missing_grant_is_named_with_the_statement_that_gives_it(
     for one in (site, copy):
         weak.drop_database(one)
         weak.drop_account(one.account)
+
+
+def test_the_documented_rights_suffice_from_the_first_site_to_the_last(
+    server: Server, tmp_path: Path
+) -> None:
+    if server.name != "mariadb":
+        pytest.skip("the page's statements for MariaDB")
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "database-server.md"
+    (block,) = re.findall(r"## MariaDB\n\n```sql\n(.*?)```", page.read_text(), re.DOTALL)
+    administer(server.address, *block.replace("…", "w-1").splitlines())
+    try:
+        documented = open_engine(replace(server.address, user="vmoodle", password=Secret("w-1")))
+        assert documented.missing_grants() == []
+        site, copy = new_site(), new_site()
+        for one in (site, copy):
+            documented.create_account(one)
+        documented.create_database(site)
+        documented.create_database(site, if_missing=True)
+        fill(documented, site)
+        documented.clone_database(site, copy)
+        check_copy(documented, site, copy)
+        documented.dump(site, tmp_path / "dump")
+        documented.reset_database(site)
+        documented.restore(tmp_path / "dump", site)
+        for one in (site, copy):
+            documented.drop_database(one)
+            documented.drop_database(one, if_exists=True)
+            documented.drop_account(one.account)
+            assert not documented.account_exists(one.account)
+    finally:
+        administer(server.address, "DROP USER 'vmoodle'@'%'")
 
 
 def test_one_missing_grant_is_the_only_one_named(engine: Engine, weak: Engine) -> None:

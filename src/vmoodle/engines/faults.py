@@ -21,6 +21,11 @@ DATABASE_EXISTS: Fault = (
     "Choose another name, or remove that database.",
 )
 NO_ACCOUNT: Fault = (NotFound, "engine.account.missing", "Create the account first.")
+NO_GRANT: Fault = (
+    NotFound,
+    "engine.grant.none",
+    "Nothing has to be taken back.",
+)
 READ_ONLY: Fault = (
     Unavailable,
     "engine.readonly",

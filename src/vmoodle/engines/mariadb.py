@@ -28,7 +28,7 @@ from vmoodle.engines.refusals import (
     with_statements,
 )
 from vmoodle.engines.site_databases import SiteDatabases
-from vmoodle.errors import Failed, Refused, Unavailable
+from vmoodle.errors import Failed, NotFound, Refused, Unavailable
 
 COLLATION = "utf8mb4_unicode_ci"
 _SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
@@ -229,15 +229,13 @@ class MariaDB(SiteDatabases):
         session.run(f"DROP DATABASE {quote_name(database.name)}")
 
     def _take_back_rights(self, session: Session, database: SiteDatabase) -> None:
-        pattern = database_pattern(session, database.name)
-        account = self._account(session, database)
-        held = session.run(f"SHOW GRANTS FOR {account}")
-        for line in held:
-            privileges, found, _ = str(line[0]).partition(f" ON {pattern}.* TO ")
-            if found:
-                # By name: REVOKE ALL takes more rights than the administrator needs otherwise.
-                privileges = privileges.removeprefix("GRANT ")
-                session.run(f"REVOKE {privileges} ON {pattern}.* FROM {account}")
+        # By name: REVOKE ALL, and SHOW GRANTS before it, take rights on the schema mysql.
+        with suppress(NotFound):  # it has none
+            session.run(
+                f"REVOKE {', '.join(SITE_PRIVILEGES)}"
+                f" ON {database_pattern(session, database.name)}.*"
+                f" FROM {self._account(session, database)}"
+            )
 
     def _end_connections(self, database: SiteDatabase) -> None:
         """End the site's connections as the site itself: ending others' takes a right more."""

@@ -50,6 +50,7 @@ _FAULTS: Mapping[int, faults.Fault] = {
     **dict.fromkeys((1040, 1203, 1226), faults.FULL),
     1007: faults.DATABASE_EXISTS,
     1133: faults.NO_ACCOUNT,
+    1141: faults.NO_GRANT,
     1062: faults.DUPLICATE,
     1792: faults.READS_ONLY,
 }
