@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from vmoodle.errors import Conflict, Failed, InvalidInput, Refused, VMoodleError
+from vmoodle.errors import Conflict, Failed, InvalidInput, Refused, Unavailable, VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.secret import Secret
 
@@ -23,8 +23,11 @@ PATIENCE_SECONDS = 2
 
 
 @pytest.fixture
-def site(installation: Installation) -> Any:
+def site(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An enabled site, published, of which the ledger says that VMoodle made it."""
+    from vmoodle.lifecycle import delete
+
+    monkeypatch.setattr(delete, "check_engine", lambda _engine: None)
     return make_site(installation, "one")
 
 
@@ -101,13 +104,16 @@ def beside(call: Callable[[], object]) -> Callable[[], list[object]]:
 def test_a_site_resumed_after_its_deletion_was_ordered_is_not_deleted(
     installation: Installation, site: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from django.db import connection
+
     from vmoodle.lifecycle import delete, resources, suspend
 
     suspend.suspend(installation, "one")
     waits = []
 
     def meanwhile(_site: object) -> None:
-        waits.append(beside(lambda: suspend.resume(installation, "one")))
+        if connection.in_atomic_block:
+            waits.append(beside(lambda: suspend.resume(installation, "one")))
 
     monkeypatch.setattr(resources, "refuse_unproven", meanwhile)
     delete.submit(installation, "one", typed="one")
@@ -151,6 +157,29 @@ def test_a_site_that_needs_attention_can_be_deleted_when_no_operation_has_it(
     with pytest.raises(Conflict, match=holder.id):
         delete.submit(installation, "one", typed="one")
     Operation.objects.filter(id=holder.id).update(state="reverted")
+    assert delete.submit(installation, "one", typed="one").state == "queued"
+
+
+def test_a_deletion_changes_nothing_while_the_server_does_not_answer(
+    installation: Installation, site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.lifecycle import delete, server
+    from vmoodle.operations.plan import StepContext
+    from vmoodle.registry import ledger
+    from vmoodle.registry.models import Operation
+
+    set_state(site, "suspended")
+    monkeypatch.setattr(delete, "check_engine", server.check_engine)
+    with pytest.raises(Unavailable):
+        delete.submit(installation, "one", typed="one")
+    with pytest.raises(Unavailable):
+        delete.DELETE.steps[0].act(StepContext(installation, "o", "one", {}, print, print))
+    assert state_of(site) == "suspended"
+    assert not Operation.objects.exists()
+    # What has nothing left on the server needs no answer from it.
+    set_state(site, "needs attention")
+    ledger.removed(ledger.DATABASE, "main", site.database)
+    ledger.removed(ledger.ACCOUNT, "main", site.account)
     assert delete.submit(installation, "one", typed="one").state == "queued"
 
 

@@ -8,6 +8,7 @@ from vmoodle.errors import Conflict, Refused
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, resources
 from vmoodle.lifecycle.publish import publish, withdraw
+from vmoodle.lifecycle.server import check_engine
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, operations, sites
 from vmoodle.registry.models import Operation, Site, SiteState
@@ -22,24 +23,38 @@ def submit(installation: Installation, shortname: str, *, typed: str) -> Operati
 
     A site that needs attention is taken too, when no operation holds it. Raise Conflict for a site
     in another state or that is held, Refused without the shortname typed or when something of it
-    could not be destroyed.
+    could not be destroyed, Unavailable when its server does not answer or only reads.
     """
+    site = sites.find(shortname)
+    _refuse_undeletable(installation, site, typed)
+    # Before the transaction: a server that is slow to answer must not hold up the registry.
+    _ask_server(installation, site)
     with transaction.atomic():
         site = sites.held(shortname)
-        if SiteState(site.state) not in _DELETABLE:
-            raise _not_suspended(site)
-        if typed != shortname:
-            raise Refused(
-                "site.delete.unconfirmed",
-                "The shortname was not typed as confirmation; nothing was deleted.",
-                f"vmoodle site delete {shortname} --confirm {shortname}",
-            )
-        _refuse_indestructible(installation, site)
+        _refuse_undeletable(installation, site, typed)
         operation = operations.submit(
             KIND, site=shortname, parameters={"state": site.state}, node=installation.node
         )
         audit.record("site.delete", shortname, outcome="submitted", operation=operation.id)
     return operation
+
+
+def _refuse_undeletable(installation: Installation, site: Site, typed: str) -> None:
+    if SiteState(site.state) not in _DELETABLE:
+        raise _not_suspended(site)
+    if typed != site.shortname:
+        raise Refused(
+            "site.delete.unconfirmed",
+            "The shortname was not typed as confirmation; nothing was deleted.",
+            f"vmoodle site delete {site.shortname} --confirm {site.shortname}",
+        )
+    _refuse_indestructible(installation, site)
+
+
+def _ask_server(installation: Installation, site: Site) -> None:
+    """Raise what hinders the server from dropping something of the site, if it has anything."""
+    if resources.on_server(site):
+        check_engine(installation.engine(site.server))
 
 
 def _not_suspended(site: Site) -> Conflict:
@@ -66,6 +81,7 @@ def _check(context: StepContext) -> None:
     if SiteState(site.state) not in _DELETABLE | {SiteState.DELETING}:
         raise _not_suspended(site)
     _refuse_indestructible(context.installation, site)
+    _ask_server(context.installation, site)
 
 
 def _withdraw(context: StepContext) -> None:

@@ -76,6 +76,14 @@ def refuse_unproven(site: Site) -> None:
             )
 
 
+def on_server(site: Site) -> bool:
+    """Tell whether the ledger has a database or an account of the site on its server."""
+    return any(
+        ledger.is_ours(kind, site.server.name, name, site=site.shortname)
+        for kind, name in ((ledger.DATABASE, site.database), (ledger.ACCOUNT, site.account))
+    )
+
+
 def _plan(
     context: StepContext, kind: str, site: Site, name: str, exists: Callable[[str], bool]
 ) -> None:
