@@ -119,6 +119,7 @@ def test_a_taken_shortname_is_refused(unchanged: Fleet) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "code"),
     [
+        ("--name", "", "site.name.invalid"),
         ("--name", " ", "site.name.invalid"),
         ("--name", "x" * 255, "site.name.invalid"),
         ("--name", "a\x07b", "site.name.invalid"),

@@ -65,6 +65,13 @@ def test_an_https_site_is_proved_before_any_web_server_knows_it(fleet: Fleet) ->
     delete(fleet, "tls")
 
 
+@pytest.mark.parametrize("url", ["http://port.example.test:8080", "https://port.example.test:8443"])
+def test_a_site_at_a_port_of_its_own_is_proved(fleet: Fleet, url: str) -> None:
+    fleet.run("site", "create", "port", "--url", url, "--name", "Hafen")
+    assert fleet.json("hook", "check", "port")[0]["ok"]
+    delete(fleet, "port")
+
+
 def test_progress_and_password_are_shown_on_a_terminal(fleet: Fleet) -> None:
     master, slave = pty.openpty()
     with subprocess.Popen(

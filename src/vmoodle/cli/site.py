@@ -22,7 +22,9 @@ Labels = Annotated[list[str] | None, typer.Option("--label", help="key=value; re
 def create(
     shortname: Shortname,
     url: Annotated[str, typer.Option(help="The site's wwwroot, as https://school1.example.org.")],
-    name: Annotated[str, typer.Option(help="Full name of the site.")] = "",
+    name: Annotated[
+        str | None, typer.Option(help="Full name of the site; by default the shortname.")
+    ] = None,
     codebase: Annotated[str, typer.Option(help="Codebase; needed when there are several.")] = "",
     server: Annotated[str, typer.Option(help="Database server; needed when several.")] = "",
     admin_user: Annotated[str, typer.Option(help="The administrator's user name.")] = "",

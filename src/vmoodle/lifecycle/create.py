@@ -27,11 +27,11 @@ KIND = "site.create"
 
 @dataclass(frozen=True)
 class SiteRequest:
-    """What an administrator asks for; empty texts stand for the default."""
+    """What an administrator asks for; None and empty texts stand for the default, save a name."""
 
     shortname: str
     url: str
-    name: str = ""
+    name: str | None = None
     codebase: str = ""
     server: str = ""
     admin_user: str = ""
@@ -53,7 +53,7 @@ def submit(installation: Installation, request: SiteRequest) -> Operation:
     server = servers.chosen(request.server)
     values: dict[str, Any] = {
         "shortname": shortname,
-        "name": names.full_name(request.name or shortname),
+        "name": names.full_name(shortname if request.name is None else request.name),
         "wwwroot": address.wwwroot,
         "address_key": address.key,
         "codebase": codebase,

@@ -50,17 +50,19 @@ def reach(installation: Installation, site: Site) -> Iterator[tuple[Target, bool
     """Give the address to connect to for a site, and whether to speak TLS there.
 
     That is `web.connect` when it is set, else a private PHP server that runs as long as the
-    context: a new site is proved before its name leads anywhere. The private server tells PHP that
-    the client came by https when the site's own address is https.
+    context: a new site is proved before its name leads anywhere. The private server tells PHP the
+    scheme and the port of the site's own address.
     """
     configured = _configured(installation)
     if configured is not None:
         yield configured
         return
     tree = MoodleTree.open(site.codebase.path)
-    https = site.wwwroot.startswith("https://")
     with PhpServer(
-        tree, installation.php, log=private_log(installation, site), https=https
+        tree,
+        installation.php,
+        log=private_log(installation, site),
+        proved_scheme="https" if site.wwwroot.startswith("https://") else "http",
     ) as server:
         yield (server.host, server.port), False
 

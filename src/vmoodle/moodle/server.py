@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Literal, Self
 
 import psutil
 
@@ -45,9 +45,10 @@ class PhpServer:
     """A server that runs as long as the `with` block, in the thread that entered it.
 
     Port 0 is a free one. It dies with its caller, however that ends. `log` is a file that gets
-    what PHP says; None throws it away. With `https` PHP is told that the client came by https,
-    as behind a web server that ends TLS. Entering raises Conflict `server.port` for a port that is
-    in use, Unavailable `server.unreachable` or `server.start`.
+    what PHP says; None throws it away. With `proved_scheme` PHP is told what the web server of
+    such a site would tell it: https or not, and the port of the site's address instead of this
+    one's. Entering raises Conflict `server.port` for a port that is in use, Unavailable
+    `server.unreachable` or `server.start`.
     """
 
     def __init__(
@@ -58,10 +59,10 @@ class PhpServer:
         port: int = 0,
         workers: int = 2,
         log: Path | None = None,
-        https: bool = False,
+        proved_scheme: Literal["http", "https"] | None = None,
     ) -> None:
         self._tree, self._php, self._workers, self._log = tree, php, workers, log
-        self._https = https
+        self._proved_scheme = proved_scheme
         self.host = host
         self.port = port
         self._process: subprocess.Popen[bytes] | None = None
@@ -100,8 +101,8 @@ class PhpServer:
             _require_reachable(self._tree, self._php.account)
             watch = web_account.prefix(self._php.account, die_with_parent=True, death="TERM")
             environment |= web_account.environment(self._php.account)
-            if self._https:
-                environment["VMOODLE_PROOF_HTTPS"] = "on"
+            if self._proved_scheme:
+                environment["VMOODLE_PROOF_SCHEME"] = self._proved_scheme
             self._process = _spawn(
                 [*watch, "sh", "-c", _WATCH, "sh", *argv], environment, self._log
             )

@@ -6,10 +6,17 @@
 
 declare(strict_types=1);
 
-// A private proof of an https site: this server stands where the web server that ends TLS will be.
-if (getenv('VMOODLE_PROOF_HTTPS') === 'on') {
-    $_SERVER['HTTPS'] = 'on';
+// A private proof: this server stands where the site's web server will be, and says what that will say.
+// Moodle compares the port with its wwwroot's (setup_get_remote_url() in lib/setuplib.php, 4.5).
+if (in_array($vmoodle_scheme = getenv('VMOODLE_PROOF_SCHEME'), ['http', 'https'], true)) {
+    if ($vmoodle_scheme === 'https') {
+        $_SERVER['HTTPS'] = 'on';
+    }
+    $_SERVER['SERVER_PORT'] = preg_match('/:([0-9]{1,5})$/D', $_SERVER['HTTP_HOST'] ?? '', $vmoodle_port)
+        ? $vmoodle_port[1]
+        : ($vmoodle_scheme === 'https' ? '443' : '80');
 }
+unset($vmoodle_scheme, $vmoodle_port);
 
 /** Names that no request may have on its way, in lower case: sources and tools, never pages. */
 const VMOODLE_HIDDEN_NAMES = [
