@@ -78,21 +78,24 @@ def assignments(source: str) -> dict[str, Value]:
     return found
 
 
-def _statements(source: str) -> Iterator[list[Token]]:
-    """Split the code of the first PHP block at semicolons and braces, comments left out."""
+def tokens(source: str) -> Iterator[Token]:
+    """Give the tokens of the first PHP block, comments and white space left out."""
     _before, opened, code = source.partition("<?php")
-    if not opened:
-        return
-    statement: list[Token] = []
-    for match in _TOKEN.finditer(code):
+    for match in _TOKEN.finditer(code) if opened else ():
         kind = match.lastgroup or "other"
-        if kind in ("comment", "space"):
-            continue
-        if kind == "other" and match.group() in _STATEMENT_ENDS:
+        if kind not in ("comment", "space"):
+            yield Token(kind, match.group())
+
+
+def _statements(source: str) -> Iterator[list[Token]]:
+    """Split the code of the first PHP block at semicolons and braces."""
+    statement: list[Token] = []
+    for token in tokens(source):
+        if token.kind == "other" and token.text in _STATEMENT_ENDS:
             yield statement
             statement = []
         else:
-            statement.append(Token(kind, match.group()))
+            statement.append(token)
 
 
 class _NoLiteral(Exception):

@@ -1,0 +1,60 @@
+"""Dumps of real Moodle databases (shared/fixtures), and how a test loads one."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from vmoodle.engines.protocol import Engine, SiteDatabase
+
+_PLACE = Path(__file__).parents[2] / "shared" / "fixtures"
+
+
+def fixture(name: str) -> Path:
+    """Return the path of a fixture file, or skip the test where there is none."""
+    path = Path(os.environ.get("VMOODLE_FIXTURES") or _PLACE) / name
+    if not path.exists():
+        pytest.skip(f"no fixture {name} (VMOODLE_FIXTURES)")
+    return path
+
+
+def load_fixture(engine: Engine, site: SiteDatabase, name: str) -> None:
+    """Load the dump `name` of the engine's flavour into the site's empty database."""
+    flavour = engine.address.engine
+    dump = fixture(f"{name}-{flavour}.sql.gz")
+    address = engine.address
+    if flavour == "mariadb":
+        command = [
+            "mariadb",
+            "--no-defaults",
+            f"--host={address.host}",
+            f"--port={address.effective_port}",
+            f"--user={site.account}",
+            "--default-character-set=utf8mb4",
+            site.name,
+        ]
+        secret = {"MYSQL_PWD": site.password.reveal()}
+    else:
+        command = [
+            "psql",
+            "--no-psqlrc",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            f"--host={address.socket or address.host}",
+            f"--port={address.effective_port}",
+            f"--username={site.account}",
+            f"--dbname={site.name}",
+        ]
+        secret = {"PGPASSWORD": site.password.reveal(), "PGOPTIONS": "-c synchronous_commit=off"}
+    ended = subprocess.run(
+        command,
+        input=gzip.decompress(dump.read_bytes()),
+        env={**os.environ, **secret},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr.decode(errors="replace")[-2000:]
