@@ -1,0 +1,1 @@
+"""Where snapshots and portable templates are kept: content-addressed, on a disk, S3 or SFTP."""
