@@ -459,7 +459,7 @@ def test_a_clone_takes_no_place_that_is_taken(engine: Engine, make_site: MakeSit
     with pytest.raises(NotFound):
         engine.clone_database(replace(source, name="vm_none"), make_site(database=False))
     with pytest.raises(InvalidInput):
-        engine.clone_database(source, replace(target, prefix="other_"))
+        engine.clone_database(source, replace(target, prefix="Other-"))
     assert engine.tables(target) == []
 
 

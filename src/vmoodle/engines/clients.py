@@ -123,6 +123,20 @@ def new_private_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
+def nameless_file() -> Iterator[IO[bytes]]:
+    """Open a file for a dump that is read again at once and goes with the process."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            yield file
+    except OSError as error:
+        raise Unavailable(
+            "engine.disk",
+            f"The copy cannot be written to {tempfile.gettempdir()}: {error.strerror}.",
+            "Free space there, or name another place in TMPDIR.",
+        ) from error
+
+
+@contextmanager
 def existing_dump(path: Path) -> Iterator[IO[bytes]]:
     """Open a dump to read; raise InvalidInput (`engine.dump.unreadable`)."""
     try:

@@ -4,36 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from typing import IO, Literal
 
 from vmoodle.engines import clients
 from vmoodle.engines.address import ServerAddress
+from vmoodle.engines.copies import Copies
+from vmoodle.engines.mariadb_accounts import Accounts, end_own_connections
 from vmoodle.engines.mariadb_connection import Session, open_session, open_site, quote_name
 from vmoodle.engines.mariadb_copies import (
     BEYOND_PLAIN_TABLES,
     TABLE_NAMES,
-    copy_tables,
     option_file,
     without_definers,
 )
-from vmoodle.engines.mariadb_grants import SITE_PRIVILEGES, database_pattern, missing_grants
+from vmoodle.engines.mariadb_grants import missing_grants
+from vmoodle.engines.mariadb_table_copies import (
+    copy_tables,
+    rename_tables,
+    text_that_names_tables,
+)
 from vmoodle.engines.names import PREFIX
-from vmoodle.engines.protocol import MissingGrant, ServerFacts, SiteConnection, SiteDatabase
+from vmoodle.engines.prefixes import require_prefix, text_names_tables
+from vmoodle.engines.protocol import (
+    CopyMethod,
+    MissingGrant,
+    ServerFacts,
+    SiteConnection,
+    SiteDatabase,
+)
 from vmoodle.engines.refusals import (
     account_exists,
     no_account,
     no_database,
     read_only_server,
     require_same_prefix,
+    require_site_account,
+    require_two,
     with_statements,
 )
-from vmoodle.engines.site_databases import SiteDatabases
-from vmoodle.errors import Failed, NotFound, Refused, Unavailable
+from vmoodle.errors import Refused, Unavailable, VMoodleError
 
 COLLATION = "utf8mb4_unicode_ci"
 _SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
 # Seconds a DROP or a LOCK waits for others before it gives up; the server's own default is a day.
 _LOCK_WAIT = 20
+# Bytes up to which a site's writers are kept waiting while its database is copied: a few seconds.
+_LIVE_LIMIT = 64 << 20
 
 _SIZE = """
     SELECT CAST(COALESCE(SUM(t.data_length + t.index_length), 0) AS UNSIGNED)
@@ -43,7 +60,7 @@ _SIZE = """
 """
 
 
-class MariaDB(SiteDatabases):
+class MariaDB(Copies):
     """Administer one MariaDB or MySQL server; keep the promise of Engine."""
 
     def __init__(
@@ -67,23 +84,27 @@ class MariaDB(SiteDatabases):
     def account_exists(self, account: str) -> bool:
         """Tell whether the account exists for the host part that sites' accounts have."""
         with self._administer(writes=False) as session:
-            return self._has_account(session, account)
+            return Accounts(session, self.address).exists(account)
 
     def create_account(self, database: SiteDatabase, *, if_missing: bool = False) -> None:
         """Make the site's account, without any right yet."""
+        require_site_account(self.address, database.account)
         with self._administer() as session:
-            there = self._has_account(session, database.account)
-            if there and not if_missing:
+            accounts = Accounts(session, self.address)
+            if not accounts.exists(database.account):
+                accounts.make(database)
+            elif if_missing:
+                accounts.set_password(database)
+            else:
                 raise account_exists(database.account)
-            password = session.literal(database.password.reveal())
-            verb = "ALTER" if there else "CREATE"
-            session.run(f"{verb} USER {self._account(session, database)} IDENTIFIED BY {password}")
 
     def drop_account(self, account: str, *, if_exists: bool = False) -> None:
         """Remove an account; its open connections end with their next statement."""
+        require_site_account(self.address, account)
         with self._administer() as session:
-            if self._has_account(session, account):
-                session.run(f"DROP USER {self._named(session, account)}")
+            accounts = Accounts(session, self.address)
+            if accounts.exists(account):
+                accounts.drop(account)
             elif not if_exists:
                 raise no_account(account)
 
@@ -108,20 +129,93 @@ class MariaDB(SiteDatabases):
             self._drop(session, database, if_exists=True)
             self._create(session, database)
 
-    def clone_database(self, source: SiteDatabase, target: SiteDatabase) -> None:
-        """Copy table by table inside the server; writers to the source wait meanwhile.
+    def clone_database(
+        self, source: SiteDatabase, target: SiteDatabase, *, replace: bool = False
+    ) -> CopyMethod:
+        """Copy tables inside the server; writers to a small live source wait meanwhile.
 
-        A source with views, triggers or generated columns goes through a dump instead.
+        A large live source goes through a dump, and so does one with views, triggers or generated
+        columns.
         """
-        require_same_prefix(source, target)
+        require_two(source, target)
+        require_prefix(target.prefix, source.prefix)
         with self._administer() as session:
-            if not _has_database(session, source.name):
-                raise no_database(source.name)
+            inside = self._copies_inside(session, source, target)
+            if replace:
+                self._drop(session, target, if_exists=True)
             self._create(session, target)
-            if not session.run(BEYOND_PLAIN_TABLES, (source.name,) * 3):
-                copy_tables(session, source.name, target.name)
-                return
-        self._copy_by_dump(source, target)
+            try:
+                if inside and self._copy_inside(session, source, target):
+                    return "server"
+                self._copy_by_dump(source, target)
+                rename_tables(session, target.name, source.prefix, target.prefix)
+            except BaseException:
+                with suppress(VMoodleError):  # what stays is replaced by the next try
+                    self.drop_database(target, if_exists=True)
+                raise
+        return "dump"
+
+    def _copies_inside(self, session: Session, source: SiteDatabase, target: SiteDatabase) -> bool:
+        """Tell whether the server can copy by itself; raise what makes a copy impossible."""
+        if not _has_database(session, source.name):
+            raise no_database(source.name)
+        renames = source.prefix != target.prefix
+        if renames and (what := text_that_names_tables(session, source.name)):
+            raise text_names_tables(source.name, what)
+        if session.run(BEYOND_PLAIN_TABLES, (source.name,) * 3):
+            return False
+        return (
+            self._is_administrative(source)
+            or int(session.run(_SIZE, (source.name,))[0][0]) <= _LIVE_LIMIT
+        )
+
+    def _copy_inside(self, session: Session, source: SiteDatabase, target: SiteDatabase) -> bool:
+        """Copy table by table; return whether a live source could be locked for it."""
+        live = not self._is_administrative(source)
+        try:
+            copy_tables(self.address, source, target, live=live)
+        except Unavailable as error:
+            if not live or error.code != "engine.busy":
+                raise
+            self._drop(session, target, if_exists=True)
+            self._create(session, target)
+            return False
+        return True
+
+    def freeze_database(self, database: SiteDatabase) -> SiteDatabase:
+        """Take the account's rights on the database and end its connections."""
+        with self._administer() as session:
+            if not _has_database(session, database.name):
+                raise no_database(database.name)
+            if not self._is_administrative(database):
+                accounts = Accounts(session, self.address)
+                accounts.revoke(database)
+                # A connection keeps the rights with which it opened the database.
+                accounts.end_connections(database)
+        return self.anonymous_database(database.name, database.prefix)
+
+    def hand_over_database(self, database: SiteDatabase, to: SiteDatabase) -> SiteDatabase:
+        """Rename the account, or move its rights; the database keeps its name."""
+        require_same_prefix(database, to)
+        require_site_account(self.address, to.account)
+        heir = replace(to, name=database.name)
+        with self._administer() as session:
+            if not _has_database(session, database.name):
+                raise no_database(database.name)
+            accounts = Accounts(session, self.address)
+            own = not self._is_administrative(database)
+            has_account = own and accounts.exists(database.account)
+            if not accounts.exists(to.account):
+                if not has_account:
+                    raise no_account(to.account)
+                accounts.rename(database.account, to.account)
+                has_account = False
+            if own and not has_account:  # renamed just now, or by a try that was cut off
+                accounts.set_password(heir)
+            accounts.grant(heir)
+            if has_account and database.account != to.account:
+                accounts.revoke(database)
+        return heir
 
     def size(self, name: str) -> int:
         """Return the bytes of data and indexes, as the server's statistics have them."""
@@ -192,65 +286,36 @@ class MariaDB(SiteDatabases):
                 raise
             raise with_statements(error, statements) from error
 
-    def _named(self, session: Session, account: str) -> str:
-        return f"{session.literal(account)}@{session.literal(self.address.account_host)}"
-
-    def _account(self, session: Session, database: SiteDatabase) -> str:
-        return self._named(session, database.account)
-
-    def _has_account(self, session: Session, account: str) -> bool:
-        sql = "SELECT 1 FROM mysql.user WHERE user = %s AND host = %s"
-        return bool(session.run(sql, (account, self.address.account_host)))
-
     def _create(
         self, session: Session, database: SiteDatabase, *, if_missing: bool = False
     ) -> None:
-        if not self._has_account(session, database.account):
+        accounts = Accounts(session, self.address)
+        own = not self._is_administrative(database)
+        if own and not accounts.exists(database.account):
             raise no_account(database.account)
         if not (if_missing and _has_database(session, database.name)):
             session.run(
                 f"CREATE DATABASE {quote_name(database.name)}"
                 f" CHARACTER SET utf8mb4 COLLATE {COLLATION}"
             )
-        session.run(
-            f"GRANT {', '.join(SITE_PRIVILEGES)} ON {database_pattern(session, database.name)}.*"
-            f" TO {self._account(session, database)}"
-        )
+        if own:
+            accounts.grant(database)
 
     def _drop(self, session: Session, database: SiteDatabase, *, if_exists: bool) -> None:
         # Grants outlive a database in MariaDB, and would open a later one of the same name.
-        if self._has_account(session, database.account):
-            self._take_back_rights(session, database)
+        accounts = Accounts(session, self.address)
+        own = not self._is_administrative(database)
+        if own:
+            accounts.revoke(database)
         if not _has_database(session, database.name):
             if if_exists:
                 return
             raise no_database(database.name)
-        self._end_connections(database)
+        if own:
+            accounts.end_connections(database)
+        # What a copy that was killed left at work would go on in a new database of the name.
+        end_own_connections(session, database.name)
         session.run(f"DROP DATABASE {quote_name(database.name)}")
-
-    def _take_back_rights(self, session: Session, database: SiteDatabase) -> None:
-        # By name: REVOKE ALL, and SHOW GRANTS before it, take rights on the schema mysql.
-        with suppress(NotFound):  # it has none
-            session.run(
-                f"REVOKE {', '.join(SITE_PRIVILEGES)}"
-                f" ON {database_pattern(session, database.name)}.*"
-                f" FROM {self._account(session, database)}"
-            )
-
-    def _end_connections(self, database: SiteDatabase) -> None:
-        """End the site's connections as the site itself: ending others' takes a right more."""
-        try:
-            with open_session(
-                self.address, user=database.account, password=database.password
-            ) as session:
-                (own,) = session.run("SELECT CONNECTION_ID()")[0]
-                for row in session.run("SHOW PROCESSLIST"):
-                    if row[0] != own and row[3] == database.name:
-                        with suppress(Failed):  # 1094: it ended by itself meanwhile
-                            session.run(f"KILL {int(row[0])}")
-        except Unavailable as error:
-            if error.code != "engine.login":
-                raise
 
     def _dumping(self, database: SiteDatabase) -> AbstractContextManager[clients.Client]:
         return self._client(
@@ -268,7 +333,8 @@ class MariaDB(SiteDatabases):
         )
 
     def _restoring(self, database: SiteDatabase) -> AbstractContextManager[clients.Client]:
-        options = ("--binary-mode", "--default-character-set=utf8mb4")
+        # One whose connection was ended must not go on in a new database of the same name.
+        options = ("--binary-mode", "--default-character-set=utf8mb4", "--skip-reconnect")
         return self._client(("mariadb", "mysql"), database, *options)
 
     def _to_restore(self, dump: IO[bytes]) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""Copies on MariaDB and MySQL: tables inside the server, and the option file of its programs."""
+"""Copies by MariaDB's and MySQL's own programs: what needs them, and their option file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from vmoodle.engines.address import ServerAddress
-from vmoodle.engines.mariadb_connection import Session, quote_name
 from vmoodle.engines.protocol import SiteDatabase
 
 BEYOND_PLAIN_TABLES = """
@@ -35,30 +34,6 @@ _SSL_SETTINGS: Mapping[str, Mapping[str, str]] = {
     "verify-ca": {"loose-ssl-mode": "VERIFY_CA", "loose-ssl-verify-server-cert": "1"},
     "verify-full": {"loose-ssl-mode": "VERIFY_IDENTITY", "loose-ssl-verify-server-cert": "1"},
 }
-
-
-def copy_tables(session: Session, source: str, target: str) -> None:
-    """Create each table from its own definition, AUTO_INCREMENT included, and copy its rows.
-
-    All tables are locked together, so that the copy is of one moment.
-    """
-    names = [quote_name(str(row[0])) for row in session.run(TABLE_NAMES, (source,))]
-    if not names:
-        return
-    here, there = quote_name(source), quote_name(target)
-    session.run(
-        "SET SESSION foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'"
-    )
-    session.run(f"USE {there}")
-    for name in names:
-        session.run(str(session.run(f"SHOW CREATE TABLE {here}.{name}")[0][1]))
-    session.run("SET SESSION autocommit = 0")
-    locks = (f"{here}.{name} READ, {there}.{name} WRITE" for name in names)
-    session.run(f"LOCK TABLES {', '.join(locks)}")
-    for name in names:
-        session.run(f"INSERT INTO {there}.{name} SELECT * FROM {here}.{name}")  # noqa: S608
-    session.run("COMMIT")
-    session.run("UNLOCK TABLES")
 
 
 # How mariadb-dump and mysqldump write whose rights a view or a trigger has; rows never start so.

@@ -3,49 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace as replace_fields
 from typing import IO
 
 from psycopg import sql
 
 from vmoodle.engines import clients
 from vmoodle.engines.address import ServerAddress
+from vmoodle.engines.copies import Copies
+from vmoodle.engines.postgresql_accounts import (
+    become_member,
+    has_account,
+    make_account,
+    rename_account,
+    set_password,
+)
 from vmoodle.engines.postgresql_connection import (
     Session,
     connection_parameters,
     open_session,
     open_site,
 )
+from vmoodle.engines.postgresql_copies import copy_files
+from vmoodle.engines.postgresql_databases import (
+    close_to_others,
+    create_empty,
+    drop,
+    end_connections,
+    end_making,
+    give,
+    owner_of,
+    rename,
+)
 from vmoodle.engines.postgresql_ownership import hand_over
-from vmoodle.engines.protocol import MissingGrant, ServerFacts, SiteConnection, SiteDatabase
+from vmoodle.engines.postgresql_prefix import change_prefix
+from vmoodle.engines.prefixes import require_prefix
+from vmoodle.engines.protocol import (
+    CopyMethod,
+    MissingGrant,
+    ServerFacts,
+    SiteConnection,
+    SiteDatabase,
+)
 from vmoodle.engines.refusals import (
     account_exists,
     database_exists,
+    foreign_database,
     no_account,
     no_database,
     read_only_server,
     require_same_prefix,
+    require_site_account,
+    require_two,
     with_statements,
 )
-from vmoodle.engines.site_databases import SiteDatabases
-from vmoodle.errors import Conflict, Refused, Unavailable
+from vmoodle.errors import Refused, VMoodleError
 from vmoodle.secret import Secret
 
 _OWN_RIGHTS = """
     SELECT rolsuper, rolcreatedb, rolcreaterole, quote_ident(rolname)
       FROM pg_roles WHERE rolname = current_user
 """
-_OWNER = """
-    SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s
-"""
 _TABLES = """
     SELECT tablename FROM pg_tables
      WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'information_schema'
 """
-_IN_USE = "SELECT 1 FROM pg_stat_activity WHERE datname = %s LIMIT 1"
 
 
-class PostgreSQL(SiteDatabases):
+class PostgreSQL(Copies):
     """Administer one PostgreSQL server; keep the promise of Engine."""
 
     def __init__(self, address: ServerAddress) -> None:
@@ -76,28 +102,25 @@ class PostgreSQL(SiteDatabases):
     def account_exists(self, account: str) -> bool:
         """Tell whether a role of that name exists."""
         with self._administer(writes=False) as session:
-            return _has_account(session, account)
+            return has_account(session, account)
 
     def create_account(self, database: SiteDatabase, *, if_missing: bool = False) -> None:
         """Make the site's role; server and log see its password only as a SCRAM verifier."""
+        require_site_account(self.address, database.account)
         with self._administer() as session:
-            there = _has_account(session, database.account)
+            there = has_account(session, database.account)
             if there and not if_missing:
                 raise account_exists(database.account)
-            role = sql.Identifier(database.account)
             if not there:
-                session.do("CREATE ROLE {role} NOLOGIN", role=role)
-            session.do(
-                "ALTER ROLE {role} LOGIN PASSWORD {verifier}",
-                role=role,
-                verifier=sql.Literal(_verifier(session, database)),
-            )
-            _become_member(session, database.account)
+                make_account(session, database.account)
+            set_password(session, database)
+            become_member(session, database.account)
 
     def drop_account(self, account: str, *, if_exists: bool = False) -> None:
         """Remove a role that owns nothing any more."""
+        require_site_account(self.address, account)
         with self._administer() as session:
-            if _has_account(session, account):
+            if has_account(session, account):
                 session.do("DROP ROLE {role}", role=sql.Identifier(account))
             elif not if_exists:
                 raise no_account(account)
@@ -105,7 +128,7 @@ class PostgreSQL(SiteDatabases):
     def database_exists(self, name: str) -> bool:
         """Tell whether a database of that name exists."""
         with self._administer(writes=False) as session:
-            return _owner(session, name) is not None
+            return owner_of(session, name) is not None
 
     def create_database(self, database: SiteDatabase, *, if_missing: bool = False) -> None:
         """Make an empty UTF-8 database, owned by the site's account and closed to all others."""
@@ -115,8 +138,9 @@ class PostgreSQL(SiteDatabases):
     def drop_database(self, database: SiteDatabase, *, if_exists: bool = False) -> None:
         """End its connections and remove the database."""
         with self._administer() as session:
-            if _owner(session, database.name) is not None:
-                session.do("DROP DATABASE {name} WITH (FORCE)", name=sql.Identifier(database.name))
+            end_making(session, database.name)
+            if owner_of(session, database.name) is not None:
+                drop(session, database.name)
             elif not if_exists:
                 raise no_database(database.name)
 
@@ -125,24 +149,85 @@ class PostgreSQL(SiteDatabases):
         self.drop_database(database, if_exists=True)
         self.create_database(database)
 
-    def clone_database(self, source: SiteDatabase, target: SiteDatabase) -> None:
+    def clone_database(
+        self, source: SiteDatabase, target: SiteDatabase, *, replace: bool = False
+    ) -> CopyMethod:
         """Copy the files inside the server; a source that is in use goes through a dump instead."""
-        require_same_prefix(source, target)
+        require_two(source, target)
+        require_prefix(target.prefix, source.prefix)
         with self._administer() as session:
-            if _owner(session, source.name) is None:
+            if owner_of(session, source.name) is None:
                 raise no_database(source.name)
-            copied = self._copy_files(session, source, target)
-        if copied:
-            with open_session(self.address, database=target.name) as session:
-                hand_over(session, source.account, target.account)
-            return
-        self.create_database(target)
-        self._copy_by_dump(source, target)
+            if not has_account(session, target.account):
+                raise no_account(target.account)
+            if replace:
+                drop(session, target.name)
+            live = not self._is_administrative(source)
+            inside = copy_files(session, source, target, live=live, replace=replace)
+            if not inside:
+                self._create(session, target, if_missing=False)
+            try:
+                if inside:
+                    close_to_others(session, target.name)
+                else:
+                    self._copy_by_dump(source, target)
+                with open_session(self.address, database=target.name) as copy:
+                    if inside:
+                        hand_over(copy, target.account)
+                    change_prefix(copy, source.name, source.prefix, target.prefix)
+            except BaseException:
+                with suppress(VMoodleError):  # what stays is replaced by the next try
+                    self.drop_database(target, if_exists=True)
+                raise
+        return "server" if inside else "dump"
+
+    def freeze_database(self, database: SiteDatabase) -> SiteDatabase:
+        """Make the administrative account the owner of the database and of all it holds."""
+        anonymous = self.anonymous_database(database.name, database.prefix)
+        with self._administer() as session:
+            owner = owner_of(session, database.name)
+            if owner is None:
+                raise no_database(database.name)
+            if owner not in (database.account, anonymous.account):
+                raise foreign_database(database.name)
+            give(session, database.name, anonymous.account)
+            if not self._is_administrative(database):
+                end_connections(session, database.name)
+        self._give_contents(anonymous)
+        return anonymous
+
+    def hand_over_database(self, database: SiteDatabase, to: SiteDatabase) -> SiteDatabase:
+        """Rename the account, or make the new one the owner of all; then rename the database."""
+        require_same_prefix(database, to)
+        require_site_account(self.address, to.account)
+        with self._administer() as session:
+            owner = owner_of(session, database.name)
+            if owner is None:
+                if database.name != to.name and owner_of(session, to.name) == to.account:
+                    return to  # handed over, by a try that was cut off after that
+                raise no_database(database.name)
+            if owner not in (database.account, to.account):
+                raise foreign_database(database.name)
+            if database.name != to.name and owner_of(session, to.name) is not None:
+                raise database_exists(to.name)
+            own = not self._is_administrative(database)
+            if has_account(session, to.account):
+                give(session, database.name, to.account)
+                self._give_contents(replace_fields(to, name=database.name))
+                rename(session, database.name, to.name)
+            elif own and has_account(session, database.account):
+                with session.driver.transaction():
+                    rename_account(session, database.account, to.account)
+                    set_password(session, to)
+                    rename(session, database.name, to.name)
+            else:
+                raise no_account(to.account)
+        return to
 
     def size(self, name: str) -> int:
         """Return the bytes of data and indexes on the server's disk."""
         with self._administer(writes=False) as session:
-            if _owner(session, name) is None:
+            if owner_of(session, name) is None:
                 raise no_database(name)
             return int(session.ask("SELECT pg_database_size(%s::name)", (name,))[0][0])
 
@@ -207,44 +292,20 @@ class PostgreSQL(SiteDatabases):
             raise with_statements(error, missing) from error
 
     def _create(self, session: Session, database: SiteDatabase, *, if_missing: bool) -> None:
-        owner = _owner(session, database.name)
+        owner = owner_of(session, database.name)
         if owner is None:
-            if not _has_account(session, database.account):
+            if not has_account(session, database.account):
                 raise no_account(database.account)
-            session.do(
-                "CREATE DATABASE {name} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8' {locale}",
-                name=sql.Identifier(database.name),
-                owner=sql.Identifier(database.account),
-                locale=_locale(session),
-            )
+            create_empty(session, database.name, database.account)
         elif not if_missing:
             raise database_exists(database.name)
         elif owner != database.account:
-            raise Conflict(
-                "engine.database.foreign",
-                f"The database {database.name} belongs to another account.",
-                "Choose another name; VMoodle does not take over what is not its own.",
-            )
-        _close_to_others(session, database.name)
+            raise foreign_database(database.name)
+        close_to_others(session, database.name)
 
-    def _copy_files(self, session: Session, source: SiteDatabase, target: SiteDatabase) -> bool:
-        if not _has_account(session, target.account):
-            raise no_account(target.account)
-        if session.ask(_IN_USE, (source.name,)):
-            return False
-        try:
-            session.do(
-                "CREATE DATABASE {target} OWNER {owner} TEMPLATE {source}",
-                target=sql.Identifier(target.name),
-                owner=sql.Identifier(target.account),
-                source=sql.Identifier(source.name),
-            )
-        except Unavailable as error:
-            if error.code != "engine.busy":
-                raise
-            return False
-        _close_to_others(session, target.name)
-        return True
+    def _give_contents(self, database: SiteDatabase) -> None:
+        with open_session(self.address, database=database.name) as session:
+            hand_over(session, database.account)
 
     def _dumping(self, database: SiteDatabase) -> AbstractContextManager[clients.Client]:
         return self._client("pg_dump", database, "--format=custom")
@@ -300,43 +361,3 @@ def _is_read_only(session: Session) -> bool:
         "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')"
     )
     return bool(recovering) or read_only == "on"
-
-
-def _owner(session: Session, name: str) -> str | None:
-    rows = session.ask(_OWNER, (name,))
-    return str(rows[0][0]) if rows else None
-
-
-def _has_account(session: Session, account: str) -> bool:
-    return bool(session.ask("SELECT 1 FROM pg_roles WHERE rolname = %s", (account,)))
-
-
-def _locale(session: Session) -> sql.SQL:
-    """Keep the server's own sorting where it is UTF-8; no other sorts UTF-8 but the plain C."""
-    ((encoding,),) = session.ask(
-        "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'template0'"
-    )
-    return sql.SQL("" if encoding == "UTF8" else "LC_COLLATE 'C' LC_CTYPE 'C'")
-
-
-def _verifier(session: Session, database: SiteDatabase) -> str:
-    verifier = session.driver.pgconn.encrypt_password(
-        database.password.reveal().encode(), database.account.encode(), b"scram-sha-256"
-    )
-    return verifier.decode()
-
-
-def _become_member(session: Session, account: str) -> None:
-    """Let the administrator act for the role it made; superusers need no such membership."""
-    ((superuser, *_),) = session.ask(_OWN_RIGHTS)
-    if superuser:
-        return
-    role = sql.Identifier(account)
-    if session.major >= 16:
-        session.do("GRANT {role} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE", role=role)
-    else:
-        session.do("GRANT {role} TO CURRENT_USER", role=role)
-
-
-def _close_to_others(session: Session, name: str) -> None:
-    session.do("REVOKE ALL ON DATABASE {name} FROM PUBLIC", name=sql.Identifier(name))

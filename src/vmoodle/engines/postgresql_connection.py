@@ -123,6 +123,14 @@ class Session:
         except psycopg.Error as error:
             raise translate(error, otherwise) from error
 
+    def run_batch(self, statements: Sequence[str]) -> None:
+        """Run statements without parameters or answers in one message and one transaction."""
+        try:
+            # Without parameters the driver speaks the simple protocol, which takes several.
+            self.driver.execute("; ".join(statements).encode())
+        except psycopg.Error as error:
+            raise translate(error) from error
+
     def ask(self, statement: str, params: Sequence[object] = ()) -> Rows:
         """Run one statement and return its rows."""
         return self.run(statement, params)[0]

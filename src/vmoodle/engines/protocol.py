@@ -18,6 +18,10 @@ GRACE = 5
 """Seconds a server may take beyond a statement's limit before its connection is given up."""
 
 
+CopyMethod = Literal["server", "dump"]
+"""How a database was copied: inside the server, or through the engine's own dump programs."""
+
+
 @dataclass(frozen=True)
 class SiteDatabase:
     """Name one site's database, the account that alone may use it, and its table prefix."""
@@ -115,12 +119,57 @@ class Engine(Protocol):
     def reset_database(self, database: SiteDatabase) -> None:
         """Drop the database when there is one, and make it again, empty."""
 
-    def clone_database(self, source: SiteDatabase, target: SiteDatabase) -> None:
+    def anonymous_database(self, name: str, prefix: str = "mdl_") -> SiteDatabase:
+        """Name a database that belongs to the administrative account, so that no site may use it.
+
+        Templates and copies that wait for a site are such. Every method takes one like a site's.
+        """
+
+    def clone_database(
+        self, source: SiteDatabase, target: SiteDatabase, *, replace: bool = False
+    ) -> CopyMethod:
         """Make the target database a copy of the source, owned by the target's account.
 
-        The account must exist, the database not (Conflict). The source is not changed; both
-        need the same prefix (InvalidInput, `engine.clone.prefix`).
+        The account must exist, the database not (Conflict); with `replace` one that is there is
+        dropped first, so that a copy that was cut off is made again: only for one known to be ours.
+        A copy that fails is dropped. With another prefix, tables, and what PostgreSQL names
+        beside them, are renamed; contents never change. Raise InvalidInput (`engine.clone.prefix`)
+        for a prefix that cannot be, Conflict (`engine.clone.programs`, `engine.clone.names`) where
+        renaming would break something, Refused (`engine.clone.itself`) for a copy onto its source.
+
+        The copy is of one moment, and the source is never changed. The server copies by itself
+        where nobody can write meanwhile, else (PostgreSQL: a source in use; MariaDB: a large one
+        that is a site's) by a dump, during which writers go on. Return which.
         """
+
+    def freeze_database(self, database: SiteDatabase) -> SiteDatabase:
+        """Take the database from its account, whose connections end; return the anonymous one.
+
+        From then on only the administrative account can read and write it, until it is handed
+        over. To repeat it is no error.
+        """
+
+    def hand_over_database(self, database: SiteDatabase, to: SiteDatabase) -> SiteDatabase:
+        """Give the database, without a copy, to another account; return what it is from then on.
+
+        When there is no account `to.account`, the database's own (not the administrative one)
+        becomes it, by a new name and password: this takes the same few milliseconds whatever the
+        size. Else the rights move, on PostgreSQL table by table. The database takes the name
+        `to.name` where the engine can rename one (PostgreSQL); use what is returned. To repeat
+        what was cut off is no error. Raise NotFound (`engine.database.missing`,
+        `engine.account.missing`), Conflict (`engine.database.exists`, `engine.database.foreign`),
+        InvalidInput (`engine.clone.prefix`) when the prefixes differ.
+        """
+
+    def table_checksums(self, database: SiteDatabase) -> dict[str, str]:
+        """Return a checksum of each table by its name without the prefix.
+
+        It covers columns and rows, in whatever order they lie on the disk: equal for copies on
+        the same engine, also under another prefix. Counters and indexes do not count.
+        """
+
+    def checksum(self, database: SiteDatabase) -> str:
+        """Return one checksum of all tables."""
 
     def dump(self, database: SiteDatabase, path: Path) -> None:
         """Write a consistent dump (0600) with the engine's own tool, whole or not at all."""

@@ -61,14 +61,43 @@ def read_only_server(address: ServerAddress) -> Unavailable:
     )
 
 
-def require_same_prefix(source: SiteDatabase, target: SiteDatabase) -> None:
-    """Raise InvalidInput (`engine.clone.prefix`) when a clone would have to rename tables."""
-    if source.prefix != target.prefix:
+def require_same_prefix(database: SiteDatabase, to: SiteDatabase) -> None:
+    """Raise InvalidInput (`engine.clone.prefix`) when handing over would have to rename tables."""
+    if database.prefix != to.prefix:
         raise InvalidInput(
             "engine.clone.prefix",
-            "A clone keeps its tables' names, so both sites need the same prefix.",
-            f"Give the clone the prefix {source.prefix}.",
+            f"The database {database.name} has tables of another prefix than its heir.",
+            f"Give the heir the prefix {database.prefix}, or clone the database.",
         )
+
+
+def require_two(source: SiteDatabase, target: SiteDatabase) -> None:
+    """Raise Refused (`engine.clone.itself`) when source and target may be the same database."""
+    if source.name.lower() == target.name.lower():  # MariaDB may not tell the case
+        raise Refused(
+            "engine.clone.itself",
+            f"The database {source.name} cannot be replaced by a copy of itself.",
+            "Give the copy another name.",
+        )
+
+
+def require_site_account(address: ServerAddress, account: str) -> None:
+    """Raise Refused (`engine.account.administrative`) for the account VMoodle itself uses."""
+    if account == address.user:
+        raise Refused(
+            "engine.account.administrative",
+            f"The account {account} administers the server; no site can have it.",
+            "Choose another name for the site's account.",
+        )
+
+
+def foreign_database(name: str) -> Conflict:
+    """Return the error for a database that belongs to another account than it must."""
+    return Conflict(
+        "engine.database.foreign",
+        f"The database {name} belongs to another account.",
+        "Choose another name; VMoodle does not take over what is not its own.",
+    )
 
 
 def with_statements(error: VMoodleError, missing: Sequence[MissingGrant]) -> Refused:

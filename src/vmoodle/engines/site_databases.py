@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO
 
 from vmoodle.engines import clients
@@ -63,8 +62,13 @@ class SiteDatabases(ABC):
                 client.run(stdin=self._to_restore(file))
 
     def _copy_by_dump(self, source: SiteDatabase, target: SiteDatabase) -> None:
-        """Copy a site's database into an empty one through a file."""
-        with TemporaryDirectory(prefix="vmoodle-clone-") as directory:
-            path = Path(directory) / "clone"
-            self.dump(source, path)
-            self.restore(path, target)
+        """Copy a site's database into an empty one through a file without a name.
+
+        A process that is killed leaves nothing of it: it holds all that the site holds.
+        """
+        with clients.nameless_file() as file:
+            with self._dumping(source) as client:
+                client.run(stdout=file)
+            file.seek(0)
+            with self._restoring(target) as client:
+                client.run(stdin=self._to_restore(file))
