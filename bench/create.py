@@ -63,7 +63,7 @@ def worker(home: Path) -> Iterator[None]:
         [str(PROGRAM), "worker"], env=os.environ | {"VMOODLE_HOME": str(home)}
     )
     lock = home / "run" / "executor.lock"
-    while lock.read_text().strip() != str(process.pid):
+    while not lock.exists() or lock.read_text().strip() != str(process.pid):
         time.sleep(0.05)
     time.sleep(1)
     try:

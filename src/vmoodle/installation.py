@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vmoodle.engines.protocol import Engine, SiteDatabase
     from vmoodle.hook.map import HostMap
     from vmoodle.moodle.php import PhpBinary
-    from vmoodle.registry.models import DatabaseServer, Site
+    from vmoodle.registry.models import DatabaseServer, Site, Template, WarmCopy
 
 DEFAULT_WEB_ACCOUNT = "www-data"
 
@@ -100,14 +100,27 @@ class Installation:
 
     def site_database(self, site: Site) -> SiteDatabase:
         """Return a site's database with its own account and password."""
+        return self._database(site, site.table_prefix)
+
+    def template_database(self, template: Template) -> SiteDatabase:
+        """Return a template's database with its own account and password."""
+        return self._database(template, template.table_prefix)
+
+    def warm_database(self, copy: WarmCopy) -> SiteDatabase:
+        """Return a warm copy's database; it has its template's prefix."""
+        return self._database(copy, copy.template.table_prefix)
+
+    def _database(self, row: Site | Template | WarmCopy, prefix: str) -> SiteDatabase:
         from vmoodle.engines.protocol import SiteDatabase
 
-        return SiteDatabase(
-            site.database,
-            site.account,
-            self.keyring.decrypt(site.password_encrypted),
-            site.table_prefix,
-        )
+        password = self.keyring.decrypt(row.password_encrypted)
+        return SiteDatabase(row.database, row.account, password, prefix)
+
+    @property
+    def owner_ids(self) -> tuple[int, int] | None:
+        """The ids that moodledata belongs to, None when it is VMoodle's own account's anyway."""
+        account = self.web_account
+        return (account.pw_uid, account.pw_gid) if os.geteuid() == 0 else None
 
     def operations_url(self) -> str:
         """Return the SQLAlchemy URL of DBOS's database: beside the registry, like it."""

@@ -116,6 +116,13 @@ class SiteSettings(Section):
         description="E-mail of a site's first administrator. Empty: admin@ the site's host "
         "(admin@example.com where the host has no dot).",
     )
+    delete_grace_days: int = Field(
+        default=30,
+        ge=0,
+        le=3650,
+        description="Days for which a deleted site is kept and can be revived before "
+        "`site purge` destroys it.",
+    )
 
 
 class OperationSettings(Section):
@@ -131,6 +138,29 @@ class OperationSettings(Section):
     )
 
 
+class SnapshotSettings(Section):
+    """Where snapshots are kept, and for how long."""
+
+    store: str = Field(
+        default="",
+        description="Directory, s3://bucket/folder?endpoint=https://host or "
+        "sftp://host/directory. Empty: the directory store in the home.",
+    )
+    account: str = Field(default="", description="Account (SFTP) or access key (S3) of the store.")
+    password: SecretText = Field(
+        default=Secret(""), description="Password (SFTP) or secret key (S3) of the store."
+    )
+    key: SecretText = Field(
+        default=Secret(""),
+        description="Key that encrypts the store (32 bytes, URL-safe base64). Without it nobody "
+        "can restore: keep a copy elsewhere.",
+    )
+    retention: str = Field(
+        default="last=3,daily=7,weekly=4,monthly=12",
+        description="Which snapshots `snapshot prune` keeps.",
+    )
+
+
 class Settings(Section):
     """Everything an administrator may set."""
 
@@ -139,6 +169,7 @@ class Settings(Section):
     php: PhpSettings = PhpSettings()
     sites: SiteSettings = SiteSettings()
     operations: OperationSettings = OperationSettings()
+    snapshots: SnapshotSettings = SnapshotSettings()
 
 
 def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:

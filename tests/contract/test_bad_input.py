@@ -235,7 +235,7 @@ def test_a_home_behind_a_symlink_has_its_moodledata_in_the_real_place(fleet: Fle
         linked.run("site", "create", "linked", "--url", "http://linked.example.test")
         assert linked.json("site", "show", "linked")["dataroot"].startswith(str(fleet.home))
         linked.run("site", "suspend", "linked")
-        linked.run("site", "delete", "linked", "--confirm", "linked")
+        linked.run("site", "delete", "linked", "--confirm", "linked", "--purge")
     finally:
         link.unlink()
     fleet.run("hook", "rebuild")
@@ -387,12 +387,12 @@ def test_exec_on_all_goes_on_past_a_codebase_that_cannot_be_read(fleet: Fleet) -
     one = fleet.json("exec", "first", *script)
     assert (one["exit_status"], one["output"]) == (0, first["output"])
     fleet.run("site", "suspend", "a-broken")
-    fleet.run("site", "delete", "a-broken", "--confirm", "a-broken")
+    fleet.run("site", "delete", "a-broken", "--confirm", "a-broken", "--purge")
     fleet.run("codebase", "remove", "broken")
 
 
 def test_an_enabled_site_is_not_deleted(unchanged: Fleet) -> None:
-    problem = unchanged.problem("site", "delete", "first", "--confirm", "first")
+    problem = unchanged.problem("site", "delete", "first", "--confirm", "first", "--purge")
     assert problem["code"] == "site.enabled"
 
 

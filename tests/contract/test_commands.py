@@ -46,7 +46,7 @@ def test_what_changes_settings_and_the_map_prints_a_document(fleet: Fleet) -> No
 
 def test_an_operation_cancelled_and_a_worker_print_documents(fleet: Fleet) -> None:
     fleet.run("site", "suspend", "first")
-    ordered = fleet.json("site", "delete", "first", "--confirm", "first", "--detach")
+    ordered = fleet.json("site", "delete", "first", "--confirm", "first", "--purge", "--detach")
     cancelled = fleet.json("operation", "cancel", ordered["operation"])
     assert (cancelled["id"], cancelled["state"]) == (ordered["operation"], "queued")
     worked = fleet.json("worker", "--until-idle")
@@ -90,6 +90,50 @@ def on_a_terminal(fleet: Fleet, *words: str) -> tuple[Any, str]:
         assert process.wait(LIMIT_SECONDS) == 0, shown
     os.close(master)
     return document, shown.decode(errors="replace")
+
+
+def test_snapshots_are_ordered_of_all_the_sites_named_or_of_none(fleet: Fleet) -> None:
+    assert fleet.problem("snapshot", "create", "first", "nosuch")["code"] == "site.unknown"
+    assert fleet.json("operation", "list", "--active") == []
+    (taken,) = fleet.json("snapshot", "create", "first", "first")
+    assert taken["site"] == "first"
+    fleet.run("snapshot", "delete", taken["id"])
+
+
+def test_a_snapshot_goes_into_a_new_store_and_an_imported_one_keeps_its_date(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (before,) = fleet.json("snapshot", "create", "first")
+    archive = fleet.home.parent / "first.tar"
+    fleet.run("snapshot", "export", before["id"], str(archive))
+    monkeypatch.setenv("VMOODLE_SNAPSHOTS__STORE", str(fleet.home.parent / "other-store"))
+    monkeypatch.setenv("VMOODLE_SNAPSHOTS__KEY", fleet.json("settings", "key")["key"])
+    (after,) = fleet.json("snapshot", "create", "first")
+    assert fleet.json("snapshot", "verify", after["id"])["ok"] is True
+    fleet.run("snapshot", "delete", after["id"])
+    monkeypatch.delenv("VMOODLE_SNAPSHOTS__STORE")
+    monkeypatch.delenv("VMOODLE_SNAPSHOTS__KEY")
+    fleet.run("snapshot", "delete", before["id"])
+    imported = fleet.json("snapshot", "import", str(archive))
+    assert imported["taken"] == before["taken"]
+    fleet.run("snapshot", "delete", before["id"])
+
+
+def test_a_deleted_site_says_how_long_it_is_kept_and_what_can_be_done(fleet: Fleet) -> None:
+    fleet.run("site", "suspend", "first")
+    fleet.run("site", "delete", "first", "--confirm", "first")
+    assert fleet.json("site", "show", "first")["kept_until"]
+    hint = fleet.problem("site", "delete", "first", "--confirm", "first")["hint"]
+    assert "revive" in hint and "suspend" not in hint
+    assert fleet.json("site", "revive", "first")["kept_until"] == ""
+    fleet.run("site", "resume", "first")
+
+
+def test_policies_are_listed_and_one_is_told_in_full(fleet: Fleet) -> None:
+    listed = fleet.run("site", "policies").stdout
+    assert "staging" in listed and "anonymous" in listed and "sessions" not in listed
+    assert "sessions" in fleet.run("site", "policies", "staging").stdout
+    assert fleet.problem("site", "policies", "nosuch")["code"] == "sanitise.unknown"
 
 
 def test_progress_is_shown_on_a_terminal_and_nowhere_else(fleet: Fleet) -> None:
@@ -152,7 +196,7 @@ def test_sites_on_an_immutable_tree_that_changed_are_published_with_its_new_cach
     assert [finding["check"] for finding in fleet.json("doctor", status=1)] == ["V020"]
     fleet.run("codebase", "check", "fixed")
     fleet.run("site", "suspend", "fixed")
-    fleet.run("site", "delete", "fixed", "--confirm", "fixed")
+    fleet.run("site", "delete", "fixed", "--confirm", "fixed", "--purge")
     fleet.run("codebase", "remove", "fixed")
     assert not before.parent.exists()
     shutil.rmtree(tree)

@@ -49,7 +49,7 @@ def engine(server: servers.PrivateServer) -> Engine:
 
 def delete(fleet: Fleet, shortname: str) -> None:
     fleet.run("site", "suspend", shortname)
-    fleet.run("site", "delete", shortname, "--confirm", shortname)
+    fleet.run("site", "delete", shortname, "--confirm", shortname, "--purge")
 
 
 def submit(fleet: Fleet, shortname: str) -> str:
@@ -135,7 +135,9 @@ def test_a_foreign_account_made_meanwhile_keeps_its_password(fleet: Fleet, engin
 def test_a_deletion_cancelled_before_it_began_leaves_a_suspended_site(fleet: Fleet) -> None:
     fleet.run("site", "create", "kept", "--url", "http://kept.example.test")
     fleet.run("site", "suspend", "kept")
-    operation = fleet.json("site", "delete", "kept", "--confirm", "kept", "--detach")["operation"]
+    operation = fleet.json("site", "delete", "kept", "--confirm", "kept", "--purge", "--detach")[
+        "operation"
+    ]
     fleet.run("operation", "cancel", operation)
     fleet.run("worker", "--until-idle")
     assert fleet.json("operation", "show", operation)["state"] == "cancelled"
@@ -158,11 +160,13 @@ def test_a_creation_cancelled_before_it_began_leaves_nothing(fleet: Fleet) -> No
 def test_a_site_whose_deletion_was_ordered_cannot_be_resumed(fleet: Fleet) -> None:
     fleet.run("site", "create", "alive", "--url", "http://alive.example.test")
     fleet.run("site", "suspend", "alive")
-    operation = fleet.json("site", "delete", "alive", "--confirm", "alive", "--detach")["operation"]
+    operation = fleet.json("site", "delete", "alive", "--confirm", "alive", "--purge", "--detach")[
+        "operation"
+    ]
     assert fleet.problem("site", "resume", "alive")["code"] == "site.state"
     fleet.run("operation", "cancel", operation)
     fleet.run("worker", "--until-idle")
-    fleet.run("site", "delete", "alive", "--confirm", "alive")
+    fleet.run("site", "delete", "alive", "--confirm", "alive", "--purge")
 
 
 def test_two_sites_created_at_the_same_time_both_come_to_be(fleet: Fleet) -> None:
@@ -179,8 +183,10 @@ def test_two_sites_created_at_the_same_time_both_come_to_be(fleet: Fleet) -> Non
 def test_a_second_operation_on_a_site_is_refused_and_names_the_first(fleet: Fleet) -> None:
     fleet.run("site", "create", "held", "--url", "http://held.example.test")
     fleet.run("site", "suspend", "held")
-    first = fleet.json("site", "delete", "held", "--confirm", "held", "--detach")["operation"]
-    problem = fleet.problem("site", "delete", "held", "--confirm", "held")
+    first = fleet.json("site", "delete", "held", "--confirm", "held", "--purge", "--detach")[
+        "operation"
+    ]
+    problem = fleet.problem("site", "delete", "held", "--confirm", "held", "--purge")
     assert problem["code"] == "operation.site.busy"
     assert first in problem["detail"]
     fleet.run("worker", "--until-idle")

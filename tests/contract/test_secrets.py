@@ -97,7 +97,7 @@ def test_no_password_is_seen_while_a_site_is_made_and_deleted(
     for word in (ADMIN, administrator, own):
         assert word not in printed
         assert word not in kept
-    fleet.run("site", "delete", "s", "--confirm", "s")
+    fleet.run("site", "delete", "s", "--confirm", "s", "--purge")
     assert own not in everything_in(fleet.home / "map")
     shutil.rmtree(directory)
 

@@ -126,7 +126,9 @@ def doomed(fleet: Fleet) -> Fleet:
 @pytest.mark.parametrize("moment", DELETE_MOMENTS)
 def test_a_deletion_killed_at_any_step_ends_in_no_site(doomed: Fleet, moment: str) -> None:
     shortname = f"d-{name_of(moment)}"
-    operation = doomed.json("site", "delete", shortname, "--confirm", shortname, "--detach")
+    operation = doomed.json(
+        "site", "delete", shortname, "--confirm", shortname, "--purge", "--detach"
+    )
     assert killed_at(doomed, moment)
     assert state_after_next_start(doomed, operation["operation"]) == "done"
     assert not site_exists(doomed, shortname)

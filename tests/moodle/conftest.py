@@ -144,7 +144,7 @@ def _delete_all(fleet: Fleet) -> None:
         shortname = site["shortname"]
         if site["state"] == "enabled":
             fleet.run("site", "suspend", shortname)
-        fleet.run("site", "delete", shortname, "--confirm", shortname, "--detach")
+        fleet.run("site", "delete", shortname, "--confirm", shortname, "--purge", "--detach")
     fleet.run("worker", "--until-idle")
     fleet.assert_clean()
     assert fleet.json("site", "list") == []

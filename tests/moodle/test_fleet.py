@@ -195,7 +195,7 @@ def test_a_site_below_a_path_is_itself(world: World) -> None:
     assert visitor.is_logged_in(prefix="/sub")
     assert not visitor.is_logged_in()
     world.fleet.run("site", "suspend", "sub")
-    world.fleet.run("site", "delete", "sub", "--confirm", "sub")
+    world.fleet.run("site", "delete", "sub", "--confirm", "sub", "--purge")
     assert Browser(site.address, site.host).get("/sub/").status == 410
     assert site.browser().get("/").status == 200
 
@@ -203,12 +203,14 @@ def test_a_site_below_a_path_is_itself(world: World) -> None:
 def test_a_deleted_site_answers_410_and_leaves_nothing(world: World) -> None:
     site = next(s for s in reversed(world.sites) if s.server == "maria")
     facts = world.fleet.json("site", "show", site.shortname)
-    problem = world.fleet.problem("site", "delete", site.shortname, "--confirm", site.shortname)
+    problem = world.fleet.problem(
+        "site", "delete", site.shortname, "--confirm", site.shortname, "--purge"
+    )
     assert problem["code"] == "site.enabled"
     world.fleet.run("site", "suspend", site.shortname)
-    problem = world.fleet.problem("site", "delete", site.shortname, "--confirm", "typo")
+    problem = world.fleet.problem("site", "delete", site.shortname, "--confirm", "typo", "--purge")
     assert problem["code"] == "site.delete.unconfirmed"
-    world.fleet.run("site", "delete", site.shortname, "--confirm", site.shortname)
+    world.fleet.run("site", "delete", site.shortname, "--confirm", site.shortname, "--purge")
     assert site.browser().get("/").status == 410
     assert not Path(facts["dataroot"]).exists()
     world.sites.remove(site)

@@ -25,6 +25,7 @@ MADE = {
     "f'{self._noun}.none'": ("codebase.none", "server.none"),
     "f'{self._noun}.choose'": ("codebase.choose", "server.choose"),
     "f'{self._noun}.used'": ("codebase.used", "server.used"),
+    "f'{kind}.used'": ("site.used", "template.used", "snapshot.used"),
     "f'{kind}.name.invalid'": ("codebase.name.invalid", "server.name.invalid"),
     "f'engine.{kind}.exists'": ("engine.database.exists", "engine.account.exists"),
 }
@@ -73,7 +74,8 @@ def texts(code: ast.AST, module: ast.Module) -> list[str]:
         case ast.BoolOp(values=values):
             return [text for value in values for text in texts(value, module)]
         case ast.Name(id="code"):
-            tables = [node.value for node in module.body if isinstance(node, ast.Assign)]
+            assigned = [node.value for node in module.body if isinstance(node, ast.Assign)]
+            tables = [value for value in assigned if not isinstance(value, ast.Constant)]
             return [
                 node.value
                 for table in tables
@@ -142,6 +144,82 @@ def test_every_page_is_in_the_navigation() -> None:
         assert str(page.relative_to(DOCS)) in navigation
 
 
+WORD = re.compile(r"[a-z][a-z-]*")
+
+
+def spoken() -> Iterator[tuple[str, str]]:
+    """Yield each call of the program that the pages show and that messages and hints name."""
+    for page in [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"]:
+        text = page.read_text().replace("\\\n", " ")
+        for call in re.findall(r"^[#$] (vmoodle [^\n#]*)", text, re.M):
+            yield page.name, call
+        for call in re.findall(r"`(vmoodle [^`]*)`", text):
+            yield page.name, " ".join(call.split())
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for call in re.findall(r"\bvmoodle (?:[a-z-]+ ?)+(?:--[a-z-]+)?", node.value):
+                    if call.split()[1] in NOUNS:
+                        yield path.name, call
+
+
+def known_commands() -> dict[tuple[str, ...], set[str]]:
+    """Return the options of each command of the program by its words, and of each noun."""
+    import typer
+
+    from vmoodle.cli.main import app
+
+    found: dict[tuple[str, ...], set[str]] = {}
+
+    def below(words: tuple[str, ...], command: object) -> None:
+        options = [name for one in command.params for name in (*one.opts, *one.secondary_opts)]
+        found[words] = {*options, "--help"}
+        for name, inner in getattr(command, "commands", {}).items():
+            below((*words, name), inner)
+
+    below((), typer.main.get_command(app))
+    return found
+
+
+KNOWN = known_commands()
+NOUNS = {words[0] for words in KNOWN if len(words) > 1}
+
+
+def test_every_command_that_is_shown_or_hinted_at_exists() -> None:
+    wrong = []
+    for place, call in spoken():
+        words, _separator, options = call.removeprefix("vmoodle ").partition(" --")
+        said = words.split(" -- ")[0].split()
+        verbs = said[1].rstrip(",;:.").split("|") if len(said) > 1 else []
+        if not said or not WORD.fullmatch(said[0]):
+            continue
+        if said[0] in NOUNS and verbs and WORD.fullmatch(verbs[0]):
+            commands = [(said[0], verb) for verb in verbs]
+        else:
+            commands = [(said[0],)]
+        for command in commands:
+            named = re.findall(r"--[a-z][a-z-]*", f"--{options}".split(" -- ")[0])
+            if command not in KNOWN or (len(command) == 2 and set(named) - KNOWN[command]):
+                wrong.append((place, call))
+    assert wrong == []
+
+
+def test_every_command_and_option_is_on_the_page_of_commands() -> None:
+    page = (DOCS / "reference" / "commands.md").read_text()
+    everywhere = {"--json", "--help", "-h", "--version"}
+    missing = []
+    for words, options in KNOWN.items():
+        if len(words) == 2:
+            row = "".join(line for line in page.splitlines() if line.startswith(f"| `{words[0]} "))
+            names = [words[1], *(one for one in options if one.startswith("--"))]
+            missing += [
+                " ".join((words[0], name))
+                for name in names
+                if name not in everywhere and not re.search(rf"(?<![\w-]){name}(?![\w-])", row)
+            ]
+    assert missing == []
+
+
 LAYERS = (
     {"cli"},
     {"demo", "doctor"},
@@ -149,7 +227,8 @@ LAYERS = (
     {"operations", "sandbox"},
     {"installation"},
     {"hook", "registry"},
-    {"engines", "moodle"},
+    {"moodle"},
+    {"engines", "store"},
     {"home", "settings"},
     {"secret", "progress"},
     {"files"},

@@ -264,7 +264,7 @@ def test_an_interrupt_while_the_executor_opens_cancels_and_blocks_nobody(
     from vmoodle.registry.models import OperationState
 
     class Canceller:
-        def pull(self) -> int:
+        def pull(self, **_choice: str) -> int:
             operations.finished(operation.id, OperationState.CANCELLED)
             return 0
 

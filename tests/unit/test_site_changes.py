@@ -25,9 +25,9 @@ PATIENCE_SECONDS = 2
 @pytest.fixture
 def site(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An enabled site, published, of which the ledger says that VMoodle made it."""
-    from vmoodle.lifecycle import delete
+    from vmoodle.lifecycle import purge
 
-    monkeypatch.setattr(delete, "check_engine", lambda _engine: None)
+    monkeypatch.setattr(purge, "check_engine", lambda _engine: None)
     return make_site(installation, "one")
 
 
@@ -58,7 +58,7 @@ def make_site(installation: Installation, name: str) -> Any:
         (ledger.DATABASE, "main", row.database), (ledger.ACCOUNT, "main", row.account),
         (ledger.DIRECTORY, "", row.dataroot),
     ):  # fmt: skip
-        ledger.plan(kind, place, thing, site=name, operation="made")
+        ledger.plan(kind, place, thing, owner=name, operation="made")
     publish(installation, row)
     return row
 
@@ -143,59 +143,59 @@ def test_a_deletion_ordered_while_the_site_is_resumed_is_refused(
     assert not Operation.objects.exists()
 
 
-def test_a_site_that_needs_attention_can_be_deleted_when_no_operation_has_it(
+def test_a_site_that_needs_attention_can_be_purged_when_no_operation_has_it(
     installation: Installation, site: Any
 ) -> None:
-    from vmoodle.lifecycle import delete
+    from vmoodle.lifecycle import purge
     from vmoodle.registry import ledger, operations
     from vmoodle.registry.models import Operation
 
     set_state(site, "needs attention")
     ledger.removed(ledger.DATABASE, "main", site.database)
-    holder = operations.submit("site.delete", site="one", node="n")
+    holder = operations.submit("site.purge", site="one", node="n")
     Operation.objects.filter(id=holder.id).update(state="needs attention")
     with pytest.raises(Conflict, match=holder.id):
-        delete.submit(installation, "one", typed="one")
+        purge.submit(installation, "one", typed="one")
     Operation.objects.filter(id=holder.id).update(state="reverted")
-    assert delete.submit(installation, "one", typed="one").state == "queued"
+    assert purge.submit(installation, "one", typed="one").state == "queued"
 
 
 def test_a_deletion_changes_nothing_while_the_server_does_not_answer(
     installation: Installation, site: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vmoodle.lifecycle import delete, server
+    from vmoodle.lifecycle import purge, server
     from vmoodle.operations.plan import StepContext
     from vmoodle.registry import ledger
     from vmoodle.registry.models import Operation
 
     set_state(site, "suspended")
-    monkeypatch.setattr(delete, "check_engine", server.check_engine)
+    monkeypatch.setattr(purge, "check_engine", server.check_engine)
     with pytest.raises(Unavailable):
-        delete.submit(installation, "one", typed="one")
+        purge.submit(installation, "one", typed="one")
     with pytest.raises(Unavailable):
-        delete.DELETE.steps[0].act(StepContext(installation, "o", "one", {}, print, print))
+        purge.PURGE.steps[0].act(StepContext(installation, "o", "one", {}, print, print))
     assert state_of(site) == "suspended"
     assert not Operation.objects.exists()
     # What has nothing left on the server needs no answer from it.
     set_state(site, "needs attention")
     ledger.removed(ledger.DATABASE, "main", site.database)
     ledger.removed(ledger.ACCOUNT, "main", site.account)
-    assert delete.submit(installation, "one", typed="one").state == "queued"
+    assert purge.submit(installation, "one", typed="one").state == "queued"
 
 
 @pytest.mark.parametrize("trap", ["link", "file", "outside"])
 def test_a_moodledata_that_could_not_be_removed_is_found_before_anything_is_destroyed(
     installation: Installation, site: Any, trap: str
 ) -> None:
-    from vmoodle.lifecycle import delete
+    from vmoodle.lifecycle import purge
     from vmoodle.operations.plan import StepContext
     from vmoodle.registry import ledger
     from vmoodle.registry.models import Operation
 
     set_state(site, "suspended")
-    operation = delete.submit(installation, "one", typed="one")
+    operation = purge.submit(installation, "one", typed="one")
     context = StepContext(installation, operation.id, "one", {}, print, print)
-    check = delete.DELETE.steps[0]
+    check = purge.PURGE.steps[0]
     check.act(context)
     path = Path(site.dataroot)
     path.rmdir()
@@ -210,7 +210,7 @@ def test_a_moodledata_that_could_not_be_removed_is_found_before_anything_is_dest
         check.act(context)
     Operation.objects.filter(id=operation.id).update(state="reverted")
     with pytest.raises(Refused):
-        delete.submit(installation, "one", typed="one")
+        purge.submit(installation, "one", typed="one")
 
 
 def test_a_directory_that_neither_the_base_nor_the_ledger_has_is_outside(
@@ -222,7 +222,7 @@ def test_a_directory_that_neither_the_base_nor_the_ledger_has_is_outside(
     for path in ("/etc", f"{installation.dataroot_base}/..", f"{installation.dataroot_base}/a/b"):
         with pytest.raises(Refused, match="not below"):
             dataroot.refuse_outside(installation, Path(path))
-    ledger.plan(ledger.DIRECTORY, "", "/srv/earlier-base/two", site="two", operation="made")
+    ledger.plan(ledger.DIRECTORY, "", "/srv/earlier-base/two", owner="two", operation="made")
     dataroot.refuse_outside(installation, Path("/srv/earlier-base/two"))
 
 

@@ -25,7 +25,9 @@ from vmoodle.cli import (
     server,
     settings,
     site,
+    snapshot,
     stop,
+    template,
     worker,
 )
 from vmoodle.cli import (
@@ -46,6 +48,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(site.app, name="site")
+app.add_typer(template.app, name="template")
+app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(codebase.app, name="codebase")
 app.add_typer(server.app, name="server")
 app.add_typer(operation.app, name="operation")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +45,7 @@ def list_operations(
         print_json(rows)
         return
     print_table(
-        ("ID", "KIND", "SITE", "STATE", "STEP", "ACTOR", "CREATED"),
+        ("ID", "KIND", "SUBJECT", "STATE", "STEP", "ACTOR", "CREATED"),
         [
             (
                 r["id"],
@@ -82,6 +83,9 @@ def show(operation: Identifier, json: Json = False) -> None:
     if json:
         print_json(facts | {"events": events})
         return
+    for key in ("created_at", "started_at", "finished_at"):
+        facts[key] = moment(facts[key])
+    facts["result"] = dumps(row.result, ensure_ascii=False) if row.result else ""
     print_block(facts)
     for event in events:
         typer.echo(f"{moment(event['at'])}  {event['level']:<7}  {event['message']}")
@@ -169,7 +173,7 @@ def _facts(operation: Operation) -> dict[str, object]:
     facts: dict[str, object] = {
         "id": operation.id,
         "kind": operation.kind,
-        "site": operation.site_shortname,
+        "site": operation.subject,
         "state": operation.state,
         "step": operation.step,
         "steps_done": operation.steps_done,

@@ -21,6 +21,10 @@ _STATE_COLOURS = {
     "reverting": "yellow",
     "needs attention": "red",
     "deleting": "red",
+    "DAMAGED": "red",
+    "deleted": "yellow",
+    "ready": "green",
+    "making": "cyan",
 }
 
 
@@ -56,7 +60,7 @@ def print_block(facts: Mapping[str, object]) -> None:
     for name, value in facts.items():
         values: Sequence[Any] = value if isinstance(value, list) else [value]
         for index, item in enumerate(values or [""]):
-            typer.echo(f"{name if index == 0 else '':<{width}}  {item}")
+            typer.echo(f"{name if index == 0 else '':<{width}}  {_word(item)}".rstrip())
 
 
 def say(text: str) -> None:
@@ -67,6 +71,23 @@ def say(text: str) -> None:
 def moment(value: Any) -> str:
     """Return a time as a person reads it (UTC, to the second), empty for none."""
     return value.strftime("%Y-%m-%d %H:%M:%S") if value else ""
+
+
+def in_bytes(count: int) -> str:
+    """Return a number of bytes as a person reads it: 36.4 MB (10^6 bytes)."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _word(value: object) -> str:
+    """Return a value as a person reads it: nothing for none, yes and no for true and false."""
+    if value is None:
+        return ""
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def _shown(text: str) -> str:

@@ -53,7 +53,7 @@ class _Lines:
 
     def __call__(self, operation: Operation, events: list[OperationEvent]) -> None:
         for event in events:
-            say(f"{operation.site_shortname}: {event.message}")
+            say(f"{operation.subject}: {event.message}")
 
     def close(self) -> None:
         """End the display."""

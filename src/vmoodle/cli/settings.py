@@ -34,6 +34,15 @@ def example(json: Json = False) -> None:
     print_json({"toml": text}) if json else typer.echo(text, nl=False)
 
 
+@app.command()
+def key(json: Json = False) -> None:
+    """Print a new random key for an encrypted store (`snapshots.key`); it is kept nowhere."""
+    from vmoodle.store.keys import new_key
+
+    made = new_key().reveal()
+    print_json({"key": made}) if json else typer.echo(made)
+
+
 def _shown(value: object) -> object:
     from vmoodle.secret import Secret
 

@@ -2,101 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, moment, print_block, print_json, print_table, say
-
-if TYPE_CHECKING:
-    from vmoodle.registry.models import Site
+from vmoodle.cli import site_end, site_new
+from vmoodle.cli.output import Json, print_json, print_table, say
+from vmoodle.cli.site_facts import show_site
+from vmoodle.cli.site_words import Detach, Labels, Shortname
 
 app = typer.Typer(help="Sites: create, list, change, suspend, delete.", no_args_is_help=True)
-
-Shortname = Annotated[str, typer.Argument(help="The site's shortname.")]
-Labels = Annotated[list[str] | None, typer.Option("--label", help="key=value; repeatable.")]
-
-
-@app.command()
-def create(
-    shortname: Shortname,
-    url: Annotated[str, typer.Option(help="The site's wwwroot, as https://school1.example.org.")],
-    name: Annotated[
-        str | None, typer.Option(help="Full name of the site; by default the shortname.")
-    ] = None,
-    codebase: Annotated[str, typer.Option(help="Codebase; needed when there are several.")] = "",
-    server: Annotated[str, typer.Option(help="Database server; needed when several.")] = "",
-    admin_user: Annotated[str, typer.Option(help="The administrator's user name.")] = "",
-    admin_email: Annotated[str, typer.Option(help="The administrator's e-mail address.")] = "",
-    admin_password_file: Annotated[
-        str | None,
-        typer.Option(help="File with the administrator's password, - for standard input."),
-    ] = None,
-    admin_password_out: Annotated[
-        Path | None, typer.Option(help="New file (0600) that a generated password goes to.")
-    ] = None,
-    label: Labels = None,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Only queue it; `operation follow` waits for it.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Create a site and prove it by a request that shows its own name."""
-    from vmoodle.cli.passwords import how_to_get, new_file, show_once
-    from vmoodle.cli.progress import carry_out
-    from vmoodle.cli.secrets_in import read_secret
-    from vmoodle.errors import InvalidInput
-    from vmoodle.installation import open_installation
-
-    if json and not detach and admin_password_file is None and admin_password_out is None:
-        raise InvalidInput(
-            "site.password.nowhere",
-            "With --json a generated password would be shown nowhere.",
-            "Give one with --admin-password-file, or name a file for it: --admin-password-out.",
-        )
-    if admin_password_out is not None and (detach or admin_password_file is not None):
-        raise InvalidInput(
-            "site.password.out",
-            "--admin-password-out is for a password that this call generates and waits for.",
-            "After --detach: vmoodle operation follow ID --password-out FILE.",
-        )
-    password = read_secret(admin_password_file) if admin_password_file else None
-    installation = open_installation()
-    from vmoodle.lifecycle import create as creation
-    from vmoodle.operations.follow import warm_up
-    from vmoodle.registry import sites
-
-    if not detach:
-        warm_up(installation)
-
-    request = creation.SiteRequest(
-        shortname=shortname,
-        url=url,
-        name=name,
-        codebase=codebase,
-        server=server,
-        admin_user=admin_user,
-        admin_email=admin_email,
-        admin_password=password,
-        labels=label or [],
-    )
-    if detach:
-        operation = creation.submit(installation, request)
-        facts = {"operation": operation.id, "site": shortname}
-        if password is None:
-            facts["password"] = how_to_get(operation)
-        print_json(facts) if json else say(f"vmoodle operation follow {operation.id}")
-        return
-    with new_file(admin_password_out) as out:
-        ended = carry_out(installation, creation.submit(installation, request))
-        facts = _facts(sites.find(shortname))
-        if json:
-            print_json(facts | {"operation": ended.id})
-        else:
-            print_block(facts)
-        if password is None:
-            show_once(installation, ended, out)
 
 
 @app.command("list")
@@ -152,7 +67,7 @@ def show(shortname: Shortname, json: Json = False) -> None:
     open_installation()
     from vmoodle.registry import sites
 
-    _show(sites.find(shortname), json=json)
+    show_site(sites.find(shortname), json=json)
 
 
 @app.command("set")
@@ -176,7 +91,7 @@ def set_site(
     from vmoodle.lifecycle.change import SiteChanges, change
 
     changes = SiteChanges(name, label or [], remove_label or [], alias or [], remove_alias or [])
-    _show(change(installation, shortname, changes), json=json)
+    show_site(change(installation, shortname, changes), json=json)
 
 
 @app.command()
@@ -191,7 +106,7 @@ def suspend(
     installation = open_installation()
     from vmoodle.lifecycle import suspend as changes
 
-    _show(changes.suspend(installation, shortname, reason), json=json)
+    show_site(changes.suspend(installation, shortname, reason), json=json)
 
 
 @app.command()
@@ -202,7 +117,41 @@ def resume(shortname: Shortname, json: Json = False) -> None:
     installation = open_installation()
     from vmoodle.lifecycle import suspend as changes
 
-    _show(changes.resume(installation, shortname), json=json)
+    show_site(changes.resume(installation, shortname), json=json)
+
+
+@app.command()
+def move(
+    shortname: Shortname,
+    url: Annotated[str, typer.Option(help="The new wwwroot.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count what would be rewritten.")
+    ] = False,
+    redirect: Annotated[
+        bool, typer.Option(help="Let the old host redirect to the new address.")
+    ] = True,
+    detach: Detach = False,
+    json: Json = False,
+) -> None:
+    """Move a site to another address, its own addresses in its content included."""
+    from vmoodle.cli.progress import carry_out
+    from vmoodle.cli.rewriting import show_rewriting
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import move as moving
+    from vmoodle.registry import sites
+
+    if dry_run:
+        show_rewriting(moving.plan(installation, shortname, url), json=json)
+        return
+    operation = moving.submit(installation, shortname, url, redirect=redirect)
+    if detach:
+        facts = {"operation": operation.id, "site": shortname}
+        print_json(facts) if json else say(f"vmoodle operation follow {operation.id}")
+        return
+    carry_out(installation, operation)
+    show_site(sites.find(shortname), json=json)
 
 
 @app.command("open")
@@ -221,62 +170,9 @@ def open_site(shortname: Shortname, json: Json = False) -> None:
     typer.launch(wwwroot)
 
 
-@app.command()
-def delete(
-    shortname: Shortname,
-    confirm: Annotated[
-        str | None, typer.Option(help="The shortname again; asked for when not given.")
-    ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Only queue it.")] = False,
-    json: Json = False,
-) -> None:
-    """Delete a suspended site: its database, account and moodledata are gone for good."""
-    import sys
-
-    from vmoodle.cli.progress import carry_out
-    from vmoodle.installation import open_installation
-
-    installation = open_installation()
-    from vmoodle.lifecycle import delete as deletion
-    from vmoodle.registry import sites
-
-    site = sites.find(shortname)
-    if confirm is None and sys.stdin.isatty() and site.state in {"suspended", "needs attention"}:
-        say(f"This destroys {site.wwwroot} with its database and all its files.")
-        confirm = typer.prompt("Type the shortname to go on", err=True)
-    operation = deletion.submit(installation, shortname, typed=confirm or "")
-    ended = operation if detach else carry_out(installation, operation)
-    if json:
-        print_json({"operation": ended.id, "site": shortname, "state": ended.state})
-    else:
-        say(f"vmoodle operation follow {ended.id}" if detach else f"deleted {shortname}")
-
-
-def _show(site: Site, *, json: bool) -> None:
-    facts = _facts(site)
-    if json:
-        print_json(facts)
-    else:
-        print_block(facts)
-
-
-def _facts(site: Site) -> dict[str, Any]:
-    from vmoodle.registry import sites
-
-    return {
-        "shortname": site.shortname,
-        "name": site.name,
-        "url": site.wwwroot,
-        "state": site.state,
-        "reason": site.state_reason,
-        "codebase": site.codebase.name,
-        "server": site.server.name,
-        "database": site.database,
-        "account": site.account,
-        "dataroot": site.dataroot,
-        "admin_user": site.admin_user,
-        "admin_email": site.admin_email,
-        "labels": [f"{key}={value}" for key, value in sites.label_values(site).items()],
-        "aliases": sites.alias_hosts(site),
-        "created": moment(site.created_at),
-    }
+app.command("create")(site_new.create)
+app.command("clone")(site_new.clone)
+app.command("policies")(site_new.policies)
+app.command("delete")(site_end.delete)
+app.command("revive")(site_end.revive)
+app.command("purge")(site_end.purge)

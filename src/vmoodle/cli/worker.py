@@ -42,7 +42,7 @@ def worker(
             {
                 "node": installation.node,
                 "ended": [
-                    {"id": row.id, "kind": row.kind, "site": row.site_shortname, "state": row.state}
+                    {"id": row.id, "kind": row.kind, "site": row.subject, "state": row.state}
                     for row in ended
                 ],
             }

@@ -116,6 +116,7 @@ def _ensure_codebase(installation: Installation, asked: Path | None, say: Say) -
 def _ensure_sites(installation: Installation, state: DemoState, say: Say) -> None:
     from vmoodle.lifecycle import create
     from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.lifecycle.request import SiteRequest
     from vmoodle.operations.follow import follow
     from vmoodle.operations.outcome import raise_its_error
     from vmoodle.registry import operations
@@ -127,7 +128,7 @@ def _ensure_sites(installation: Installation, state: DemoState, say: Say) -> Non
             continue
         create.submit(
             installation,
-            create.SiteRequest(
+            SiteRequest(
                 shortname=shortname,
                 url=f"http://{shortname}.localhost:{state.port}",
                 name=name,
@@ -139,7 +140,7 @@ def _ensure_sites(installation: Installation, state: DemoState, say: Say) -> Non
 
     def watch(operation: Operation, events: list[OperationEvent]) -> None:
         for event in events:
-            say(f"{operation.site_shortname}: {event.message}")
+            say(f"{operation.subject}: {event.message}")
 
     ended = [
         follow(installation, KINDS, row.id, watch) for row in operations.waiting(installation.node)
@@ -156,7 +157,7 @@ def _take_finished(installation: Installation, state: DemoState) -> None:
 
     done = Operation.objects.filter(state=OperationState.DONE).exclude(secret_encrypted="")
     for operation in done:
-        state.passwords[operation.site_shortname] = operation.secret_encrypted
+        state.passwords[operation.subject] = operation.secret_encrypted
         write_state(installation.home, state)
         operations.take_secret(operation.id)
 

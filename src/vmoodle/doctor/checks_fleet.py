@@ -127,8 +127,7 @@ def operations_have_ended(installation: Installation) -> Found:
     """No operation needs attention, and none waits while nobody executes."""
     for row in Operation.objects.filter(state=OperationState.ATTENTION):
         yield (
-            f"Operation {row.id} ({row.kind} {row.site_shortname}) needs attention: "
-            f"{row.error_message}",
+            f"Operation {row.id} ({row.kind} {row.subject}) needs attention: {row.error_message}",
             ", or ".join(decide.choices(KINDS, row)),
         )
     waiting = operations.waiting(installation.node)
@@ -145,7 +144,7 @@ def sites_need_nobody(_installation: Installation) -> Found:
     held = set(
         Operation.objects.exclude(
             state__in=[OperationState.DONE, OperationState.REVERTED, OperationState.CANCELLED]
-        ).values_list("site_shortname", flat=True)
+        ).values_list("subject", flat=True)
     )
     for site in sites.every():
         half_way = site.state in {SiteState.DEPLOYING, SiteState.DELETING, SiteState.ATTENTION}

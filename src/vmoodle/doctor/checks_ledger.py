@@ -8,30 +8,27 @@ from pathlib import Path
 from vmoodle.engines.protocol import Engine
 from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.registry import ledger
-from vmoodle.registry.models import ACTIVE_STATES, DatabaseServer, LedgerEntry, Operation, Site
+from vmoodle.registry import ledger, owners
+from vmoodle.registry.models import DatabaseServer, LedgerEntry
 
 Found = Iterator[tuple[str, str]]
 
 
 def ledger_is_real(installation: Installation) -> Found:
-    """Every resource of the ledger exists and belongs to a site, unless an operation is at it."""
-    busy = set(
-        Operation.objects.filter(state__in=ACTIVE_STATES).values_list("site_shortname", flat=True)
-    )
-    known = set(Site.objects.values_list("shortname", flat=True))
+    """Every resource of the ledger exists and has an owner, unless an operation is at it."""
+    busy, known = owners.busy(), owners.known()
     engines = _engines(installation)
     for entry in ledger.entries():
-        if entry.site_shortname in busy:
+        if entry.owner in busy:
             continue
-        if entry.site_shortname not in known:
+        if entry.owner not in known:
             yield (
-                f"The {entry.kind} {entry.name} is left over from {entry.site_shortname}.",
+                f"The {entry.kind} {entry.name} is left over from {entry.owner}.",
                 f"vmoodle operation show {entry.operation_id}",
             )
         elif not _exists(entry, engines):
             yield (
-                f"{entry.site_shortname}: the {entry.kind} {entry.name} is gone.",
+                f"{entry.owner}: the {entry.kind} {entry.name} is gone.",
                 "Restore it from a backup, or suspend and delete the site.",
             )
 

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass, field
-from typing import Any
-
-from django.db import transaction
-
-from vmoodle.engines.names import names_for
-from vmoodle.errors import Failed
-from vmoodle.hook.address import SiteAddress, parse_wwwroot
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, names, preflight, resources
-from vmoodle.lifecycle.prove import prove
-from vmoodle.lifecycle.publish import publish, withdraw
+from vmoodle.lifecycle import dataroot, new_site, preflight, resources
+from vmoodle.lifecycle.request import SiteRequest, reserve, wanted_site
+from vmoodle.lifecycle.resources import making, removing
 from vmoodle.moodle.install import install_site
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.operations.plan import OperationKind, Step, StepContext
-from vmoodle.registry import audit, codebases, operations, servers, sites
-from vmoodle.registry.models import Operation, Site
-from vmoodle.secret import Secret, generate_password
+from vmoodle.registry import codebases, servers, sites
+from vmoodle.registry.models import Operation
 
 KIND = "site.create"
-
-
-@dataclass(frozen=True)
-class SiteRequest:
-    """What an administrator asks for; None and empty texts stand for the default, save a name."""
-
-    shortname: str
-    url: str
-    name: str | None = None
-    codebase: str = ""
-    server: str = ""
-    admin_user: str = ""
-    admin_email: str = ""
-    admin_password: Secret | None = None
-    labels: list[str] = field(default_factory=list)
 
 
 def submit(installation: Installation, request: SiteRequest) -> Operation:
@@ -46,68 +21,11 @@ def submit(installation: Installation, request: SiteRequest) -> Operation:
     Nothing is changed when it raises: InvalidInput for what cannot be, Conflict for what is taken,
     Refused and Unavailable for what this machine, codebase or server does not allow.
     """
-    shortname = names.shortname(request.shortname)
-    address = parse_wwwroot(request.url)
-    labels = names.labels(request.labels)
     codebase = codebases.chosen(request.codebase)
     server = servers.chosen(request.server)
-    values: dict[str, Any] = {
-        "shortname": shortname,
-        "name": names.full_name(shortname if request.name is None else request.name),
-        "wwwroot": address.wwwroot,
-        "address_key": address.key,
-        "codebase": codebase,
-        "server": server,
-        "table_prefix": installation.settings.sites.table_prefix,
-        "dataroot": str(dataroot.path_for(installation, shortname)),
-        "session_key": secrets.token_hex(4),
-        "admin_user": names.admin_user(
-            request.admin_user or installation.settings.sites.admin_user
-        ),
-        "admin_email": names.email(
-            request.admin_email or installation.settings.sites.admin_email or _email_at(address)
-        ),
-    }
-    values["database"], values["account"] = names_for(
-        shortname, installation.settings.sites.database_prefix
-    )
-    sites.refuse_taken(values)
-    preflight.check(installation, codebase, server, address, values)
-    password = request.admin_password or generate_password()
-    with transaction.atomic():
-        operation = operations.submit(
-            KIND,
-            site=shortname,
-            parameters={"generated": request.admin_password is None},
-            node=installation.node,
-            secret_encrypted=installation.encrypt(password),
-        )
-        sites.reserve(
-            values | {"password_encrypted": installation.encrypt(generate_password(32))}, labels
-        )
-    audit.record("site.create", shortname, outcome="submitted", url=address.wwwroot)
-    return operation
-
-
-def _email_at(address: SiteAddress) -> str:
-    return f"admin@{address.host}" if "." in address.host else "admin@example.com"
-
-
-def _forget(context: StepContext) -> None:
-    site = Site.objects.filter(shortname=context.site).first()
-    if site is not None:
-        sites.forget(site, leave_tombstone=False)
-
-
-def _publish_deploying(context: StepContext) -> None:
-    site = sites.find(context.site)
-    sites.deploying(site)
-    publish(context.installation, site)
-
-
-def _withdraw(context: StepContext) -> None:
-    site = sites.find(context.site)
-    withdraw(context.installation, site, tombstone=sites.was_deleted(site.address_key))
+    wanted = wanted_site(installation, request, codebase, server)
+    preflight.check(installation, codebase, server, wanted.address, wanted.values)
+    return reserve(installation, wanted, KIND, password=request.admin_password)
 
 
 def _install(context: StepContext) -> None:
@@ -133,60 +51,25 @@ def _install(context: StepContext) -> None:
     )
 
 
-def _go_live(context: StepContext) -> None:
-    site = sites.find(context.site)
-    sites.enabled(site)
-    publish(context.installation, site)
-
-
-def _back_to_deploying(context: StepContext) -> None:
-    site = sites.find(context.site)
-    sites.deploying(site)
-    publish(context.installation, site)
-
-
-def _prove(context: StepContext) -> None:
-    site = sites.find(context.site)
-    answer = prove(context.installation, site)
-    context.say(answer.summary())
-    context.keep({"wwwroot": site.wwwroot, "title": answer.title})
-
-
-def _finish(context: StepContext) -> None:
-    if not context.parameters.get("generated"):
-        operations.take_secret(context.operation_id)
-    sites.address_used_again(sites.find(context.site).address_key)
-    audit.record("site.create", context.site, operation=context.operation_id)
-
-
-def _attention(context: StepContext) -> None:
-    site = Site.objects.filter(shortname=context.site).first()
-    if site is not None:
-        sites.needs_attention(site, f"operation {context.operation_id} could not be taken back")
-        publish(context.installation, site)
-
-
-def _reserved(context: StepContext) -> None:
-    if not Site.objects.filter(shortname=context.site).exists():
-        raise Failed("site.gone", "The reserved site is gone from the registry.", "Create it anew.")
-
-
 CREATE = OperationKind(
     KIND,
     "create a site",
     (
-        Step("reserve", "reserve names", _reserved, _forget),
+        new_site.RESERVE,
+        new_site.ACCOUNT,
         Step(
-            "account", "create the database account", resources.make_account, resources.drop_account
+            "database",
+            "create the database",
+            making(resources.make_database),
+            removing(resources.drop_database),
         ),
-        Step("database", "create the database", resources.make_database, resources.drop_database),
-        Step("dataroot", "create moodledata", dataroot.make, dataroot.destroy),
-        Step("announce", "publish the address as being deployed", _publish_deploying, _withdraw),
+        Step("dataroot", "create moodledata", making(dataroot.make), removing(dataroot.destroy)),
+        new_site.ANNOUNCE,
         Step("install", "run Moodle's installer", _install),
-        Step("publish", "publish the site", _go_live, _back_to_deploying),
-        Step("prove", "request the front page", _prove),
-        Step("finish", "write the audit trail", _finish),
+        new_site.PUBLISH,
+        new_site.PROVE,
+        new_site.FINISH,
     ),
     when_reverted="Nothing was left behind.",
-    attention=_attention,
+    attention=new_site.attention,
 )

@@ -12,11 +12,12 @@ import shutil
 import stat
 from pathlib import Path
 
-from vmoodle.errors import Conflict, Refused, Unavailable
+from vmoodle.errors import Conflict, Failed, Refused, Unavailable
 from vmoodle.installation import Installation
+from vmoodle.lifecycle.resources import Holdings
 from vmoodle.moodle.account import can_write
 from vmoodle.operations.plan import StepContext
-from vmoodle.registry import ledger, sites
+from vmoodle.registry import ledger
 from vmoodle.registry.models import Site
 
 MODE = 0o2770
@@ -70,10 +71,11 @@ def refuse_outside(installation: Installation, path: Path) -> None:
     refuse_unsafe_base(installation, path.parent)
 
 
-def refuse_indestructible(installation: Installation, site: Site) -> None:
-    """Raise Refused for a moodledata that `destroy` would refuse, before anything is destroyed."""
-    if ledger.is_ours(ledger.DIRECTORY, "", site.dataroot, site=site.shortname):
-        refuse_outside(installation, Path(site.dataroot))
+def refuse_indestructible(installation: Installation, holdings: Holdings) -> None:
+    """Raise Refused for a directory that `destroy` would refuse, before anything is destroyed."""
+    path = holdings.directory
+    if ledger.is_ours(ledger.DIRECTORY, "", str(path), owner=holdings.owner):
+        refuse_outside(installation, path)
 
 
 def refuse_unsafe_base(installation: Installation, base: Path) -> None:
@@ -115,28 +117,27 @@ def _can_change(directory: Path, base: Path, account: pwd.struct_passwd) -> bool
     return directory == base or not status.st_mode & stat.S_ISVTX
 
 
-def refuse_full(base: Path) -> None:
+def refuse_full(base: Path, needed: int = FREE_BYTES_NEEDED) -> None:
     """Raise Unavailable when the base's disk has too little space for one more site."""
     existing = next(parent for parent in (base, *base.parents) if parent.exists())
     free = shutil.disk_usage(existing).free
-    if free < FREE_BYTES_NEEDED:
+    if free < needed:
         raise Unavailable(
             "dataroot.space",
             f"Only {free // 2**20} MB are free below {existing}.",
-            f"A new site needs {FREE_BYTES_NEEDED // 2**20} MB: free space there, or name another "
+            f"A new site needs {needed // 2**20} MB: free space there, or name another "
             "directory in sites.dataroot_base.",
         )
 
 
-def make(context: StepContext) -> None:
+def make(context: StepContext, holdings: Holdings) -> None:
     """Create the directory for the web account alone."""
-    installation, site = context.installation, sites.find(context.site)
-    path = Path(site.dataroot)
+    installation, path = context.installation, holdings.directory
     refuse_outside(installation, path)
     if not ledger.planned_by(ledger.DIRECTORY, "", str(path), operation=context.operation_id):
         refuse_unusable(installation, path)
     ledger.plan(
-        ledger.DIRECTORY, "", str(path), site=site.shortname, operation=context.operation_id
+        ledger.DIRECTORY, "", str(path), owner=holdings.owner, operation=context.operation_id
     )
     # The disk may have filled up since the site was ordered.
     refuse_full(path.parent)
@@ -173,12 +174,62 @@ def clear(installation: Installation, site: Site) -> None:
     _hand_over(installation, path)
 
 
-def destroy(context: StepContext) -> None:
-    """Remove the site's moodledata when the ledger proves it ours; none is no error."""
-    site = Site.objects.filter(shortname=context.site).first()
-    if site is None or not ledger.is_ours(ledger.DIRECTORY, "", site.dataroot, site=site.shortname):
+def take_over(context: StepContext, path: Path, holdings: Holdings) -> None:
+    """Make a directory that the ledger has as the owner's already the owner's moodledata.
+
+    Both are in the base, so that it is one rename; doing it again is no error.
+    """
+    target = holdings.directory
+    for place in (path, target):
+        refuse_outside(context.installation, place)
+    if not ledger.planned_by(ledger.DIRECTORY, "", str(target), operation=context.operation_id):
+        refuse_unusable(context.installation, target)
+    ledger.plan(
+        ledger.DIRECTORY, "", str(target), owner=holdings.owner, operation=context.operation_id
+    )
+    if path.exists() and ledger.is_ours(ledger.DIRECTORY, "", str(path), owner=holdings.owner):
+        path.rename(target)
+    if not target.is_dir():
+        raise Failed(
+            "dataroot.gone",
+            f"{path}, which was to become {target}, is gone.",
+            "Somebody removed it: order the site anew.",
+        )
+    ledger.made(ledger.DIRECTORY, "", str(target))
+    ledger.removed(ledger.DIRECTORY, "", str(path))
+
+
+def exchange(context: StepContext, path: Path, *, new: Path, old: Path) -> None:
+    """Put the directory `new` in the place of `path`, and what was there at `old`.
+
+    All three are beside each other in the base. Done again, or from half-way, it ends the same.
+    """
+    for place in (path, new, old):
+        refuse_outside(context.installation, place)
+    ledger.plan(ledger.DIRECTORY, "", str(old), owner=context.site, operation=context.operation_id)
+    if new.exists():
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    if not path.is_dir():
+        raise Failed(
+            "dataroot.gone",
+            f"{new}, which was to become {path}, is gone.",
+            "Somebody removed it: restore the site from a snapshot.",
+        )
+    ledger.made(ledger.DIRECTORY, "", str(old))
+    ledger.removed(ledger.DIRECTORY, "", str(new))
+
+
+def destroy(context: StepContext, holdings: Holdings) -> None:
+    """Remove the directory when the ledger proves it the owner's; none is no error."""
+    destroy_at(context, holdings.directory, owner=holdings.owner)
+
+
+def destroy_at(context: StepContext, path: Path, *, owner: str) -> None:
+    """Remove a directory of the base when the ledger proves it the owner's; none is no error."""
+    if not ledger.is_ours(ledger.DIRECTORY, "", str(path), owner=owner):
         return
-    path = Path(site.dataroot)
     refuse_outside(context.installation, path)
     try:
         if path.exists():
@@ -189,7 +240,7 @@ def destroy(context: StepContext) -> None:
             f"{path} cannot be removed: {error.strerror}.",
             "Let VMoodle's account write in the moodledata base; nothing may be mounted in it.",
         ) from error
-    ledger.removed(ledger.DIRECTORY, "", site.dataroot)
+    ledger.removed(ledger.DIRECTORY, "", str(path))
 
 
 def _hand_over(installation: Installation, path: Path) -> None:

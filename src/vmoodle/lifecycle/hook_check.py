@@ -17,7 +17,8 @@ _EXPECTED = {
     SiteState.ENABLED: 200,
     SiteState.SUSPENDED: 503,
     SiteState.DEPLOYING: 503,
-    SiteState.DELETING: 503,
+    SiteState.DELETING: 410,
+    SiteState.DELETED: 410,
     SiteState.ATTENTION: 503,
 }
 

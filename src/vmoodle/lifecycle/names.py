@@ -10,6 +10,7 @@ _SHORTNAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,58}[A-Za-z0-9])?")
 _LABEL_KEY = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,58}[a-z0-9])?")
 _SETTING = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+_TABLE_PREFIX = re.compile(r"[a-z][a-z0-9_]{0,9}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # Loose on purpose: Moodle's installer applies its own rule; this refuses what no mail server takes.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[A-Za-z0-9.-]+")
@@ -27,6 +28,28 @@ def shortname(text: str) -> str:
             "1 to 40 of a-z, 0-9, - and _, beginning and ending with a letter or digit; not "
             + ", ".join(sorted(RESERVED_SHORTNAMES))
             + ".",
+        )
+    return text
+
+
+def table_prefix(text: str) -> str:
+    """Return a table prefix when Moodle and both engines take it; raise InvalidInput."""
+    if not _TABLE_PREFIX.fullmatch(text):
+        raise InvalidInput(
+            "site.prefix.invalid",
+            f"{text!r} cannot be a table prefix.",
+            "A letter a-z, then at most 9 of a-z, 0-9 and _, as mdl_.",
+        )
+    return text
+
+
+def template_name(text: str) -> str:
+    """Return a template's name when it is usable: as a shortname is; raise InvalidInput."""
+    if not _SHORTNAME.fullmatch(text):
+        raise InvalidInput(
+            "template.name.invalid",
+            f"{text!r} cannot be the name of a template.",
+            "1 to 40 of a-z, 0-9, - and _, beginning and ending with a letter or digit.",
         )
     return text
 

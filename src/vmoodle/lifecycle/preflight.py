@@ -14,9 +14,10 @@ from vmoodle.lifecycle import dataroot, resources
 from vmoodle.lifecycle.codebase import REQUIRED, requirements
 from vmoodle.lifecycle.server import check_engine
 from vmoodle.moodle import config_php
+from vmoodle.moodle.components import all_versions_hash
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.registry import ledger
-from vmoodle.registry.models import Codebase, DatabaseServer
+from vmoodle.registry.models import Codebase, DatabaseServer, Site
 
 
 def check(
@@ -25,26 +26,36 @@ def check(
     server: DatabaseServer,
     address: SiteAddress,
     values: Mapping[str, Any],
+    *,
+    bytes_needed: int = 0,
 ) -> None:
-    """Raise the first reason why the site cannot be made on this codebase and server."""
+    """Raise the first reason why the site cannot be made on this codebase and server.
+
+    `bytes_needed` is what a copy takes, when that is more than a fresh site.
+    """
     tree = MoodleTree.open(Path(codebase.path))
     _check_tree(tree, address)
     path = Path(values["dataroot"])
     dataroot.refuse_unusable(installation, path)
-    dataroot.refuse_full(path.parent)
+    dataroot.refuse_full(path.parent, max(bytes_needed, dataroot.FREE_BYTES_NEEDED))
     engine = installation.engine(server)
     facts = check_engine(engine)
     _check_fit(installation, tree, (facts.flavour, facts.version))
     _check_free_names(engine, server, values)
 
 
-def _check_tree(tree: MoodleTree, address: SiteAddress) -> None:
+def check_segment(tree: MoodleTree, address: SiteAddress) -> None:
+    """Raise InvalidInput for a site below a path that is Moodle's own."""
     if address.segment and address.segment in tree.segments():
         raise InvalidInput(
             "site.url.segment",
             f"/{address.segment} is a directory or script of Moodle's own.",
             "Choose another path for the site.",
         )
+
+
+def _check_tree(tree: MoodleTree, address: SiteAddress) -> None:
+    check_segment(tree, address)
     if config_php.classify(tree.config_path) != config_php.OURS:
         raise Refused(
             "codebase.config",
@@ -76,3 +87,12 @@ def _check_free_names(engine: Engine, server: DatabaseServer, values: Mapping[st
     for kind, name, exists in wanted:
         if exists(name):
             raise resources.taken(kind, name, server.name)
+
+
+def upgrade_pending(installation: Installation, site: Site) -> bool:
+    """Tell whether the site's database is at other versions than its codebase."""
+    engine, database = installation.engine(site.server), installation.site_database(site)
+    with engine.connect(database) as connection:
+        rows = connection.query("SELECT value FROM {config} WHERE name = 'allversionshash'")
+    tree = MoodleTree.open(Path(site.codebase.path))
+    return not rows or str(rows[0][0]) != all_versions_hash(tree)

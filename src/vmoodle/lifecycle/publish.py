@@ -27,9 +27,9 @@ _MAP_STATES: dict[SiteState, State] = {
     SiteState.DEPLOYING: "deploying",
     SiteState.ENABLED: "live",
     SiteState.SUSPENDED: "suspended",
-    SiteState.DELETING: "suspended",
     SiteState.ATTENTION: "suspended",
 }
+OFF_THE_MAP = (SiteState.DELETING, SiteState.DELETED)
 
 _TOLD_EVERY = 100
 
@@ -43,7 +43,7 @@ def publish(installation: Installation, site: Site) -> None:
     install_hook(installation.home.hook)
     with _one_at_a_time(installation):
         current = sites.every().filter(id=site.id).first()
-        if current is None or current.state == SiteState.DELETING:
+        if current is None or current.state in OFF_THE_MAP:
             return
         engine = installation.engine(current.server)
         installation.host_map.publish(
@@ -168,7 +168,7 @@ def every_published(
     """
     forced, page = ForcedSettings(), _page(installation)
     engines: dict[int, Engine] = {}
-    chosen = (sites.every() if chosen is None else chosen).exclude(state=SiteState.DELETING)
+    chosen = (sites.every() if chosen is None else chosen).exclude(state__in=OFF_THE_MAP)
     chosen = chosen.prefetch_related("labels", "aliases")
     for site in chosen.iterator(chunk_size=500):
         if site.server_id not in engines:

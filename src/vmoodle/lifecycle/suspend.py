@@ -40,9 +40,7 @@ def settled(shortname: str, verb: str) -> Site:
     """
     with transaction.atomic():
         site = sites.held(shortname)
-        holder = Operation.objects.filter(
-            site_shortname=shortname, state__in=HOLDING_STATES
-        ).first()
+        holder = Operation.objects.filter(subject=shortname, state__in=HOLDING_STATES).first()
         if holder is not None or SiteState(site.state) not in _SETTLED:
             held = f", held by operation {holder.id}" if holder else ""
             raise Conflict(

@@ -18,6 +18,7 @@ from django.db import connections
 
 from vmoodle.errors import NeedsAttention
 from vmoodle.operations.plan import Kinds
+from vmoodle.operations.scratch import sweep
 from vmoodle.operations.workflow import CANCELLED, DONE, GO_BACK, STUCK, Runner
 from vmoodle.registry import operations
 
@@ -91,9 +92,11 @@ class Executor:
     def __init__(self, installation: Installation, kinds: Kinds) -> None:
         global _runner  # noqa: PLW0603  # DBOS registers workflows by function, once per process
         self._node = installation.node
+        self._kinds = kinds
         self._limit = installation.settings.operations.concurrency
         self._started: set[str] = set()
         self._next_look = 0.0
+        sweep(installation.home.run)
         _runner = Runner(installation, kinds)
         if not installation.settings.registry.url:
             _make_private(installation.home.operations_file)
@@ -116,9 +119,19 @@ class Executor:
             DBOS.destroy()
             raise
 
-    def pull(self) -> int:
-        """Start waiting operations up to the limit; return how many are under way."""
-        waiting = operations.waiting(self._node)
+    def pull(self, *, all_but_background: str = "") -> int:
+        """Start waiting operations up to the limit; return how many are under way.
+
+        With the id of an operation, no other of a kind that runs in the background is started.
+        """
+        waiting = [
+            operation
+            for operation in operations.waiting(self._node)
+            if not all_but_background
+            or operation.id == all_but_background
+            or f"{operation.id}.{operation.attempt}" in self._started
+            or not self._kinds[operation.kind].background
+        ]
         self._started &= {f"{operation.id}.{operation.attempt}" for operation in waiting}
         for operation in waiting:
             workflow_id = f"{operation.id}.{operation.attempt}"

@@ -40,7 +40,7 @@ def follow(
             try:
                 if executor is None and lock.try_acquire():
                     executor = _open(installation, kinds)
-                busy = executor.pull() if executor else 0
+                busy = executor.pull(all_but_background=operation_id) if executor else 0
                 last_event = _tell(operation_id, last_event, watch)
                 if operations.is_finished(operation_id) and not busy:
                     _tell(operation_id, last_event, watch)

@@ -16,11 +16,17 @@ class StepContext:
 
     installation: Installation
     operation_id: str
-    site: str
+    subject: str
+    """What the operation holds: a site's shortname, or `template:NAME`."""
     parameters: Mapping[str, Any]
     say: Callable[[str], None]
     keep: Callable[[Mapping[str, Any]], None]
     """Add members to the operation's result (names and numbers, never a secret)."""
+
+    @property
+    def site(self) -> str:
+        """The shortname, in an operation on a site."""
+        return self.subject
 
 
 StepFunction = Callable[[StepContext], None]
@@ -55,6 +61,8 @@ class OperationKind:
     """What is true again once it was taken back or cancelled, in one sentence for a person."""
     attention: Callable[[StepContext], None] = field(default=nothing_to_undo)
     """Called when the operation stops and needs attention, so that the site says so."""
+    background: bool = False
+    """Nobody waits for it: a call that executes for as long as it lasts leaves it to a worker."""
 
     def can_go_back(self, steps_entered: int) -> bool:
         """Tell whether all of the first so many steps can be taken back."""

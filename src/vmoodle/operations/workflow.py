@@ -154,7 +154,7 @@ class Runner:
         return StepContext(
             installation=self._installation,
             operation_id=operation.id,
-            site=operation.site_shortname,
+            subject=operation.subject,
             parameters=operation.parameters,
             say=say,
             keep=keep,

@@ -12,7 +12,7 @@ ACCOUNT = "account"
 DIRECTORY = "directory"
 
 
-def plan(kind: str, place: str, name: str, *, site: str, operation: str) -> None:
+def plan(kind: str, place: str, name: str, *, owner: str, operation: str) -> None:
     """Write down that an operation is about to make a resource.
 
     Writing it again for the same operation is no change. Raise Refused when another operation
@@ -22,14 +22,14 @@ def plan(kind: str, place: str, name: str, *, site: str, operation: str) -> None
         kind=kind,
         place=place,
         name=name,
-        defaults={"site_shortname": site, "operation_id": operation},
+        defaults={"owner": owner, "operation_id": operation},
     )
     if not created and entry.operation_id != operation:
         raise Refused(
             "ledger.owned",
-            f"The {kind} {name} belongs to the site {entry.site_shortname or '(none)'}, "
+            f"The {kind} {name} belongs to {entry.owner or '(none)'}, "
             f"made by operation {entry.operation_id}.",
-            "Choose another name, or delete that site first.",
+            "Choose another name, or delete its owner first.",
         )
 
 
@@ -52,23 +52,17 @@ def removed(kind: str, place: str, name: str) -> None:
     LedgerEntry.objects.filter(kind=kind, place=place, name=name).delete()
 
 
-def is_ours(kind: str, place: str, name: str, *, site: str) -> bool:
-    """Tell whether the ledger proves that VMoodle planned or made the resource for the site."""
-    return LedgerEntry.objects.filter(
-        kind=kind, place=place, name=name, site_shortname=site
-    ).exists()
+def is_ours(kind: str, place: str, name: str, *, owner: str) -> bool:
+    """Tell whether the ledger proves that VMoodle planned or made the resource for that owner."""
+    return LedgerEntry.objects.filter(kind=kind, place=place, name=name, owner=owner).exists()
 
 
 def is_known(kind: str, place: str, name: str) -> bool:
-    """Tell whether the ledger has the resource, for whichever site."""
+    """Tell whether the ledger has the resource, for whichever owner."""
     return LedgerEntry.objects.filter(kind=kind, place=place, name=name).exists()
 
 
-def entries(site: str | None = None) -> list[LedgerEntry]:
-    """Return the ledger's entries, of one site or of all, oldest first."""
-    chosen = (
-        LedgerEntry.objects.all()
-        if site is None
-        else LedgerEntry.objects.filter(site_shortname=site)
-    )
+def entries(owner: str | None = None) -> list[LedgerEntry]:
+    """Return the ledger's entries, of one owner or of all, oldest first."""
+    chosen = LedgerEntry.objects.all() if owner is None else LedgerEntry.objects.filter(owner=owner)
     return list(chosen.order_by("written_at", "id"))

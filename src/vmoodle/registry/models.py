@@ -43,6 +43,7 @@ class SiteState(models.TextChoices):
     DEPLOYING = "deploying"
     ENABLED = "enabled"
     SUSPENDED = "suspended"
+    DELETED = "deleted"
     DELETING = "deleting"
     ATTENTION = "needs attention"
 
@@ -66,6 +67,7 @@ class Site(models.Model):
     state_reason = models.CharField(max_length=500, blank=True, default="")
     admin_user = models.CharField(max_length=100)
     admin_email = models.CharField(max_length=100)
+    purge_after = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
 
@@ -131,6 +133,104 @@ class ForcedSetting(models.Model):
         ]
 
 
+class TemplateState(models.TextChoices):
+    """The states of a template; each change is one function of `registry/templates.py`."""
+
+    MAKING = "making"
+    READY = "ready"
+    DELETING = "deleting"
+    ATTENTION = "needs attention"
+
+
+class Template(models.Model):
+    """A frozen, identity-free copy of a site from which sites are made.
+
+    `wwwroot` is the address that stands in its content for the address of the site to be made.
+    `revision` counts how often what it holds was replaced.
+    """
+
+    name = models.CharField(max_length=40, unique=True)
+    state = models.CharField(max_length=20, choices=TemplateState.choices)
+    state_reason = models.CharField(max_length=500, blank=True, default="")
+    source = models.CharField(max_length=40)
+    people = models.BooleanField(default=False)
+    note = models.CharField(max_length=500, blank=True, default="")
+    revision = models.PositiveIntegerField(default=1)
+    keep_warm = models.PositiveIntegerField(default=0)
+    moodle_version = models.CharField(max_length=20)
+    moodle_release = models.CharField(max_length=100)
+    versions_hash = models.CharField(max_length=40)
+    wwwroot = models.CharField(max_length=255)
+    content_urls = models.PositiveIntegerField(default=0)
+    server = models.ForeignKey(DatabaseServer, on_delete=models.PROTECT, related_name="templates")
+    database = models.CharField(max_length=63)
+    account = models.CharField(max_length=32)
+    password_encrypted = models.TextField()
+    table_prefix = models.CharField(max_length=10)
+    directory = models.CharField(max_length=500, unique=True)
+    database_bytes = models.BigIntegerField(default=0)
+    files_bytes = models.BigIntegerField(default=0)
+    files_count = models.PositiveIntegerField(default=0)
+    actor = models.CharField(max_length=100)
+    created_at = models.DateTimeField(auto_now_add=True)
+    refreshed_at = models.DateTimeField(null=True)
+
+
+class WarmCopyState(models.TextChoices):
+    """The states of a warm copy."""
+
+    MAKING = "making"
+    READY = "ready"
+    DROPPING = "dropping"
+
+
+class WarmCopy(models.Model):
+    """A copy of a template that waits for a site; who claims it takes its database as it is."""
+
+    id = models.CharField(max_length=12, primary_key=True)
+    template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="warm_copies")
+    revision = models.PositiveIntegerField()
+    state = models.CharField(max_length=20, choices=WarmCopyState.choices)
+    database = models.CharField(max_length=63)
+    account = models.CharField(max_length=32)
+    password_encrypted = models.TextField()
+    directory = models.CharField(max_length=500, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class SnapshotState(models.TextChoices):
+    """The states of a snapshot; each change is one function of `registry/snapshots.py`."""
+
+    MAKING = "making"
+    READY = "ready"
+    ATTENTION = "needs attention"
+
+
+class Snapshot(models.Model):
+    """A dated copy of one site in a store; its manifest says all, this row finds it."""
+
+    id = models.CharField(max_length=40, primary_key=True)
+    state = models.CharField(max_length=20, choices=SnapshotState.choices)
+    site_shortname = models.CharField(max_length=40)
+    wwwroot = models.CharField(max_length=255)
+    reason = models.CharField(max_length=20)
+    note = models.CharField(max_length=500, blank=True, default="")
+    pinned = models.BooleanField(default=False)
+    moodle_version = models.CharField(max_length=20, blank=True, default="")
+    moodle_release = models.CharField(max_length=100, blank=True, default="")
+    flavour = models.CharField(max_length=20, blank=True, default="")
+    database_bytes = models.BigIntegerField(default=0)
+    files_bytes = models.BigIntegerField(default=0)
+    files_count = models.PositiveIntegerField(default=0)
+    added_bytes = models.BigIntegerField(default=0)
+    actor = models.CharField(max_length=100)
+    created_at = models.DateTimeField(auto_now_add=True)
+    verified_at = models.DateTimeField(null=True)
+    verified_ok = models.BooleanField(null=True)
+    drilled_at = models.DateTimeField(null=True)
+    drilled_ok = models.BooleanField(null=True)
+
+
 class OperationState(models.TextChoices):
     """The states of an operation; `registry/operations.py` is where they change."""
 
@@ -149,11 +249,14 @@ HOLDING_STATES = (*ACTIVE_STATES, OperationState.ATTENTION)
 
 
 class Operation(models.Model):
-    """One durable piece of work. Its parameters hold names and ids, never a secret."""
+    """One durable piece of work. Its parameters hold names and ids, never a secret.
+
+    `subject` is what it holds: a site's shortname, or `template:NAME`.
+    """
 
     id = models.CharField(max_length=32, primary_key=True)
     kind = models.CharField(max_length=40)
-    site_shortname = models.CharField(max_length=40, blank=True, default="")
+    subject = models.CharField(max_length=80, blank=True, default="")
     parameters = models.JSONField(default=dict)
     secret_encrypted = models.TextField(blank=True, default="")
     actor = models.CharField(max_length=100)
@@ -179,8 +282,8 @@ class Operation(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["site_shortname"],
-                condition=Q(state__in=HOLDING_STATES) & ~Q(site_shortname=""),
+                fields=["subject"],
+                condition=Q(state__in=HOLDING_STATES) & ~Q(subject=""),
                 name="operation_one_per_site",
             )
         ]
@@ -197,12 +300,15 @@ class OperationEvent(models.Model):
 
 
 class LedgerEntry(models.Model):
-    """A resource VMoodle made, written down before it was made, and the operation that made it."""
+    """A resource VMoodle made, written down before it was made, and the operation that made it.
+
+    `owner` is a site's shortname, `template:NAME` or `warm:ID`.
+    """
 
     kind = models.CharField(max_length=20)
     place = models.CharField(max_length=60, blank=True, default="")
     name = models.CharField(max_length=500)
-    site_shortname = models.CharField(max_length=40, blank=True, default="")
+    owner = models.CharField(max_length=80, blank=True, default="")
     operation_id = models.CharField(max_length=32)
     made = models.BooleanField(default=False)
     written_at = models.DateTimeField(auto_now_add=True)

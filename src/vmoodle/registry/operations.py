@@ -34,7 +34,7 @@ def submit(
             return Operation.objects.create(
                 id=uuid.uuid4().hex[:12],
                 kind=kind,
-                site_shortname=site,
+                subject=site,
                 parameters=parameters or {},
                 secret_encrypted=secret_encrypted,
                 actor=current_actor(),
@@ -42,16 +42,24 @@ def submit(
                 state=OperationState.QUEUED,
             )
     except IntegrityError as error:
-        holder = Operation.objects.filter(site_shortname=site, state__in=HOLDING_STATES).first()
-        if holder is None:
-            raise
+        try:
+            refuse_held(site)
+        except Conflict as conflict:
+            raise conflict from error
+        raise
+
+
+def refuse_held(subject: str) -> None:
+    """Raise Conflict when an operation holds a site or a template."""
+    holder = Operation.objects.filter(subject=subject, state__in=HOLDING_STATES).first()
+    if holder is not None:
         raise Conflict(
             "operation.site.busy",
-            f"The site {site} is held by operation {holder.id} ({holder.kind}, {holder.state}).",
+            f"{subject} is held by operation {holder.id} ({holder.kind}, {holder.state}).",
             f"Wait for it: vmoodle operation follow {holder.id}"
             if holder.state in ACTIVE_STATES
             else f"Decide about it first: vmoodle operation show {holder.id}",
-        ) from error
+        )
 
 
 def find(operation_id: str) -> Operation:
@@ -72,10 +80,43 @@ def recent(limit: int = 50, *, site: str = "", active: bool = False) -> list[Ope
     """Return operations, newest first."""
     chosen = Operation.objects.all()
     if site:
-        chosen = chosen.filter(site_shortname=site)
+        chosen = chosen.filter(subject=site)
     if active:
         chosen = chosen.filter(state__in=HOLDING_STATES)
     return list(chosen.order_by("-created_at")[:limit])
+
+
+def under_way_with(**parameters: str) -> list[Operation]:
+    """Return the operations that have not ended and were given these parameters."""
+    wanted = {f"parameters__{key}": value for key, value in parameters.items()}
+    return list(Operation.objects.filter(state__in=HOLDING_STATES, **wanted))
+
+
+def under_way_on(subject: str, kind: str) -> Operation | None:
+    """Return the operation of a kind that is queued or running on a site or template."""
+    rows = Operation.objects.filter(
+        subject=subject,
+        kind=kind,
+        state__in=(OperationState.QUEUED, OperationState.RUNNING),
+        cancel_requested=False,
+    )
+    return rows.first()
+
+
+def refuse_used(source: str) -> None:
+    """Raise Conflict when something is being made from a source (`site:A`, `template:T`).
+
+    It is looked at in the transaction that queues what would change the source.
+    """
+    users = under_way_with(source=source)
+    if users:
+        kind, _separator, name = source.partition(":")
+        raise Conflict(
+            f"{kind}.used",
+            f"{len(users)} operation(s) make something from the {kind} {name}: "
+            + ", ".join(row.id for row in users),
+            "Let them end first: vmoodle operation list --active",
+        )
 
 
 def waiting(node: str) -> list[Operation]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmoodle.errors import Conflict
+from vmoodle.errors import Conflict, NotFound
 from vmoodle.registry.models import DatabaseServer
 from vmoodle.registry.named import Named
 
@@ -12,7 +12,7 @@ _NAMED = Named(
     "database server",
     first="vmoodle server add main embedded   (or a mariadb:// or postgresql:// URL)",
 )
-every, find, chosen, refuse_used = _NAMED.every, _NAMED.find, _NAMED.chosen, _NAMED.refuse_used
+every, find, chosen = _NAMED.every, _NAMED.find, _NAMED.chosen
 
 
 def facts(server: DatabaseServer) -> dict[str, object]:
@@ -34,3 +34,27 @@ def refuse_taken(name: str) -> None:
             f"There is a database server {name!r} already.",
             "Choose another name, or `vmoodle server remove` that one first.",
         )
+
+
+def refuse_used(server: DatabaseServer) -> None:
+    """Raise Conflict when sites or templates are on it."""
+    _NAMED.refuse_used(server)
+    templates = list(server.templates.values_list("name", flat=True).order_by("name"))
+    if templates:
+        raise Conflict(
+            "server.used",
+            f"Templates are on the database server {server.name}: {', '.join(templates)}.",
+            f"vmoodle template delete {templates[0]}",
+        )
+
+
+def first_of(engine: str) -> DatabaseServer:
+    """Return the oldest server of an engine (`mariadb`, `postgresql`); raise NotFound."""
+    row = DatabaseServer.objects.filter(engine=engine).order_by("id").first()
+    if row is None:
+        raise NotFound(
+            "server.engine.none",
+            f"No {engine} server is known.",
+            "`vmoodle server add` adds one.",
+        )
+    return row

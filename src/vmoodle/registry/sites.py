@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from vmoodle.errors import Conflict, NotFound
+from vmoodle.registry import operations
 from vmoodle.registry.models import DeletedAddress, Site, SiteAlias, SiteLabel, SiteState
 
 # The unique keys of a site: the column, what to call it, the error's code.
@@ -51,7 +53,37 @@ def refuse_taken(values: Mapping[str, Any]) -> None:
                 f"({other.state}).",
                 "Choose another; `vmoodle site list` shows what is taken.",
             )
-    host = str(values["address_key"]).partition("/")[0]
+    _refuse_alias(str(values["address_key"]))
+    _refuse_left(str(values["wwwroot"]), str(values["address_key"]))
+
+
+def refuse_address_taken(wwwroot: str, address_key: str, *, but: Site) -> None:
+    """Raise Conflict when an address is another site's than this one's, or an alias."""
+    other = Site.objects.filter(address_key=address_key).exclude(id=but.id).first()
+    if other is not None:
+        raise Conflict(
+            "site.url.taken",
+            f"The address {address_key} belongs to the site {other.shortname} ({other.state}).",
+            "Choose another; `vmoodle site list` shows what is taken.",
+        )
+    _refuse_alias(address_key)
+    _refuse_left(wwwroot, address_key)
+
+
+def _refuse_left(wwwroot: str, address_key: str, *, but: str = "") -> None:
+    """Raise Conflict for an address that a site is just moving from: it may have to go back."""
+    for operation in operations.under_way_with(address_key=address_key):
+        if operation.subject == but:
+            continue
+        raise Conflict(
+            "site.url.taken",
+            f"The site {operation.subject} is just moving away from {wwwroot}.",
+            f"Wait for it: vmoodle operation follow {operation.id}",
+        )
+
+
+def _refuse_alias(address_key: str) -> None:
+    host = address_key.partition("/")[0]
     alias = SiteAlias.objects.filter(host=host).select_related("site").first()
     if alias is not None:
         raise Conflict(
@@ -110,6 +142,29 @@ def deleting(site: Site) -> None:
     _change(site, SiteState.DELETING, "")
 
 
+def kept_deleted(site: Site, until: datetime | None) -> None:
+    """The site answers 410; what it has is kept until then, or until somebody purges it."""
+    site.purge_after = until
+    site.save(update_fields=["purge_after"])
+    DeletedAddress.objects.update_or_create(
+        address_key=site.address_key, defaults={"shortname": site.shortname}
+    )
+    _change(site, SiteState.DELETED, "")
+
+
+def revived(site: Site) -> None:
+    """A deleted site is back, and suspended."""
+    site.purge_after = None
+    site.save(update_fields=["purge_after"])
+    address_used_again(site.address_key)
+    _change(site, SiteState.SUSPENDED, "revived")
+
+
+def expired(moment: datetime) -> list[Site]:
+    """Return the deleted sites whose grace period was over at a moment."""
+    return list(Site.objects.filter(state=SiteState.DELETED, purge_after__lte=moment))
+
+
 def needs_attention(site: Site, reason: str) -> None:
     """An operation on the site stopped half-way; a person must choose."""
     _change(site, SiteState.ATTENTION, reason)
@@ -133,6 +188,38 @@ def address_used_again(address_key: str) -> None:
 def was_deleted(address_key: str) -> bool:
     """Tell whether a deleted site had the address and nobody uses it again."""
     return DeletedAddress.objects.filter(address_key=address_key).exists()
+
+
+def back_to(site: Site, state: SiteState) -> None:
+    """The site is again what it was before an operation."""
+    _change(site, state, "")
+
+
+def readdressed(site: Site, *, wwwroot: str, address_key: str) -> None:
+    """The site has a new address; raise Conflict when another site has it by now."""
+    try:
+        with transaction.atomic():
+            Site.objects.filter(id=site.id).update(wwwroot=wwwroot, address_key=address_key)
+    except IntegrityError as error:
+        refuse_address_taken(wwwroot, address_key, but=site)
+        raise Conflict(
+            "site.url.taken",
+            f"The address {wwwroot} is taken.",
+            "`vmoodle site list` shows by whom.",
+        ) from error
+    address_used_again(address_key)
+
+
+def others_on_host(host: str, *, but: str) -> list[str]:
+    """Return the wwwroots of the sites on a host, but not that one."""
+    rows = Site.objects.filter(Q(address_key=host) | Q(address_key__startswith=f"{host}/"))
+    return list(rows.exclude(wwwroot=but).values_list("wwwroot", flat=True))
+
+
+def on_database(site: Site, database: str) -> None:
+    """The site's data is in another database of its server and account from now on."""
+    Site.objects.filter(id=site.id).update(database=database)
+    site.database = database
 
 
 def renamed(site: Site, name: str) -> None:
@@ -163,6 +250,7 @@ def add_alias(site: Site, host: str) -> None:
             f"The host {host} belongs to the site {holder.shortname}.",
             "An alias is a host that no site uses yet.",
         )
+    _refuse_left(host, host, but=site.shortname)
     SiteAlias.objects.get_or_create(site=site, host=host)
     address_used_again(host)
 

@@ -1,0 +1,171 @@
+"""Making sites from a template beside the engines' own tools, and snapshots beside each other.
+
+On a real Moodle where this machine has a tree (VMOODLE_MOODLE_TREES), else on the sandbox. A worker
+executes, as in production. A deployment takes from its first step until the site is published, as
+its own log has it; the whole call, with the request that proves the site, is shown beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from tests import servers
+
+from bench.create import vmoodle, worker
+from bench.measure import PROGRAM
+from vmoodle.demo.trees import real_trees
+from vmoodle.engines.protocol import SiteDatabase, open_engine
+
+RUNS = 3
+AT_ONCE = 10
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return the seconds the work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def row(what: str, took: float, baseline: str, base: float, reach: str) -> None:
+    """Print one figure beside its baseline."""
+    print(
+        f"  {what:<34}{took:7.2f} s   {baseline:<26}{base:7.2f} s   ratio {took / base:6.3f}"
+        f"   reach {reach}",
+        flush=True,
+    )
+
+
+class Bench:
+    """One home on one server."""
+
+    def __init__(self, place: Path, url: str) -> None:
+        self.place, self.home, self.number = place, place / "home", 0
+        vmoodle(self.home, "server", "add", "main", url)
+
+    def create(self, *words: str) -> tuple[str, float]:
+        """Create a site; return its shortname and the seconds of the call."""
+        self.number += 1
+        name = f"s{self.number}"
+        return name, timed(lambda: vmoodle(self.home, *self.words(name), *words))
+
+    def deploy(self) -> tuple[float, float]:
+        """Return the medians of some deployments: until published, and of the whole call."""
+        published, calls = [], []
+        for _ in range(RUNS):
+            calls.append(self.create("--template", "base")[1])
+            published.append(self.between("site.deploy", "reserve", "prove"))
+        return statistics.median(published), statistics.median(calls)
+
+    def between(self, kind: str, first: str, last: str) -> float:
+        """Return the seconds between two steps of the newest operation of a kind."""
+        operations = json.loads(vmoodle(self.home, "operation", "list", "--json"))
+        newest = next(row for row in operations if row["kind"] == kind)
+        events = json.loads(vmoodle(self.home, "operation", "show", newest["id"], "--json"))
+        at = {e["step"]: datetime.fromisoformat(e["at"]) for e in reversed(events["events"])}
+        return (at[last] - at[first]).total_seconds()
+
+    def words(self, name: str) -> list[str]:
+        """Return the words that create a site."""
+        password = str(self.place / f"{name}.password")
+        url = f"http://{name}.example.test"
+        return ["site", "create", name, "--url", url, "--admin-password-out", password]
+
+    def at_once(self, count: int, *words: str) -> float:
+        """Create several sites at the same time; return the seconds until all are there."""
+
+        def work() -> None:
+            names = [f"p{self.number + n}" for n in range(count)]
+            self.number += count
+            started = [
+                subprocess.Popen(
+                    [str(PROGRAM), *self.words(name), *words],
+                    env=_environment(self.home),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+                for name in names
+            ]
+            if any(process.wait() for process in started):
+                raise RuntimeError("a deployment failed")
+
+        return timed(work)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    import os
+
+    return dict(os.environ) | {"VMOODLE_HOME": str(home)}
+
+
+def dump_and_load(address: object, database: str) -> float:
+    """Return the seconds the engine's own tools take to dump the database and load it again."""
+    engine = open_engine(address)  # type: ignore[arg-type]
+    source = engine.anonymous_database(database)
+    target = SiteDatabase("bench_copy", source.account, source.password, source.prefix)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "dump"
+
+        def work() -> None:
+            path.unlink(missing_ok=True)
+            engine.dump(source, path)
+            engine.drop_database(target, if_exists=True)
+            engine.create_database(target, if_missing=True)
+            engine.restore(path, target)
+
+        seconds = statistics.median(timed(work) for _ in range(RUNS))
+    engine.drop_database(target, if_exists=True)
+    return seconds
+
+
+def measure(engine: str, place: Path, tree: str) -> None:
+    """Print the figures of one engine."""
+    reach = {"mariadb": "<= 0.7", "postgresql": "<= 0.5"}[engine]
+    with getattr(servers, f"private_{engine}")(place / "server") as server:
+        bench = Bench(place, server.url)
+        vmoodle(bench.home, "codebase", "add", "main", tree, "--copy")
+        with worker(bench.home):
+            first, _seconds = bench.create("--codebase", "main")
+            installer = bench.between("site.create", "install", "publish")
+            vmoodle(bench.home, "template", "create", "base", "--from", first)
+            template = json.loads(vmoodle(bench.home, "template", "show", "base", "--json"))
+            base = dump_and_load(server.address, template["database"])
+            cold, call = bench.deploy()
+            row(f"deploy cold (call {call:.2f} s)", cold, "dump and load", base, reach)
+            vmoodle(bench.home, "template", "warm", "base", "--keep", str(RUNS + AT_ONCE))
+            warm, call = bench.deploy()
+            what = f"deploy warm (call {call:.2f} s)"
+            row(what, warm, "Moodle's installer", installer, "<= 0.025, < 1 s")
+            many = bench.at_once(AT_ONCE, "--template", "base")
+            row(f"{AT_ONCE} warm at once, calls", many, "one call", call, "<= 4")
+            snapshots = [
+                timed(lambda: vmoodle(bench.home, "snapshot", "create", first)) for _ in range(2)
+            ]
+            row("second snapshot, unchanged", snapshots[1], "first", snapshots[0], "<= 0.3")
+
+
+def main() -> None:
+    """Print the figures."""
+    trees = real_trees()
+    tree = str(trees[0]) if trees else "sandbox"
+    print(f"on {Path(tree).name}")
+    for engine in ("mariadb", "postgresql"):
+        if missing := getattr(servers, f"{engine}_missing")():
+            print(f"{engine}: not measured, {missing}")
+            continue
+        print(engine)
+        with tempfile.TemporaryDirectory(prefix="vmoodle-bench-") as directory:
+            place = Path(directory)
+            place.chmod(0o755)
+            measure(engine, place, tree)
+
+
+if __name__ == "__main__":
+    main()

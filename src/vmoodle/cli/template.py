@@ -1,0 +1,188 @@
+"""`vmoodle template`: captured sites from which sites are made."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from vmoodle.cli.output import Json, in_bytes, moment, print_block, print_json, print_table, say
+
+app = typer.Typer(
+    help="Templates: captured from a site, without its identity, to make sites from.",
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Argument(help="The template's name.")]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Only queue it; `operation follow` waits for it.")
+]
+
+
+@app.command()
+def create(
+    name: Name,
+    source: Annotated[str, typer.Option("--from", help="Shortname of the site to capture.")],
+    people: Annotated[
+        bool, typer.Option("--people", help="Keep the site's users; without it they are dropped.")
+    ] = False,
+    note: Annotated[str, typer.Option(help="What it is for; shown in lists.")] = "",
+    detach: Detach = False,
+    json: Json = False,
+) -> None:
+    """Capture a site as a template: the site serves on and is only read."""
+    from vmoodle.cli.progress import carry_out
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import template
+
+    operation = template.create(installation, name, source, people=people, note=note)
+    if detach:
+        _queued(operation.id, name, json=json)
+        return
+    carry_out(installation, operation)
+    _show(name, json=json)
+
+
+@app.command("list")
+def list_templates(json: Json = False) -> None:
+    """List the templates."""
+    from vmoodle.installation import open_installation
+
+    open_installation()
+    from vmoodle.registry import templates
+
+    rows = [templates.facts(row) for row in templates.every()]
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ("NAME", "STATE", "FROM", "MOODLE", "SERVER", "SIZE", "WARM", "CREATED"),
+        [
+            (
+                r["name"],
+                r["state"],
+                r["source"],
+                r["moodle"],
+                r["server"],
+                in_bytes(r["database_bytes"] + r["files_bytes"]),
+                f"{r['warm']}/{r['keep_warm']}",
+                moment(r["created"]),
+            )
+            for r in rows
+        ],
+        "No templates yet: vmoodle template create NAME --from SITE",
+    )
+
+
+@app.command()
+def show(name: Name, json: Json = False) -> None:
+    """Show a template, and which codebases it fits exactly."""
+    from vmoodle.installation import open_installation
+
+    open_installation()
+    _show(name, json=json)
+
+
+@app.command()
+def refresh(
+    name: Name,
+    source: Annotated[
+        str, typer.Option("--from", help="Another site to capture; its own source when not given.")
+    ] = "",
+    detach: Detach = False,
+    json: Json = False,
+) -> None:
+    """Capture a template anew, from a site that was upgraded or tuned since."""
+    from vmoodle.cli.progress import carry_out
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import template_refresh
+
+    operation = template_refresh.submit(installation, name, source=source)
+    if detach:
+        _queued(operation.id, name, json=json)
+        return
+    carry_out(installation, operation)
+    _show(name, json=json)
+
+
+@app.command()
+def warm(
+    name: Name,
+    keep: Annotated[int, typer.Option(help="How many copies wait ready; 0 drops them.")],
+    detach: Detach = False,
+    json: Json = False,
+) -> None:
+    """Keep ready-made copies waiting; who deploys a site claims one."""
+    from vmoodle.cli.progress import carry_out
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import warm as warm_copies
+
+    operation = warm_copies.keep(installation, name, keep)
+    if detach:
+        _queued(operation.id, name, json=json)
+        return
+    carry_out(installation, operation)
+    _show(name, json=json)
+
+
+@app.command()
+def delete(
+    name: Name,
+    confirm: Annotated[
+        str | None, typer.Option(help="The name again; asked for when not given.")
+    ] = None,
+    detach: Detach = False,
+    json: Json = False,
+) -> None:
+    """Delete a template and its waiting copies; sites made from it stay as they are."""
+    from vmoodle.cli.progress import carry_out
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import template
+    from vmoodle.registry import templates
+
+    row = templates.find(name)
+    if confirm is None and sys.stdin.isatty():
+        say(f"This destroys the template {row.name}, captured from {row.source}.")
+        confirm = typer.prompt("Type its name to go on", err=True)
+    operation = template.delete(installation, name, typed=confirm or "")
+    if detach:
+        _queued(operation.id, name, json=json)
+        return
+    ended = carry_out(installation, operation)
+    if json:
+        print_json({"operation": ended.id, "template": name, "state": ended.state})
+    else:
+        say(f"deleted {name}")
+
+
+def _queued(operation: str, name: str, *, json: bool) -> None:
+    if json:
+        print_json({"operation": operation, "template": name})
+    else:
+        say(f"vmoodle operation follow {operation}")
+
+
+def _show(name: str, *, json: bool) -> None:
+    from vmoodle.lifecycle import fit
+    from vmoodle.registry import templates
+
+    row = templates.find(name)
+    facts = templates.facts(row) | {"fits": fit.fitting_codebases(row.versions_hash)}
+    if json:
+        print_json(facts)
+        return
+    for key in ("created", "refreshed"):
+        facts[key] = moment(facts[key])
+    facts["fits"] = facts["fits"] or "no codebase has the same versions of core and plugins"
+    for key in ("database_bytes", "files_bytes"):
+        facts[key] = in_bytes(facts[key])
+    print_block(facts)

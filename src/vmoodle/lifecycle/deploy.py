@@ -1,0 +1,181 @@
+"""Make a site from a template or from another site: a copy with an identity of its own.
+
+A copy that waits warm is claimed; otherwise database and files are copied. Identity is rewritten in
+one transaction before PHP ever runs on the copy. The source is only read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vmoodle.installation import Installation
+from vmoodle.lifecycle import dataroot, identity, new_site, preflight, resources, warm
+from vmoodle.lifecycle.request import SiteRequest, reserve, wanted_site
+from vmoodle.lifecycle.resources import ForHoldings, removing
+from vmoodle.lifecycle.sources import (
+    Source,
+    open_source,
+    refuse_another_prefix,
+    refuse_unfit,
+)
+from vmoodle.moodle.sanitise import find_policy
+from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
+from vmoodle.registry import codebases, servers, sites, templates
+from vmoodle.registry.models import Operation
+
+KIND = "site.deploy"
+# The copy of the database and of the files, and room to work in.
+SPACE_FACTOR = 1.1
+
+
+def submit(
+    installation: Installation, request: SiteRequest, source: str, *, sanitise: str = ""
+) -> Operation:
+    """Check the request against the source, reserve the site and queue its deployment.
+
+    `source` is `template:NAME` or `site:SHORTNAME`, `sanitise` the name of a policy. Nothing is
+    changed when it raises: InvalidInput, NotFound, Conflict for a source that is not ready or a
+    name that is taken, Refused for a codebase, server or account that does not fit, Unavailable.
+    """
+    if sanitise:
+        find_policy(sanitise)
+    facts = open_source(installation, source).facts()
+    codebase = codebases.chosen(request.codebase or facts.codebase)
+    server = servers.find(request.server) if request.server else facts.server
+    refuse_unfit(facts, codebase, server)
+    wanted = wanted_site(installation, request, codebase, server, table_prefix=facts.table_prefix)
+    refuse_another_prefix(facts, server, wanted.values["table_prefix"])
+    preflight.check(
+        installation,
+        codebase,
+        server,
+        wanted.address,
+        wanted.values,
+        bytes_needed=int(SPACE_FACTOR * (facts.database_bytes + facts.files_bytes)),
+    )
+    return reserve(
+        installation,
+        wanted,
+        KIND,
+        password=request.admin_password,
+        parameters={
+            "source": source,
+            "wwwroot": facts.wwwroot,
+            "rewrite": facts.has_addresses,
+            "sanitise": sanitise,
+        },
+    )
+
+
+def _source(context: StepContext) -> Source:
+    return open_source(context.installation, str(context.parameters["source"]))
+
+
+def _claim(context: StepContext) -> None:
+    kind, _separator, name = str(context.parameters["source"]).partition(":")
+    if kind != "template":
+        return
+    # While this operation is under way the template cannot be deleted; it could be before.
+    template, site = templates.usable(name), sites.find(context.site)
+    if site.table_prefix != template.table_prefix or _given_up(context):
+        return
+    if template.server_id == site.server_id and templates.claim(
+        template, context.site, context.operation_id
+    ):
+        context.say("a copy that waited was claimed")
+
+
+def _claimed_directory(context: StepContext) -> Path | None:
+    claimed = Operation.objects.get(id=context.operation_id).result.get("claimed")
+    return Path(claimed) if claimed else None
+
+
+def _given_up(context: StepContext) -> bool:
+    """Tell whether an earlier attempt has begun to take back what was claimed."""
+    return bool(Operation.objects.get(id=context.operation_id).result.get("given_up"))
+
+
+def _give_up_claimed(context: StepContext) -> None:
+    """Take away what was claimed: it has been written to, nobody else may have it."""
+    directory = _claimed_directory(context)
+    if directory is None:
+        return
+    removing(resources.drop_database)(context)
+    removing(resources.drop_account)(context)
+    dataroot.destroy_at(context, directory, owner=context.site)
+
+
+def _taking_back(function: ForHoldings) -> StepFunction:
+    """Return an undo after which the operation, tried again, copies instead of claiming."""
+
+    def undo(context: StepContext) -> None:
+        if _claimed_directory(context) is not None:
+            context.keep({"given_up": True})
+        removing(function)(context)
+
+    return undo
+
+
+def _database(context: StepContext) -> None:
+    if _claimed_directory(context) is not None and not _given_up(context):
+        return
+    site = sites.find(context.site)
+    source = _source(context)
+    resources.copy_database(
+        context,
+        resources.of_site(context.installation, site),
+        lambda _engine, database: source.copy_database(database, site.server),
+    )
+
+
+def _files(context: StepContext) -> None:
+    site = sites.find(context.site)
+    holdings = resources.of_site(context.installation, site)
+    claimed = _claimed_directory(context)
+    if claimed is not None and not _given_up(context):
+        dataroot.take_over(context, claimed, holdings)
+        return
+    if claimed is not None:
+        dataroot.destroy_at(context, claimed, owner=context.site)
+    dataroot.make(context, holdings)
+    context.say(_source(context).copy_files(holdings.directory))
+
+
+def _identity(context: StepContext) -> None:
+    installation, site = context.installation, sites.find(context.site)
+    operation = Operation.objects.get(id=context.operation_id)
+    done = identity.take_on(
+        installation,
+        site,
+        from_wwwroot=str(context.parameters["wwwroot"]),
+        rewrite_content=bool(context.parameters["rewrite"]),
+        admin_password=installation.keyring.decrypt(operation.secret_encrypted),
+        policy_name=str(context.parameters["sanitise"]),
+    )
+    context.say(done)
+
+
+def _refill(context: StepContext) -> None:
+    kind, _separator, name = str(context.parameters["source"]).partition(":")
+    if kind == "template":
+        warm.refill(context.installation, templates.find(name))
+
+
+DEPLOY = OperationKind(
+    KIND,
+    "make a site from a copy",
+    (
+        new_site.RESERVE,
+        Step("claim", "look for a copy that waits", _claim, _give_up_claimed),
+        new_site.ACCOUNT,
+        Step("database", "copy the database", _database, _taking_back(resources.drop_database)),
+        Step("files", "copy the files", _files, _taking_back(dataroot.destroy)),
+        new_site.ANNOUNCE,
+        Step("identity", "give the copy its own identity", _identity),
+        new_site.PUBLISH,
+        new_site.PROVE,
+        new_site.FINISH,
+        Step("refill", "see to the copies that wait", _refill),
+    ),
+    attention=new_site.attention,
+)

@@ -1,0 +1,89 @@
+"""Give a copy an identity of its own, or take a copy's identity out: each in one transaction.
+
+It happens before PHP ever runs on the copy: its first boot would freeze the old identity in caches.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from vmoodle.hook.address import parse_wwwroot
+from vmoodle.installation import Installation
+from vmoodle.lifecycle.resources import Holdings
+from vmoodle.moodle import content_urls, sanitise
+from vmoodle.moodle.identity_assume import NewIdentity, assume
+from vmoodle.moodle.identity_scrub import scrub
+from vmoodle.moodle.schedule import random_tasks
+from vmoodle.moodle.tree import MoodleTree
+from vmoodle.registry import sites
+from vmoodle.registry.models import Site
+from vmoodle.secret import Secret
+
+
+def strip(
+    installation: Installation, holdings: Holdings, *, people: bool, old: str, new: str
+) -> tuple[str, int]:
+    """Make a template's database identity-free, its own addresses replaced by a neutral one.
+
+    Return in words what was done, and how many cells of its content have addresses.
+    """
+    engine = installation.engine(holdings.server)
+    with engine.connect(holdings.database, read_only=False) as connection:
+        scrubbed = scrub(connection, people=people)
+        rewritten = content_urls.rewrite(connection, old, new, others=_neighbours(old))
+        # Not what was rewritten: nothing is, where a killed process had done it already.
+        addresses = len(content_urls.find(connection, new))
+    words = f"{scrubbed.rows} rows taken out, {rewritten.addresses} own addresses made neutral"
+    if scrubbed.unjudged:
+        words += f"; columns of unknown plugins to look at: {', '.join(scrubbed.unjudged)}"
+    return words, addresses
+
+
+def take_on(
+    installation: Installation,
+    site: Site,
+    *,
+    from_wwwroot: str,
+    rewrite_content: bool,
+    admin_password: Secret,
+    policy_name: str,
+) -> str:
+    """Make a copy the site the registry describes; return in words what was done.
+
+    `from_wwwroot` is the address in its content, looked for only with `rewrite_content`. A policy
+    makes the copy safe to use.
+    """
+    tree = MoodleTree.open(site.codebase.path)
+    identity = NewIdentity(
+        wwwroot=site.wwwroot,
+        name=site.name,
+        shortname=site.shortname,
+        dataroot=site.dataroot,
+        admin_user=site.admin_user,
+        admin_email=site.admin_email,
+        admin_password=admin_password,
+        old_wwwroot=from_wwwroot,
+    )
+    said = []
+    engine = installation.engine(site.server)
+    with engine.connect(installation.site_database(site), read_only=False) as connection:
+        if rewrite_content:
+            report = content_urls.rewrite(
+                connection, from_wwwroot, site.wwwroot, others=_neighbours(from_wwwroot)
+            )
+            said.append(f"{report.addresses} addresses rewritten")
+            said += [
+                f"left as it is: {cell.table}.{cell.column} {cell.row} ({cell.reason})"
+                for cell in report.left
+            ]
+        if policy_name:
+            policy = sanitise.find_policy(policy_name)
+            # Nobody can work out who is behind a made-up name: the seed is kept nowhere.
+            done = sanitise.apply(connection, policy, secrets.token_hex(16))
+            said.append(f"policy {policy_name}: {done.rows} rows changed")
+        assume(connection, identity, random_tasks=random_tasks(tree))
+    return "; ".join(said) or "identity rewritten"
+
+
+def _neighbours(wwwroot: str) -> list[str]:
+    return sites.others_on_host(parse_wwwroot(wwwroot).host, but=wwwroot)

@@ -1,0 +1,32 @@
+"""A site that answers 503 while an operation changes it, and is afterwards what it was before.
+
+The operation's parameter `state` says what that is.
+"""
+
+from __future__ import annotations
+
+from vmoodle.lifecycle.publish import publish
+from vmoodle.operations.plan import StepContext
+from vmoodle.registry import sites
+from vmoodle.registry.models import SiteState
+
+
+def begin(context: StepContext) -> None:
+    """Let the site answer 503; its command-line scripts keep working."""
+    site = sites.find(context.site)
+    sites.deploying(site)
+    publish(context.installation, site)
+
+
+def end(context: StepContext) -> None:
+    """Let the site be again what it was before."""
+    site = sites.find(context.site)
+    sites.back_to(site, SiteState(str(context.parameters["state"])))
+    publish(context.installation, site)
+
+
+def attention(context: StepContext) -> None:
+    """Let the site say that its operation stopped half-way."""
+    site = sites.find(context.site)
+    sites.needs_attention(site, f"operation {context.operation_id} stopped half-way")
+    publish(context.installation, site)

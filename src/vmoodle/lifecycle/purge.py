@@ -1,0 +1,198 @@
+"""Destroy a site: only one that does not serve, and only what the ledger proves ours.
+
+What was destroyed is certified in the operation's result: a list of things, never their contents.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from vmoodle.errors import Conflict, Refused, VMoodleError
+from vmoodle.installation import Installation
+from vmoodle.lifecycle import dataroot, resources
+from vmoodle.lifecycle.publish import publish, withdraw
+from vmoodle.lifecycle.resources import removing
+from vmoodle.lifecycle.server import check_engine
+from vmoodle.operations.plan import OperationKind, Step, StepContext
+from vmoodle.registry import audit, ledger, operations, sites
+from vmoodle.registry.models import Operation, Site, SiteState
+
+KIND = "site.purge"
+_WAY_ON = {
+    SiteState.ENABLED: "vmoodle site suspend {0}",
+    SiteState.DELETED: "vmoodle site revive {0} brings it back; vmoodle site purge {0} ends it.",
+}
+_PURGEABLE = {SiteState.SUSPENDED, SiteState.DELETED, SiteState.ATTENTION}
+
+
+def submit(
+    installation: Installation, shortname: str, *, typed: str, now: bool = False
+) -> Operation:
+    """Queue the destruction of a suspended or deleted site.
+
+    One that needs attention is taken too, when no operation holds it. `typed` is its shortname as
+    a person typed it; `now` does not wait for the end of the grace period. Raise Conflict for a
+    site in another state, held, or within its grace period, Refused without the shortname typed or
+    when something of it could not be destroyed, Unavailable when its server does not answer or
+    only reads.
+    """
+    site = sites.find(shortname)
+    _refuse_unpurgeable(installation, site, typed, now=now)
+    # Before the transaction: a server that is slow to answer must not hold up the registry.
+    _ask_server(installation, site)
+    with transaction.atomic():
+        site = sites.held(shortname)
+        _refuse_unpurgeable(installation, site, typed, now=now)
+        operations.refuse_used(f"site:{shortname}")
+        operation = operations.submit(
+            KIND, site=shortname, parameters={"state": site.state}, node=installation.node
+        )
+        audit.record(KIND, shortname, outcome="submitted", operation=operation.id)
+    return operation
+
+
+def _refuse_unpurgeable(installation: Installation, site: Site, typed: str, *, now: bool) -> None:
+    refuse_unless(site, _PURGEABLE, "purged")
+    _refuse_in_grace(site, now=now)
+    refuse_untyped(site.shortname, typed, "purge")
+    refuse_indestructible(installation, site)
+
+
+def _ask_server(installation: Installation, site: Site) -> None:
+    """Raise what hinders the server from dropping something of the site, if it has anything."""
+    if resources.on_server(resources.of_site(installation, site)):
+        check_engine(installation.engine(site.server))
+
+
+def _refuse_in_grace(site: Site, *, now: bool) -> None:
+    if site.purge_after and site.purge_after > timezone.now() and not now:
+        raise Conflict(
+            "site.purge.grace",
+            f"The site {site.shortname} is kept until {site.purge_after:%Y-%m-%d %H:%M} UTC.",
+            f"vmoodle site revive {site.shortname} brings it back; --now does not wait.",
+        )
+
+
+def refuse_indestructible(installation: Installation, site: Site) -> None:
+    """Raise Refused for what a later step would refuse, when the database is gone already."""
+    holdings = resources.of_site(installation, site)
+    if SiteState(site.state) in {SiteState.SUSPENDED, SiteState.DELETED}:
+        # Later some of it is gone; each step leaves what the ledger does not prove ours.
+        resources.refuse_unproven(holdings)
+    dataroot.refuse_indestructible(installation, holdings)
+
+
+def submit_expired(installation: Installation) -> list[Operation]:
+    """Queue the destruction of every deleted site whose grace period is over."""
+    return [
+        submit(installation, site.shortname, typed=site.shortname)
+        for site in sites.expired(timezone.now())
+    ]
+
+
+def refuse_unless(site: Site, states: set[SiteState], verb: str) -> None:
+    """Raise Conflict when a site is in none of these states."""
+    if SiteState(site.state) not in states:
+        raise Conflict(
+            "site.enabled",
+            f"The site {site.shortname} is {site.state}; only a suspended site can be {verb}.",
+            _WAY_ON.get(SiteState(site.state), "vmoodle site show {0}").format(site.shortname),
+        )
+
+
+def refuse_untyped(shortname: str, typed: str, verb: str) -> None:
+    """Raise Refused when the shortname was not typed as confirmation."""
+    if typed != shortname:
+        raise Refused(
+            "site.delete.unconfirmed",
+            "The shortname was not typed as confirmation; nothing was deleted.",
+            f"vmoodle site {verb} {shortname} --confirm {shortname}",
+        )
+
+
+def _check(context: StepContext) -> None:
+    """Refuse a site that is not as it was ordered to be destroyed."""
+    site = Site.objects.select_related("server").filter(shortname=context.site).first()
+    if site is not None:
+        refuse_unless(site, _PURGEABLE | {SiteState.DELETING}, "purged")
+        refuse_indestructible(context.installation, site)
+        _ask_server(context.installation, site)
+
+
+def _withdraw(context: StepContext) -> None:
+    site = Site.objects.filter(shortname=context.site).first()
+    if site is not None:
+        context.keep({"certificate": _certificate(context, site)})
+        sites.deleting(site)
+        withdraw(context.installation, site, tombstone=True)
+
+
+def _certificate(context: StepContext, site: Site) -> dict[str, Any]:
+    """Return what is about to be destroyed, as the ledger has it."""
+    size: int | None = None
+    try:
+        size = context.installation.engine(site.server).size(site.database)
+    except VMoodleError:
+        # A server that is down or a database that is gone: the steps that follow say so.
+        context.say("the size of the database cannot be told")
+    return {
+        "site": site.shortname,
+        "url": site.wwwroot,
+        "name": site.name,
+        "created": site.created_at.isoformat(),
+        "operation": context.operation_id,
+        "destroyed": [
+            {"kind": entry.kind, "place": entry.place, "name": entry.name}
+            for entry in ledger.entries(site.shortname)
+        ],
+        "database_bytes": size,
+    }
+
+
+def _take_back(context: StepContext) -> None:
+    site = sites.find(context.site)
+    if context.parameters.get("state") == SiteState.DELETED:
+        sites.kept_deleted(site, site.purge_after)
+        return
+    if context.parameters.get("state") == SiteState.ATTENTION:
+        sites.needs_attention(site, "deletion was taken back")
+    else:
+        sites.suspended(site, "deletion was taken back")
+    publish(context.installation, site)
+
+
+def _forget(context: StepContext) -> None:
+    site = Site.objects.filter(shortname=context.site).first()
+    if site is not None:
+        withdraw(context.installation, site, tombstone=True)
+        sites.forget(site, leave_tombstone=True)
+    certificate = dict(operations.find(context.operation_id).result.get("certificate", {}))
+    context.keep({"certificate": certificate | {"ended": timezone.now().isoformat()}})
+    audit.record(KIND, context.site, operation=context.operation_id)
+
+
+def attention(context: StepContext) -> None:
+    """Let the site say that its operation stopped half-way."""
+    site = Site.objects.filter(shortname=context.site).first()
+    if site is not None:
+        sites.needs_attention(site, f"operation {context.operation_id} stopped half-way")
+        publish(context.installation, site)
+
+
+PURGE = OperationKind(
+    KIND,
+    "destroy a site",
+    (
+        Step("check", "see that the site does not serve", _check),
+        Step("withdraw", "take the address off the map", _withdraw, _take_back),
+        Step("database", "drop the database", removing(resources.drop_database), None),
+        Step("account", "drop the database account", removing(resources.drop_account), None),
+        Step("dataroot", "remove moodledata", removing(dataroot.destroy), None),
+        Step("forget", "forget the site", _forget, None),
+    ),
+    when_reverted="Nothing was destroyed; the site is as it was before.",
+    attention=attention,
+)

@@ -1,0 +1,230 @@
+"""Snapshots: a dated copy of a site in the store, taken while it serves.
+
+The database is dumped in one transaction, the files are read after it: a file that the database
+names is there, for Moodle removes no file for days after its last use. Files are kept once per
+store. A snapshot exists when its manifest does, and not before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+
+from vmoodle.errors import Conflict, Failed, NotFound
+from vmoodle.installation import Installation
+from vmoodle.lifecycle.snapshot_store import (
+    DATABASE_PART,
+    FILE_PARTS,
+    last_manifest,
+    open_snapshots,
+)
+from vmoodle.lifecycle.sources import site_facts
+from vmoodle.lifecycle.suspend import settled
+from vmoodle.operations.plan import OperationKind, Step, StepContext
+from vmoodle.operations.scratch import scratch
+from vmoodle.registry import audit, operations, sites, snapshots
+from vmoodle.registry.models import Operation, Snapshot
+from vmoodle.store.add import walk, walk_filedir
+from vmoodle.store.finding import Finding
+from vmoodle.store.manifest import (
+    EngineFacts,
+    Manifest,
+    MoodleFacts,
+    Part,
+    SiteFacts,
+    new_id,
+)
+from vmoodle.store.retention import Retention
+from vmoodle.store.store import Store
+
+KIND = "snapshot.create"
+
+
+def submit(
+    installation: Installation, shortname: str, *, reason: str = "manual", note: str = ""
+) -> Operation:
+    """Queue taking a snapshot of a site; raise NotFound, Conflict, and as the store does."""
+    site = settled(shortname, "snapshotted")
+    open_snapshots(installation, create=True)
+    snapshot_id = new_id(shortname)
+    with transaction.atomic():
+        operation = operations.submit(
+            KIND, site=shortname, parameters={"snapshot": snapshot_id}, node=installation.node
+        )
+        snapshots.reserve(snapshot_id, site, reason=reason, note=note)
+    return operation
+
+
+def delete(installation: Installation, snapshot_id: str) -> Snapshot:
+    """Delete a snapshot; its contents that no other needs go with the next prune."""
+    row = snapshots.find(snapshot_id)
+    operations.refuse_used(f"snapshot:{row.id}")
+    busy = operations.under_way_with(snapshot=row.id)
+    if busy:
+        raise Conflict(
+            "snapshot.used",
+            f"Operation {busy[0].id} works with the snapshot {row.id}.",
+            "Let it end first.",
+        )
+    # A store that has lost it already is no reason to keep the row.
+    with contextlib.suppress(NotFound):
+        open_snapshots(installation).delete_manifest(row.id)
+    snapshots.forget(row.id)
+    audit.record("snapshot.delete", row.id, site=row.site_shortname)
+    return row
+
+
+def verify(installation: Installation, snapshot_id: str) -> list[Finding]:
+    """Compare every hash of a snapshot with what lies in the store; return what is wrong."""
+    row = snapshots.usable(snapshot_id)
+    store = open_snapshots(installation)
+    findings = store.verify(store.read_manifest(row.id), quarantine=True)
+    snapshots.verified(row.id, ok=not findings)
+    return findings
+
+
+def prune(
+    installation: Installation, shortname: str, retention: str, *, dry_run: bool = False
+) -> dict[str, list[str]]:
+    """Delete the snapshots of a site (empty: of each site) that the retention does not keep.
+
+    Pinned ones stay, and those an operation works with. Return the ids deleted and kept.
+    """
+    wanted = Retention.parse(retention or installation.settings.snapshots.retention)
+    groups: dict[str, list[Snapshot]] = {}
+    for row in snapshots.every(shortname):
+        used = operations.under_way_with(source=f"snapshot:{row.id}") or (
+            operations.under_way_with(snapshot=row.id)
+        )
+        if row.state == "ready" and not row.pinned and not used:
+            groups.setdefault(row.site_shortname, []).append(row)
+    outcome: dict[str, list[str]] = {"deleted": [], "kept": []}
+    for rows in groups.values():
+        keep = wanted.to_keep(snapshots.dated(rows))
+        for row in rows:
+            outcome["kept" if row.id in keep else "deleted"].append(row.id)
+    if not dry_run:
+        for snapshot_id in outcome["deleted"]:
+            delete(installation, snapshot_id)
+        if groups:
+            open_snapshots(installation).collect_garbage()
+    return outcome
+
+
+def _reserved(context: StepContext) -> None:
+    snapshots.find(str(context.parameters["snapshot"]))
+
+
+def _forget(context: StepContext) -> None:
+    snapshots.forget(str(context.parameters["snapshot"]))
+
+
+def _take(context: StepContext) -> None:
+    installation = context.installation
+    snapshot_id = str(context.parameters["snapshot"])
+    store = open_snapshots(installation, create=True)
+    if snapshot_id in store.manifest_ids():
+        return
+    site = sites.find(context.site)
+    facts = site_facts(installation, site)
+    engine = installation.engine(site.server)
+    row = snapshots.find(snapshot_id)
+    with store.writing():
+        parts = [_dump(context, store)]
+        parts += _files(context, store, Path(site.dataroot))
+        server = engine.facts()
+        store.write_manifest(
+            Manifest(
+                id=snapshot_id,
+                kind="snapshot",
+                created=row.created_at,
+                created_by=row.actor,
+                note=row.note,
+                site=SiteFacts(site.shortname, site.name, site.wwwroot),
+                moodle=MoodleFacts(facts.moodle_version, facts.moodle_release, facts.versions_hash),
+                engine=EngineFacts(server.flavour, server.version),
+                prefix=site.table_prefix,
+                parts=tuple(parts),
+                extra={"reason": row.reason, "codebase": site.codebase.name},
+            )
+        )
+
+
+def _dump(context: StepContext, store: Store) -> Part:
+    installation, site = context.installation, sites.find(context.site)
+    with scratch(installation.home.run) as directory:
+        path = directory / "dump"
+        installation.engine(site.server).dump(installation.site_database(site), path)
+        return Part.of(DATABASE_PART, store.put_file(path))
+
+
+def _files(context: StepContext, store: Store, dataroot: Path) -> list[Part]:
+    before = last_manifest(store, context.site)
+    parts = []
+    for name, layout in FILE_PARTS.items():
+        directory = dataroot / name
+        if not directory.is_dir():
+            continue
+        added = (
+            store.add_files(name, walk_filedir(directory), layout="filedir", like=before)
+            if layout == "filedir"
+            else store.add_files(name, walk(directory), layout="tree", like=before)
+        )
+        parts.append(added.part)
+        context.say(f"{name}: {added.part.files} files")
+        for finding in added.findings:
+            context.say(f"{name}: {finding.message}")
+    return parts
+
+
+def _untake(context: StepContext) -> None:
+    store = open_snapshots(context.installation, create=True)
+    snapshot_id = str(context.parameters["snapshot"])
+    if snapshot_id in store.manifest_ids():
+        store.delete_manifest(snapshot_id)
+
+
+def _finish(context: StepContext) -> None:
+    snapshot_id = str(context.parameters["snapshot"])
+    manifest = open_snapshots(context.installation).read_manifest(snapshot_id)
+    snapshots.taken(snapshot_id, sizes_of(manifest))
+    context.keep({"snapshot": snapshot_id})
+    audit.record(KIND, context.site, operation=context.operation_id, snapshot=snapshot_id)
+
+
+def sizes_of(manifest: Manifest) -> dict[str, Any]:
+    """Return what the registry keeps of a manifest."""
+    files = [part for part in manifest.parts if part.layout is not None]
+    return {
+        "moodle_version": manifest.moodle.version,
+        "moodle_release": manifest.moodle.release,
+        "flavour": manifest.engine.flavour,
+        "database_bytes": manifest.part(DATABASE_PART).bytes,
+        "files_bytes": sum(part.bytes for part in files),
+        "files_count": sum(part.files for part in files),
+    }
+
+
+def require_whole(findings: list[Finding], snapshot_id: str) -> None:
+    """Raise Failed when a snapshot has findings."""
+    if findings:
+        raise Failed(
+            "snapshot.damaged",
+            f"The snapshot {snapshot_id} is damaged: {findings[0].message}"
+            + (f" ({len(findings)} findings in all)" if len(findings) > 1 else ""),
+            "Take another one; what is damaged was moved aside in the store.",
+        )
+
+
+CREATE = OperationKind(
+    KIND,
+    "take a snapshot",
+    (
+        Step("reserve", "reserve its id", _reserved, _forget),
+        Step("take", "put database and files into the store", _take, _untake),
+        Step("finish", "write it down", _finish),
+    ),
+)

@@ -1,0 +1,269 @@
+"""What a new site can be filled from: a template, another site. Each gives database and files.
+
+The source is only ever read. A source is named `template:NAME` or `site:SHORTNAME` in an
+operation's parameters, so that a resumed operation finds it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from vmoodle.engines.protocol import Engine, SiteDatabase
+from vmoodle.errors import Conflict, InvalidInput, Refused
+from vmoodle.installation import Installation
+from vmoodle.lifecycle.site_files import copy_files
+from vmoodle.lifecycle.snapshot_store import (
+    fetch_files,
+    load_database,
+    open_snapshots,
+    refuse_unfit_snapshot,
+)
+from vmoodle.lifecycle.suspend import settled
+from vmoodle.moodle.components import all_versions_hash
+from vmoodle.moodle.tree import MoodleTree
+from vmoodle.operations.scratch import scratch
+from vmoodle.registry import servers, sites, snapshots, templates
+from vmoodle.registry.models import Codebase, DatabaseServer, Site
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What must be known of a source before anything is made.
+
+    `wwwroot` is the address that stands in its content, `versions_hash` what Moodle calls
+    allversionshash: the versions of core and of every plugin its database is at.
+    """
+
+    name: str
+    wwwroot: str
+    table_prefix: str
+    moodle_release: str
+    moodle_version: str
+    versions_hash: str
+    server: DatabaseServer
+    codebase: str
+    database_bytes: int
+    files_bytes: int
+    is_dump: bool = False
+    """Whether the database comes from a dump, whatever the server."""
+    has_addresses: bool = True
+    """Whether addresses of its own stand in its content; True where nobody looked."""
+
+
+class Source(Protocol):
+    """A thing that sites are made from."""
+
+    def facts(self) -> SourceFacts:
+        """Return what it is; raise Conflict when it cannot be used now."""
+
+    def copy_database(self, target: SiteDatabase, server: DatabaseServer) -> None:
+        """Make the target database, whose account is there, a copy."""
+
+    def copy_files(self, target: Path) -> str:
+        """Fill an empty moodledata with the files; return in words how and how many."""
+
+
+def open_source(installation: Installation, name: str) -> Source:
+    """Return the source of a name; raise NotFound, and InvalidInput for an unknown kind."""
+    kind, _separator, rest = name.partition(":")
+    if kind == "template":
+        return TemplateSource(installation, rest)
+    if kind == "site":
+        return SiteSource(installation, rest)
+    if kind == "snapshot":
+        return SnapshotSource(installation, rest)
+    raise InvalidInput(
+        "source.unknown",
+        f"{name!r} names no source.",
+        "template:NAME, site:SHORTNAME or snapshot:ID.",
+    )
+
+
+class TemplateSource:
+    """A template: nobody writes it, so its database is copied inside the server."""
+
+    def __init__(self, installation: Installation, name: str) -> None:
+        self._installation = installation
+        self.row = templates.find(name)
+
+    def facts(self) -> SourceFacts:
+        """Return what it is; raise Conflict when the template is not ready."""
+        row = templates.usable(self.row.name)
+        return SourceFacts(
+            name=f"template {row.name}",
+            wwwroot=row.wwwroot,
+            table_prefix=row.table_prefix,
+            moodle_release=row.moodle_release,
+            moodle_version=row.moodle_version,
+            versions_hash=row.versions_hash,
+            server=row.server,
+            codebase="",
+            database_bytes=row.database_bytes,
+            files_bytes=row.files_bytes,
+            has_addresses=row.content_urls > 0,
+        )
+
+    def copy_database(self, target: SiteDatabase, server: DatabaseServer) -> None:
+        """Make the target database a copy of the frozen one."""
+        database = self._installation.template_database(self.row)
+        copy_between(self._installation, (self.row.server, database), (server, target))
+
+    def copy_files(self, target: Path) -> str:
+        """Link or copy the template's files."""
+        return copy_files(self._installation, Path(self.row.directory), target)
+
+
+class SiteSource:
+    """A site as it stands: its database is copied in one transaction, its files after that."""
+
+    def __init__(self, installation: Installation, shortname: str) -> None:
+        self._installation = installation
+        self.site = sites.find(shortname)
+
+    def facts(self) -> SourceFacts:
+        """Return what it is; raise Conflict for a site that is being made or taken apart."""
+        site = settled(self.site.shortname, "copied")
+        return site_facts(self._installation, site)
+
+    def copy_database(self, target: SiteDatabase, server: DatabaseServer) -> None:
+        """Make the target database a consistent copy; the site goes on serving."""
+        database = self._installation.site_database(self.site)
+        copy_between(self._installation, (self.site.server, database), (server, target))
+
+    def copy_files(self, target: Path) -> str:
+        """Link or copy the site's files."""
+        return copy_files(self._installation, Path(self.site.dataroot), target)
+
+
+class SnapshotSource:
+    """A snapshot: loaded from the store, files that its site still has are shared."""
+
+    def __init__(self, installation: Installation, snapshot_id: str) -> None:
+        self._installation = installation
+        self.row = snapshots.usable(snapshot_id)
+
+    def facts(self) -> SourceFacts:
+        """Return what it is; raise as the store does."""
+        manifest = open_snapshots(self._installation).read_manifest(self.row.id)
+        site = Site.objects.filter(shortname=self.row.site_shortname).first()
+        engine = "postgresql" if manifest.engine.flavour == "postgresql" else "mariadb"
+        if site is not None and site.server.engine == engine:
+            server = site.server
+        else:
+            server = servers.first_of(engine)
+        return SourceFacts(
+            name=f"snapshot {self.row.id}",
+            wwwroot=manifest.site.wwwroot,
+            table_prefix=manifest.prefix,
+            moodle_release=manifest.moodle.release,
+            moodle_version=manifest.moodle.version,
+            versions_hash=manifest.moodle.component_hash,
+            server=server,
+            codebase=site.codebase.name if site else "",
+            database_bytes=2 * self.row.database_bytes,
+            files_bytes=self.row.files_bytes,
+            is_dump=True,
+        )
+
+    def copy_database(self, target: SiteDatabase, server: DatabaseServer) -> None:
+        """Load the snapshot's dump; raise Refused where the prefix is another."""
+        manifest = open_snapshots(self._installation).read_manifest(self.row.id)
+        refuse_unfit_snapshot(manifest, server.engine, manifest.moodle.version, target.prefix)
+        load_database(self._installation, manifest, server, target)
+
+    def copy_files(self, target: Path) -> str:
+        """Fetch the snapshot's files."""
+        store = open_snapshots(self._installation)
+        site = Site.objects.filter(shortname=self.row.site_shortname).first()
+        return fetch_files(
+            self._installation,
+            store.read_manifest(self.row.id),
+            target,
+            Path(site.dataroot) if site else None,
+        )
+
+
+def site_facts(installation: Installation, site: Site) -> SourceFacts:
+    """Return what a site is at, asked of its own database.
+
+    Raise Conflict for one whose installation or upgrade has not ended.
+    """
+    engine, database = installation.engine(site.server), installation.site_database(site)
+    with engine.connect(database) as connection:
+        rows = connection.query(
+            "SELECT name, value FROM {config} WHERE name IN "
+            "('version', 'release', 'allversionshash', 'upgraderunning')"
+        )
+    config = {str(name): str(value) for name, value in rows}
+    if not config.get("allversionshash") or config.get("upgraderunning"):
+        raise Conflict(
+            "site.upgrading",
+            f"The site {site.shortname} is being installed or upgraded.",
+            "Let that end first.",
+        )
+    return SourceFacts(
+        name=f"site {site.shortname}",
+        wwwroot=site.wwwroot,
+        table_prefix=site.table_prefix,
+        moodle_release=config.get("release", ""),
+        moodle_version=config.get("version", ""),
+        versions_hash=config["allversionshash"],
+        server=site.server,
+        codebase=site.codebase.name,
+        database_bytes=engine.size(database.name),
+        files_bytes=0,
+    )
+
+
+def refuse_unfit(facts: SourceFacts, codebase: Codebase, server: DatabaseServer) -> None:
+    """Raise Refused unless a copy of the source runs on the codebase and server as it is."""
+    if facts.server.engine != server.engine:
+        raise Refused(
+            "source.engine",
+            f"The {facts.name} is on {facts.server.engine}, {server.name} is {server.engine}.",
+            f"Choose a {facts.server.engine} server with --server.",
+        )
+    tree = MoodleTree.open(Path(codebase.path))
+    if all_versions_hash(tree) != facts.versions_hash:
+        raise Refused(
+            "source.version",
+            f"The {facts.name} is at Moodle {facts.moodle_release}, and the codebase "
+            f"{codebase.name} ({tree.version.release}) has other versions of core or plugins.",
+            "Choose a codebase that fits with --codebase, or upgrade the site it came from and "
+            "capture that again.",
+        )
+
+
+def refuse_another_prefix(facts: SourceFacts, server: DatabaseServer, prefix: str) -> None:
+    """Raise Refused where a copy cannot have another prefix: not inside the source's own server."""
+    if prefix != facts.table_prefix and (facts.server.id != server.id or facts.is_dump):
+        raise Refused(
+            "source.prefix",
+            f"The {facts.name} has tables that begin with {facts.table_prefix}; a copy through a "
+            "dump cannot begin with another prefix.",
+            f"Leave out --prefix, or choose the server {facts.server.name}.",
+        )
+
+
+def copy_between(
+    installation: Installation,
+    source: tuple[DatabaseServer, SiteDatabase],
+    target: tuple[DatabaseServer, SiteDatabase],
+) -> None:
+    """Copy a database: inside one server, else through a dump. The target's account is there."""
+    (source_server, source_database), (target_server, target_database) = source, target
+    engine: Engine = installation.engine(target_server)
+    if source_server.id == target_server.id:
+        # The server may still be making one for a process that was killed.
+        engine.clone_database(source_database, target_database, replace=True)
+        return
+    with scratch(installation.home.run) as directory:
+        path = directory / "dump"
+        installation.engine(source_server).dump(source_database, path)
+        engine.create_database(target_database)
+        engine.restore(path, target_database)

@@ -1,0 +1,238 @@
+"""Templates: a site captured without its identity, frozen, and kept ready to be copied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+
+from vmoodle.engines.names import names_for
+from vmoodle.errors import Refused
+from vmoodle.installation import Installation
+from vmoodle.lifecycle import dataroot, identity, names, resources, warm
+from vmoodle.lifecycle.resources import ForHoldings, Holdings
+from vmoodle.lifecycle.site_files import measure
+from vmoodle.lifecycle.sources import SiteSource, open_source
+from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
+from vmoodle.registry import audit, operations, sites, templates
+from vmoodle.registry.models import Operation, Template, TemplateState
+from vmoodle.secret import generate_password
+
+CREATE_KIND = "template.create"
+DELETE_KIND = "template.delete"
+# Stands in a template's content where the source's own address stood. RFC 6761 lets nobody have it.
+NEUTRAL_WWWROOT = "https://site.vmoodle.invalid"
+
+
+def create(
+    installation: Installation, name: str, source: str, *, people: bool = False, note: str = ""
+) -> Operation:
+    """Queue the capture of a site as a template; the site goes on serving and is only read.
+
+    Raise InvalidInput for an unusable name, NotFound, Conflict for a name that is taken or a site
+    that is not settled, Unavailable for too little disk.
+    """
+    names.template_name(name)
+    facts = SiteSource(installation, source).facts()
+    site = sites.find(source)
+    directory = installation.dataroot_base / f".template-{name}"
+    dataroot.refuse_unusable(installation, directory)
+    dataroot.refuse_full(directory.parent, dataroot.FREE_BYTES_NEEDED + facts.database_bytes)
+    prefix = installation.settings.sites.database_prefix
+    database, account = names_for(f"template:{name}", prefix)
+    values: dict[str, Any] = {
+        "name": name,
+        "source": source,
+        "people": people,
+        "note": note[:500],
+        "moodle_version": facts.moodle_version,
+        "moodle_release": facts.moodle_release,
+        "versions_hash": facts.versions_hash,
+        "wwwroot": NEUTRAL_WWWROOT,
+        "server": site.server,
+        "database": database,
+        "account": account,
+        "password_encrypted": installation.encrypt(generate_password(32)),
+        "table_prefix": facts.table_prefix,
+        "directory": str(directory),
+    }
+    with transaction.atomic():
+        templates.reserve(values)
+        operation = operations.submit(
+            CREATE_KIND,
+            site=templates.subject(name),
+            parameters={"source": f"site:{source}", "wwwroot": facts.wwwroot},
+            node=installation.node,
+        )
+    audit.record(CREATE_KIND, name, outcome="submitted", source=source, people=people)
+    return operation
+
+
+def delete(installation: Installation, name: str, *, typed: str) -> Operation:
+    """Queue the deletion of a template and of its warm copies.
+
+    `typed` is its name as a person typed it. Raise Refused without it, or when the ledger does not
+    prove what would be destroyed; Conflict while a site is being made from it.
+    """
+    template = templates.find(name)
+    if typed != name:
+        raise Refused(
+            "template.delete.unconfirmed",
+            "The name was not typed as confirmation; nothing was deleted.",
+            f"vmoodle template delete {name} --confirm {name}",
+        )
+    resources.refuse_unproven(of_template(installation, template))
+    with transaction.atomic():
+        operations.refuse_used(f"template:{name}")
+        operation = operations.submit(
+            DELETE_KIND,
+            site=templates.subject(name),
+            parameters={"state": template.state},
+            node=installation.node,
+        )
+        templates.deleting(name)
+    audit.record(DELETE_KIND, name, outcome="submitted", operation=operation.id)
+    return operation
+
+
+def of_template(installation: Installation, template: Template) -> Holdings:
+    """Return what a template has."""
+    return Holdings(
+        templates.subject(template.name),
+        template.server,
+        installation.template_database(template),
+        Path(template.directory),
+    )
+
+
+def _name(context: StepContext) -> str:
+    return context.subject.partition(":")[2]
+
+
+def _for_template(function: ForHoldings) -> StepFunction:
+    def act(context: StepContext) -> None:
+        template = Template.objects.select_related("server").filter(name=_name(context)).first()
+        if template is not None:
+            function(context, of_template(context.installation, template))
+
+    return act
+
+
+def _forget(context: StepContext) -> None:
+    templates.forget(_name(context))
+
+
+def _reserved(context: StepContext) -> None:
+    templates.find(_name(context))
+
+
+def _copy_database(context: StepContext, holdings: Holdings) -> None:
+    source = open_source(context.installation, str(context.parameters["source"]))
+    resources.copy_database(
+        context,
+        holdings,
+        lambda _engine, database: source.copy_database(database, holdings.server),
+    )
+
+
+def _copy_files(context: StepContext, holdings: Holdings) -> None:
+    dataroot.make(context, holdings)
+    source = open_source(context.installation, str(context.parameters["source"]))
+    context.say(source.copy_files(holdings.directory))
+
+
+def _strip(context: StepContext) -> None:
+    template = templates.find(_name(context))
+    done, urls = identity.strip(
+        context.installation,
+        of_template(context.installation, template),
+        people=template.people,
+        old=str(context.parameters["wwwroot"]),
+        new=template.wwwroot,
+    )
+    templates.measured(template.name, {"content_urls": urls})
+    context.say(done)
+
+
+def _finish(context: StepContext) -> None:
+    installation, template = context.installation, templates.find(_name(context))
+    holdings = of_template(installation, template)
+    engine = installation.engine(template.server)
+    files, size = measure(holdings.directory)
+    templates.measured(
+        template.name,
+        {
+            "database_bytes": engine.size(template.database),
+            "files_bytes": size,
+            "files_count": files,
+        },
+    )
+    templates.ready(template.name)
+    audit.record(CREATE_KIND, template.name, operation=context.operation_id)
+
+
+def _attention(context: StepContext) -> None:
+    templates.needs_attention(_name(context), f"operation {context.operation_id} stopped half-way")
+
+
+def _closed(context: StepContext) -> None:
+    """See that no site is made from it any more; nothing when it is forgotten already."""
+    templates.deleting(_name(context))
+
+
+def _open_again(context: StepContext) -> None:
+    templates.back_to(_name(context), TemplateState(str(context.parameters["state"])))
+
+
+def _drop_copies(context: StepContext) -> None:
+    template = Template.objects.filter(name=_name(context)).first()
+    if template is not None:
+        templates.kept_warm(template.name, 0)
+        warm.drop_all(context, template)
+
+
+def _forgotten(context: StepContext) -> None:
+    templates.forget(_name(context))
+    audit.record(DELETE_KIND, _name(context), operation=context.operation_id)
+
+
+CREATE = OperationKind(
+    CREATE_KIND,
+    "capture a template",
+    (
+        Step("reserve", "reserve the name", _reserved, _forget),
+        Step(
+            "account",
+            "create the database account",
+            _for_template(resources.make_account),
+            _for_template(resources.drop_account),
+        ),
+        Step(
+            "database",
+            "copy the database",
+            _for_template(_copy_database),
+            _for_template(resources.drop_database),
+        ),
+        Step(
+            "files", "copy the files", _for_template(_copy_files), _for_template(dataroot.destroy)
+        ),
+        Step("identity", "take the identity out", _strip),
+        Step("finish", "measure it", _finish),
+    ),
+    attention=_attention,
+)
+DELETE = OperationKind(
+    DELETE_KIND,
+    "delete a template",
+    (
+        Step("close", "let no site be made from it", _closed, _open_again),
+        Step("copies", "drop the copies that wait", _drop_copies, None),
+        Step("database", "drop the database", _for_template(resources.drop_database), None),
+        Step("account", "drop the account", _for_template(resources.drop_account), None),
+        Step("files", "remove the files", _for_template(dataroot.destroy), None),
+        Step("forget", "forget the template", _forgotten, None),
+    ),
+    when_reverted="Nothing was deleted; the template is as it was before.",
+    attention=_attention,
+)

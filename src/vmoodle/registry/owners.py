@@ -1,0 +1,31 @@
+"""Who owns resources: sites, templates and warm copies, and what each is called in the ledger."""
+
+from __future__ import annotations
+
+from vmoodle.registry import templates
+from vmoodle.registry.models import ACTIVE_STATES, Operation, Site, Template, WarmCopy
+
+
+def known() -> set[str]:
+    """Return every owner there is."""
+    return (
+        set(Site.objects.values_list("shortname", flat=True))
+        | {templates.subject(name) for name in Template.objects.values_list("name", flat=True)}
+        | {templates.warm_owner(copy) for copy in WarmCopy.objects.values_list("id", flat=True)}
+    )
+
+
+def busy() -> set[str]:
+    """Return the owners whose resources an operation is making or taking away just now.
+
+    An operation on a template works on its warm copies too.
+    """
+    subjects = set(
+        Operation.objects.filter(state__in=ACTIVE_STATES).values_list("subject", flat=True)
+    )
+    copies = WarmCopy.objects.select_related("template").all()
+    return subjects | {
+        templates.warm_owner(copy.id)
+        for copy in copies
+        if templates.subject(copy.template.name) in subjects
+    }

@@ -1,0 +1,130 @@
+"""Snapshots in the registry: how they are found, and every change of their state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from vmoodle.errors import Conflict, NotFound
+from vmoodle.registry.audit import current_actor
+from vmoodle.registry.models import Site, Snapshot, SnapshotState
+
+
+def reserve(snapshot_id: str, site: Site, *, reason: str, note: str) -> Snapshot:
+    """Create the row of a snapshot that is about to be taken."""
+    return Snapshot.objects.create(
+        id=snapshot_id,
+        state=SnapshotState.MAKING,
+        site_shortname=site.shortname,
+        wwwroot=site.wwwroot,
+        reason=reason,
+        note=note[:500],
+        actor=current_actor(),
+    )
+
+
+def taken(snapshot_id: str, facts: Mapping[str, Any]) -> None:
+    """The snapshot is whole."""
+    Snapshot.objects.filter(id=snapshot_id).update(state=SnapshotState.READY, **facts)
+
+
+def known(snapshot_id: str, facts: Mapping[str, Any], *, taken_at: datetime) -> Snapshot:
+    """Write down a snapshot that the store has and the registry has not."""
+    row, created = Snapshot.objects.get_or_create(id=snapshot_id, defaults=dict(facts))
+    if created:
+        # Of the time it was taken, not of the import: retention counts from there.
+        row.created_at = taken_at
+        row.save(update_fields=["created_at"])
+    return row
+
+
+def forget(snapshot_id: str) -> None:
+    """Remove a snapshot's row."""
+    Snapshot.objects.filter(id=snapshot_id).delete()
+
+
+def find(snapshot_id: str) -> Snapshot:
+    """Return the snapshot of an id, or of an unambiguous beginning or end of one."""
+    rows = list(Snapshot.objects.filter(id=snapshot_id)[:1]) or list(
+        Snapshot.objects.filter(id__startswith=snapshot_id)[:2]
+    )
+    if len(rows) != 1 and snapshot_id:
+        rows = list(Snapshot.objects.filter(id__endswith=f"-{snapshot_id}")[:2])
+    if len(rows) != 1 or not snapshot_id:
+        raise NotFound(
+            "snapshot.unknown",
+            f"There is no snapshot {snapshot_id!r}, or more than one.",
+            "`vmoodle snapshot list` shows them.",
+        )
+    return rows[0]
+
+
+def usable(snapshot_id: str) -> Snapshot:
+    """Return a whole snapshot; raise NotFound, Conflict."""
+    row = find(snapshot_id)
+    if row.state != SnapshotState.READY:
+        raise Conflict(
+            "snapshot.state", f"The snapshot {row.id} is {row.state}.", "Choose a whole one."
+        )
+    return row
+
+
+def every(shortname: str = "") -> list[Snapshot]:
+    """Return all snapshots, or one site's, newest first."""
+    rows = Snapshot.objects.all()
+    if shortname:
+        rows = rows.filter(site_shortname=shortname)
+    return list(rows.order_by("-created_at", "-id"))
+
+
+def newest(shortname: str) -> Snapshot | None:
+    """Return a site's newest whole snapshot."""
+    rows = Snapshot.objects.filter(site_shortname=shortname, state=SnapshotState.READY)
+    return rows.order_by("-created_at").first()
+
+
+def verified(snapshot_id: str, *, ok: bool) -> None:
+    """Every hash of the snapshot was compared just now."""
+    Snapshot.objects.filter(id=snapshot_id).update(verified_at=timezone.now(), verified_ok=ok)
+
+
+def drilled(snapshot_id: str, *, ok: bool) -> None:
+    """The snapshot was restored to scratch and looked at just now."""
+    Snapshot.objects.filter(id=snapshot_id).update(drilled_at=timezone.now(), drilled_ok=ok)
+
+
+def pinned(snapshot_id: str, *, on: bool) -> None:
+    """A pinned snapshot is never pruned."""
+    Snapshot.objects.filter(id=snapshot_id).update(pinned=on)
+
+
+def dated(rows: list[Snapshot]) -> list[tuple[str, datetime]]:
+    """Return ids and times, as retention wants them."""
+    return [(row.id, row.created_at) for row in rows]
+
+
+def facts(row: Snapshot) -> dict[str, Any]:
+    """Return what an administrator sees of a snapshot."""
+    return {
+        "id": row.id,
+        "state": row.state,
+        "site": row.site_shortname,
+        "url": row.wwwroot,
+        "taken": row.created_at,
+        "reason": row.reason,
+        "note": row.note,
+        "pinned": row.pinned,
+        "moodle": row.moodle_release,
+        "engine": row.flavour,
+        "database_bytes": row.database_bytes,
+        "files_bytes": row.files_bytes,
+        "files": row.files_count,
+        "verified": row.verified_at,
+        "verified_ok": row.verified_ok,
+        "drilled": row.drilled_at,
+        "drilled_ok": row.drilled_ok,
+        "actor": row.actor,
+    }
