@@ -209,6 +209,8 @@ def private_mariadb(directory: Path, *options: str) -> Iterator[PrivateServer]:
                 "--skip-test-db",
                 "--skip-name-resolve",
                 "--auth-root-authentication-method=normal",
+                # Each server that starts empties the place of temporary tables: not another's.
+                f"--tmpdir={home}",
             ],
             **identity,
         )
@@ -229,6 +231,7 @@ def private_mariadb(directory: Path, *options: str) -> Iterator[PrivateServer]:
             str(_program("mariadbd")),
             "--no-defaults",
             f"--datadir={data}",
+            f"--tmpdir={home}",
             f"--socket={socket_file}",
             f"--port={port}",
             f"--pid-file={home / 'pid'}",
