@@ -103,8 +103,11 @@ _ENGINES = {"mariadb": _mariadb, "postgresql": _postgresql, "embedded": _embedde
 @pytest.fixture(scope="session", params=list(_ENGINES))
 def server(request: pytest.FixtureRequest, server_directory: Path) -> Iterator[Server]:
     """Yield each engine's server in turn."""
+    # Started anew when another engine's tests came between: each time in a place of its own.
+    directory = server_directory / f"{request.param}{next(_numbers)}"
     with ExitStack() as stack:
-        yield stack.enter_context(_ENGINES[request.param](server_directory / request.param))
+        yield stack.enter_context(_ENGINES[request.param](directory))
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture
