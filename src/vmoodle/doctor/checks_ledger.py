@@ -17,7 +17,7 @@ Found = Iterator[tuple[str, str]]
 def ledger_is_real(installation: Installation) -> Found:
     """Every resource of the ledger exists and has an owner, unless an operation is at it."""
     busy, known = owners.busy(), owners.known()
-    engines = _engines(installation)
+    engines = usable_engines(installation)
     for entry in ledger.entries():
         if entry.owner in busy:
             continue
@@ -26,10 +26,12 @@ def ledger_is_real(installation: Installation) -> Found:
                 f"The {entry.kind} {entry.name} is left over from {entry.owner}.",
                 f"vmoodle operation show {entry.operation_id}",
             )
+        elif ":" in entry.owner and entry.kind != ledger.ACCOUNT:
+            continue  # a template's or a warm copy's: their own checks know how to mend it
         elif not _exists(entry, engines):
             yield (
                 f"{entry.owner}: the {entry.kind} {entry.name} is gone.",
-                "Restore it from a backup, or suspend and delete the site.",
+                "Restore it from a backup, or delete what it belonged to.",
             )
 
 
@@ -37,7 +39,7 @@ def nothing_unknown(installation: Installation) -> Found:
     """No database or moodledata directory looks like ours without the ledger knowing it."""
     prefix = installation.settings.sites.database_prefix
     written = {(entry.kind, entry.place, entry.name) for entry in ledger.entries()}
-    for place, engine in _engines(installation).items():
+    for place, engine in usable_engines(installation).items():
         for name in engine.list_databases():
             if name.startswith(prefix) and (ledger.DATABASE, place, name) not in written:
                 yield (
@@ -53,7 +55,8 @@ def nothing_unknown(installation: Installation) -> Found:
             )
 
 
-def _engines(installation: Installation) -> dict[str, Engine]:
+def usable_engines(installation: Installation) -> dict[str, Engine]:
+    """Return the engine of every server that answers."""
     usable = {}
     for row in DatabaseServer.objects.all():
         try:

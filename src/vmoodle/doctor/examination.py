@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmoodle.doctor import checks_fleet, checks_ledger, checks_machine
+from vmoodle.doctor import checks_copies, checks_fleet, checks_ledger, checks_machine
 from vmoodle.doctor.finding import Check, Finding
 from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
@@ -22,6 +22,10 @@ CHECKS = (
     Check("V052", "shared cache stores", checks_fleet.caches_are_apart),
     Check("V060", "operations", checks_fleet.operations_have_ended),
     Check("V061", "sites half-way", checks_fleet.sites_need_nobody),
+    Check("V070", "templates", checks_copies.templates_are_whole),
+    Check("V071", "warm copies", checks_copies.warm_copies_are_usable),
+    Check("V072", "snapshots against store", checks_copies.snapshots_agree),
+    Check("V073", "identities of sites", checks_copies.identifiers_differ),
 )
 
 

@@ -15,6 +15,8 @@ from vmoodle.registry.models import Site
 def _forget(context: StepContext) -> None:
     site = Site.objects.filter(shortname=context.site).first()
     if site is not None:
+        # One that needed attention was published, whether its address had been announced or not.
+        _withdraw(context)
         sites.forget(site, leave_tombstone=False)
 
 

@@ -158,7 +158,7 @@ FILL = OperationKind(
     KIND,
     "keep copies of a template ready",
     (
-        Step("trim", "drop copies nobody can use", _trim),
+        Step("trim", "drop copies nobody can use", _trim, _trim),
         # What a failure leaves half-made is dropped, and so is what is whole and not wanted.
         Step("fill", "make copies", _fill, _trim),
     ),

@@ -1,0 +1,152 @@
+"""Checks of what copies are made from and what they left: templates, warm copies, snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from vmoodle.doctor.checks_ledger import usable_engines
+from vmoodle.engines.protocol import Engine, SiteDatabase
+from vmoodle.errors import NotFound, VMoodleError
+from vmoodle.installation import Installation
+from vmoodle.lifecycle.snapshot_store import open_snapshots
+from vmoodle.registry import owners, sites, snapshots, templates
+from vmoodle.registry.models import (
+    SiteState,
+    SnapshotState,
+    TemplateState,
+    WarmCopy,
+    WarmCopyState,
+)
+from vmoodle.store.store import Store
+
+Found = Iterator[tuple[str, str]]
+
+_AT_ONCE = 8
+"""Connections opened at a time to ask each site for its identifier."""
+_HALF_WAY = (SiteState.DEPLOYING, SiteState.DELETING)
+
+
+def templates_are_whole(installation: Installation) -> Found:
+    """Every template has its database and directory, and none is half-way without an operation."""
+    busy, databases = owners.busy(), _databases(installation)
+    for row in templates.every():
+        if templates.subject(row.name) in busy:
+            continue
+        mend = f"vmoodle template delete {row.name} --confirm {row.name}, then create it anew"
+        if row.state in {TemplateState.MAKING, TemplateState.DELETING}:
+            yield f"The template {row.name} is {row.state} and no operation works on it.", mend
+        if row.database not in databases.get(row.server.name, {row.database}):
+            yield f"The template {row.name}: its database {row.database} is gone.", mend
+        if not Path(row.directory).is_dir():
+            yield f"The template {row.name}: its directory {row.directory} is gone.", mend
+
+
+def warm_copies_are_usable(installation: Installation) -> Found:
+    """Every copy that waits is whole and of its template's revision."""
+    busy, databases = owners.busy(), _databases(installation)
+    rows = WarmCopy.objects.select_related("template", "template__server")
+    for copy in rows.order_by("template__name", "created_at"):
+        if templates.warm_owner(copy.id) in busy:
+            continue
+        template = copy.template
+        said = f"A copy of the template {template.name}, {copy.database},"
+        keep = f"vmoodle template warm {template.name} --keep"
+        if copy.state != WarmCopyState.READY:
+            yield (
+                f"{said} is {copy.state} and no operation works on it.",
+                f"{keep} {template.keep_warm}",
+            )
+        elif copy.revision != template.revision:
+            yield (
+                f"{said} is stale: revision {copy.revision} of {template.revision}.",
+                f"{keep} {template.keep_warm}",
+            )
+        elif copy.database not in databases.get(template.server.name, {copy.database}):
+            yield f"{said} has lost its database.", f"{keep} 0, then --keep {template.keep_warm}"
+        elif not Path(copy.directory).is_dir():
+            yield f"{said} has lost its directory.", f"{keep} 0, then --keep {template.keep_warm}"
+
+
+def snapshots_agree(installation: Installation) -> Found:
+    """The registry and the store have the same snapshots, and none is half-taken.
+
+    The store is listed once; a manifest is read only where the registry does not know it.
+    """
+    rows, busy = snapshots.every(), owners.busy()
+    try:
+        store = open_snapshots(installation)
+    except NotFound as error:
+        if any(row.state == SnapshotState.READY for row in rows):
+            yield error.message, error.hint
+        return
+    stored = set(store.manifest_ids())
+    for row in rows:
+        if row.state == SnapshotState.READY and row.id not in stored:
+            yield (
+                f"The snapshot {row.id} is not in the store {store.address.display()}.",
+                f"Put it back there, or forget it: vmoodle snapshot delete {row.id}",
+            )
+        elif row.state != SnapshotState.READY and row.site_shortname not in busy:
+            yield (
+                f"The snapshot {row.id} is {row.state} and no operation works on it.",
+                f"vmoodle snapshot delete {row.id}",
+            )
+    for identity in sorted(stored - {row.id for row in rows}):
+        yield from _unknown(store, identity)
+
+
+def _unknown(store: Store, identity: str) -> Found:
+    try:
+        manifest = store.read_manifest(identity)
+    except NotFound:
+        return  # deleted meanwhile
+    except VMoodleError as error:
+        yield error.message, error.hint
+        return
+    if manifest.kind == "snapshot":
+        yield (
+            f"The store has the snapshot {identity}; the registry does not know it.",
+            "It is another installation's, or younger than a registry that was restored.",
+        )
+
+
+def identifiers_differ(installation: Installation) -> Found:
+    """No two sites have one siteidentifier: Moodle's services take them for one site."""
+    engines = usable_engines(installation)
+    asked = [
+        (site.shortname, engines[site.server.name], installation.site_database(site))
+        for site in sites.every().exclude(state__in=_HALF_WAY)
+        if site.server.name in engines
+    ]
+    users: dict[str, list[str]] = {}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for shortname, identifier in pool.map(_identifier, asked):
+            if identifier:
+                users.setdefault(identifier, []).append(shortname)
+    for names in users.values():
+        if len(names) > 1:
+            yield (
+                f"{', '.join(names)} have the same siteidentifier: they are copies of each other.",
+                f"vmoodle exec {names[-1]} -- admin/cli/cfg.php --name=siteidentifier "
+                "--set=(32 random letters and digits)",
+            )
+
+
+def _identifier(asked: tuple[str, Engine, SiteDatabase]) -> tuple[str, str]:
+    """Return a site's shortname and identifier, empty where it cannot be asked."""
+    shortname, engine, database = asked
+    try:
+        with engine.connect(database) as connection:
+            rows = connection.query("SELECT value FROM {config} WHERE name = 'siteidentifier'")
+    except VMoodleError:
+        return shortname, ""  # what is gone or does not answer is other checks' to say
+    return shortname, str(rows[0][0]) if rows else ""
+
+
+def _databases(installation: Installation) -> dict[str, set[str]]:
+    """Return the databases of every server that answers."""
+    return {
+        name: set(engine.list_databases()) for name, engine in usable_engines(installation).items()
+    }

@@ -1,0 +1,179 @@
+"""A server of short-lived executors: each is a fork that executes operations and may be killed.
+
+Reads one JSON command a line, answers with one. The process itself opens nothing, so that a fork
+begins as a fresh `vmoodle worker` does, without 0.7 s of imports.
+
+{"do": "call", "name": "move", "args": [...]}    order an operation; answers its id
+{"do": "work", "die": "KIND/STEP:MOMENT"}        execute until idle, or until that moment: before or
+                                                 after its act, undo or undone, or amid: as the act
+                                                 comes to drop a database
+{"do": "work", "seconds": 0.2, "victims": V}     … until the executor, its clients or all are killed
+{"do": "look", "operation": ID}                  state and error of an operation, doctor's findings
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+from dbos import Queue
+from django.db import connections
+
+from vmoodle.installation import open_installation
+
+# DBOS looks once a second for what is to be resumed: there are hundreds of resumptions here.
+Queue.__init__.__kwdefaults__["polling_interval_sec"] = 0.05
+
+installation = open_installation()
+connections.close_all()
+
+from vmoodle.doctor.examination import examine  # noqa: E402
+from vmoodle.lifecycle import deploy, move, resources, restore, snapshot, template, warm  # noqa: E402
+from vmoodle.lifecycle.kinds import KINDS  # noqa: E402
+from vmoodle.lifecycle.request import SiteRequest  # noqa: E402
+from vmoodle.operations.follow import work  # noqa: E402
+from vmoodle.operations.plan import Kinds, Step, StepContext, StepFunction  # noqa: E402
+from vmoodle.registry import operations  # noqa: E402
+
+ORDERS: dict[str, Callable[..., Any]] = {
+    "deploy": lambda name, source: deploy.submit(
+        installation, SiteRequest(name, f"http://{name}.example.test"), source
+    ),
+    "move": lambda name, url: move.submit(installation, name, url),
+    "capture": lambda name, source: template.create(installation, name, source),
+    "drop": lambda name: template.delete(installation, name, typed=name),
+    "keep": lambda name, count: warm.keep(installation, name, count),
+    "snapshot": lambda name: snapshot.submit(installation, name),
+    "restore": lambda identity, name: restore.submit(
+        installation, identity, typed=name, shortname=name
+    ),
+    "cancel": operations.cancel,
+}
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def deadly(step: Step, moment: str, flag: str) -> Step:
+    def wrapped(function: StepFunction, before: str, after: str) -> StepFunction:
+        def act(context: StepContext) -> None:
+            if moment == before:
+                die()
+            if flag and before == "before":
+                with open(flag, "w"):  # noqa: PTH123  says that the step has begun
+                    pass
+            if before == "before" and moment == "amid":
+                resources.drop_database = lambda *_arguments: die()
+            function(context)
+            if moment == after:
+                die()
+
+        return act
+
+    undo = wrapped(step.undo, "undo", "undone") if step.undo else None
+    return dataclasses.replace(step, act=wrapped(step.act, "before", "after"), undo=undo)
+
+
+def deadly_kinds(where: str, flag: str) -> Kinds:
+    """Return all kinds, one of whose steps kills the process or touches a file."""
+    kind_name, _slash, rest = where.partition("/")
+    step_name, _colon, moment = rest.partition(":")
+    kinds = dict(KINDS)
+    if kind_name:
+        kind = kinds[kind_name]
+        steps = tuple(
+            deadly(step, moment, flag) if step.name == step_name else step for step in kind.steps
+        )
+        assert steps != kind.steps, where
+        kinds[kind_name] = dataclasses.replace(kind, steps=steps)
+    return kinds
+
+
+def in_fork(
+    function: Callable[[], Any], after_start: Callable[[int, int], None] | None = None
+) -> Any:
+    """Return what the function returns in a fork, {"killed": true} when the fork was killed."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        os.close(reader)
+        try:
+            answer = json.dumps(function())
+        except BaseException:  # noqa: BLE001  the parent is told
+            answer = json.dumps({"failed": traceback.format_exc()})
+        with contextlib.suppress(OSError):
+            os.write(writer, answer.encode())
+        os._exit(0)
+    os.close(writer)
+    if after_start:
+        after_start(pid, reader)
+    with os.fdopen(reader) as pipe:
+        said = pipe.read()
+    _pid, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        return {"killed": True}
+    return json.loads(said)
+
+
+def killer(seconds: float, victims: str) -> Callable[[int, int], None]:
+    """Return what kills a fork, all of its process group, or its children alone, after a while."""
+
+    def kill(pid: int, pipe: int) -> None:
+        if select.select([pipe], [], [], seconds)[0]:
+            return  # it has ended
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if victims == "executor":
+                os.kill(pid, signal.SIGKILL)
+                return
+            children = psutil.Process(pid).children(recursive=True)
+            if victims == "all":
+                os.kill(pid, signal.SIGKILL)
+            for child in children:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+
+    return kill
+
+
+def executed(command: dict[str, Any]) -> Any:
+    kinds = deadly_kinds(command.get("die", ""), command.get("flag", ""))
+    while not work(installation, kinds, until_idle=True):
+        time.sleep(0.02)  # the one that was killed has not let go of the node yet
+    return {"killed": False}
+
+
+def look(command: dict[str, Any]) -> Any:
+    row = operations.find(command["operation"])
+    return {
+        "state": row.state,
+        "code": row.error_code,
+        "error": row.error_message,
+        "step": row.step,
+        "doctor": [f"{found.check} {found.message}" for found in examine(installation)],
+    }
+
+
+def answer(command: dict[str, Any]) -> Any:
+    if command["do"] == "call":
+        return in_fork(lambda: ORDERS[command["name"]](*command["args"]).id)
+    if command["do"] == "look":
+        return in_fork(lambda: look(command))
+    victims = command.get("victims")
+    kill = killer(command["seconds"], victims) if victims else None
+    return in_fork(lambda: executed(command), kill)
+
+
+for line in sys.stdin:
+    print(json.dumps(answer(json.loads(line))), flush=True)
