@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vmoodle.operations.node import NodeLock
 from vmoodle.operations.plan import Kinds
 from vmoodle.registry import operations
+from vmoodle.registry.changes import Changes
 from vmoodle.registry.models import Operation, OperationEvent
 
 if TYPE_CHECKING:
@@ -35,17 +36,21 @@ def follow(
     executor: Executor | None = None
     last_event = 0
     interrupted = False
+    changes = Changes()
     try:
         while True:
             try:
                 if executor is None and lock.try_acquire():
                     executor = _open(installation, kinds)
+                    changes = Changes()
+                if not changes.any():
+                    time.sleep(POLL_SECONDS)
+                    continue
                 busy = executor.pull(all_but_background=operation_id) if executor else 0
                 last_event = _tell(operation_id, last_event, watch)
                 if operations.is_finished(operation_id) and not busy:
                     _tell(operation_id, last_event, watch)
                     return Operation.objects.get(id=operation_id)
-                time.sleep(POLL_SECONDS)
             except KeyboardInterrupt:
                 if interrupted:
                     raise
@@ -76,9 +81,10 @@ def work(installation: Installation, kinds: Kinds, *, until_idle: bool = False) 
         return False
     executor: Executor | None = None
     try:
-        executor = _open(installation, kinds)
+        executor = _open(installation, kinds, stays=not until_idle)
+        changes = Changes()
         while True:
-            if not executor.pull() and until_idle:
+            if changes.any() and not executor.pull() and until_idle:
                 return True
             time.sleep(POLL_SECONDS)
     finally:
@@ -87,10 +93,10 @@ def work(installation: Installation, kinds: Kinds, *, until_idle: bool = False) 
         lock.release()
 
 
-def _open(installation: Installation, kinds: Kinds) -> Executor:
+def _open(installation: Installation, kinds: Kinds, *, stays: bool = False) -> Executor:
     from vmoodle.operations.engine import Executor
 
-    return Executor(installation, kinds)
+    return Executor(installation, kinds, stays=stays)
 
 
 def _tell(operation_id: str, last_event: int, watch: Watcher) -> int:
