@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, identity, new_site, preflight, resources, warm
+from vmoodle.lifecycle import dataroot, fit, identity, new_site, preflight, resources, warm
 from vmoodle.lifecycle.request import SiteRequest, reserve, wanted_site
 from vmoodle.lifecycle.resources import ForHoldings, removing
 from vmoodle.lifecycle.sources import (
     Source,
+    SourceFacts,
     open_source,
     refuse_another_prefix,
     refuse_unfit,
@@ -40,7 +41,7 @@ def submit(
     if sanitise:
         find_policy(sanitise)
     facts = open_source(installation, source).facts()
-    codebase = codebases.chosen(request.codebase or facts.codebase)
+    codebase = codebases.chosen(request.codebase or facts.codebase or _only_fitting(facts))
     server = servers.find(request.server) if request.server else facts.server
     refuse_unfit(facts, codebase, server)
     wanted = wanted_site(installation, request, codebase, server, table_prefix=facts.table_prefix)
@@ -65,6 +66,14 @@ def submit(
             "sanitise": sanitise,
         },
     )
+
+
+def _only_fitting(facts: SourceFacts) -> str:
+    """Of several codebases return the one on which the copy runs as it is, empty for no such."""
+    if len(codebases.every()) < 2:
+        return ""
+    fitting = fit.fitting_codebases(facts.versions_hash)
+    return fitting[0] if len(fitting) == 1 else ""
 
 
 def _source(context: StepContext) -> Source:
