@@ -50,7 +50,7 @@ ORDERS: dict[str, Callable[..., Any]] = {
         installation, SiteRequest(name, f"http://{name}.example.test"), source
     ),
     "move": lambda name, url: move.submit(installation, name, url),
-    "capture": lambda name, source: template.create(installation, name, source),
+    "capture": lambda name, source: template.create(installation, name, f"site:{source}"),
     "drop": lambda name: template.delete(installation, name, typed=name),
     "keep": lambda name, count: warm.keep(installation, name, count),
     "snapshot": lambda name: snapshot.submit(installation, name),

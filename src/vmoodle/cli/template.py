@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vmoodle.cli.output import Json, in_bytes, moment, print_block, print_json, print_table, say
+from vmoodle.cli.progress import carry_out, showing
+from vmoodle.errors import InvalidInput
 
 app = typer.Typer(
     help="Templates: captured from a site, without its identity, to make sites from.",
@@ -23,7 +26,10 @@ Detach = Annotated[
 @app.command()
 def create(
     name: Name,
-    source: Annotated[str, typer.Option("--from", help="Shortname of the site to capture.")],
+    source: Annotated[str, typer.Option("--from", help="Shortname of the site to capture.")] = "",
+    snapshot: Annotated[
+        str, typer.Option("--from-snapshot", help="Id of a snapshot to capture instead.")
+    ] = "",
     people: Annotated[
         bool, typer.Option("--people", help="Keep the site's users; without it they are dropped.")
     ] = False,
@@ -31,14 +37,14 @@ def create(
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Capture a site as a template: the site serves on and is only read."""
-    from vmoodle.cli.progress import carry_out
+    """Capture a site, or a snapshot of one, as a template: the site serves on, only read."""
     from vmoodle.installation import open_installation
 
     installation = open_installation()
     from vmoodle.lifecycle import template
 
-    operation = template.create(installation, name, source, people=people, note=note)
+    chosen = _source(source, snapshot)
+    operation = template.create(installation, name, chosen, people=people, note=note)
     if detach:
         _queued(operation.id, name, json=json)
         return
@@ -96,7 +102,6 @@ def refresh(
     json: Json = False,
 ) -> None:
     """Capture a template anew, from a site that was upgraded or tuned since."""
-    from vmoodle.cli.progress import carry_out
     from vmoodle.installation import open_installation
 
     installation = open_installation()
@@ -118,7 +123,6 @@ def warm(
     json: Json = False,
 ) -> None:
     """Keep ready-made copies waiting; who deploys a site claims one."""
-    from vmoodle.cli.progress import carry_out
     from vmoodle.installation import open_installation
 
     installation = open_installation()
@@ -133,6 +137,54 @@ def warm(
 
 
 @app.command()
+def export(
+    name: Name,
+    path: Annotated[Path, typer.Argument(help="New file to write.")],
+    json: Json = False,
+) -> None:
+    """Write a template into one file, to carry it to another installation."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import template_archive
+
+    with showing(f"writing {path}"):
+        notices = template_archive.export(installation, name, path)
+    if json:
+        print_json({"template": name, "path": str(path), "notices": notices})
+        return
+    for notice in notices:
+        say(notice)
+    say(f"wrote {path}")
+
+
+@app.command("import")
+def import_template(
+    path: Annotated[Path, typer.Argument(help="A file that `template export` wrote.")],
+    name: Annotated[str, typer.Option(help="Another name than the one it had.")] = "",
+    server: Annotated[
+        str, typer.Option(help="Database server; the first of its engine when not given.")
+    ] = "",
+    detach: Detach = False,
+    json: Json = False,
+) -> None:
+    """Make a template of a file, after checking all of it."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import template_import
+
+    with showing(f"reading {path}"):
+        operation = template_import.submit(installation, path, name=name, server=server)
+    made = operation.subject.partition(":")[2]
+    if detach:
+        _queued(operation.id, made, json=json)
+        return
+    carry_out(installation, operation)
+    _show(made, json=json)
+
+
+@app.command()
 def delete(
     name: Name,
     confirm: Annotated[
@@ -142,7 +194,6 @@ def delete(
     json: Json = False,
 ) -> None:
     """Delete a template and its waiting copies; sites made from it stay as they are."""
-    from vmoodle.cli.progress import carry_out
     from vmoodle.installation import open_installation
 
     installation = open_installation()
@@ -162,6 +213,16 @@ def delete(
         print_json({"operation": ended.id, "template": name, "state": ended.state})
     else:
         say(f"deleted {name}")
+
+
+def _source(site: str, snapshot: str) -> str:
+    if bool(site) == bool(snapshot):
+        raise InvalidInput(
+            "template.source",
+            "A template is captured from a site or from a snapshot.",
+            "Give one of --from and --from-snapshot.",
+        )
+    return f"snapshot:{snapshot}" if snapshot else f"site:{site}"
 
 
 def _queued(operation: str, name: str, *, json: bool) -> None:

@@ -1,7 +1,7 @@
-"""What a new site can be filled from: a template, another site. Each gives database and files.
+"""What a copy is filled from: a template, a site, a snapshot. Each gives database and files.
 
-The source is only ever read. A source is named `template:NAME` or `site:SHORTNAME` in an
-operation's parameters, so that a resumed operation finds it again.
+The source is only ever read. A source is named `template:NAME`, `site:SHORTNAME` or `snapshot:ID`
+in an operation's parameters, so that a resumed operation finds it again.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from vmoodle.moodle.tree import MoodleTree
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry import servers, sites, snapshots, templates
 from vmoodle.registry.models import Codebase, DatabaseServer, Site
+from vmoodle.store.manifest import Manifest
 
 Say = Callable[[str], None]
 
@@ -151,7 +152,7 @@ class SnapshotSource:
         """Return what it is; raise as the store does."""
         manifest = open_snapshots(self._installation).read_manifest(self.row.id)
         site = Site.objects.filter(shortname=self.row.site_shortname).first()
-        engine = "postgresql" if manifest.engine.flavour == "postgresql" else "mariadb"
+        engine = engine_of(manifest)
         if site is not None and site.server.engine == engine:
             server = site.server
         else:
@@ -186,6 +187,11 @@ class SnapshotSource:
             target,
             Path(site.dataroot) if site else None,
         )
+
+
+def engine_of(manifest: Manifest) -> str:
+    """Return the engine whose servers take a manifest's dump."""
+    return "postgresql" if manifest.engine.flavour == "postgresql" else "mariadb"
 
 
 def site_facts(installation: Installation, site: Site) -> SourceFacts:

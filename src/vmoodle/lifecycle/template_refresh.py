@@ -11,6 +11,7 @@ from pathlib import Path
 from django.db import transaction
 
 from vmoodle.engines.protocol import SiteDatabase
+from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, identity, resources, warm
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
@@ -27,11 +28,17 @@ KIND = "template.refresh"
 def submit(installation: Installation, name: str, *, source: str = "") -> Operation:
     """Queue capturing a template anew, from its own source or from another site.
 
-    Raise NotFound, Conflict for a template or site that is not ready, Unavailable for too little
-    disk.
+    Raise NotFound, Conflict for a template or site that is not ready and for a template that was
+    imported and so has no source, Unavailable for too little disk.
     """
     template = templates.usable(name)
     chosen = source or template.source
+    if chosen == templates.IMPORTED:
+        raise Conflict(
+            "template.sourceless",
+            f"The template {name} was imported: there is no site here that it was captured from.",
+            "Name a site with --from, or bring it to a newer codebase with --upgrade.",
+        )
     facts = SiteSource(installation, chosen).facts()
     dataroot.refuse_full(
         installation.dataroot_base, dataroot.FREE_BYTES_NEEDED + facts.database_bytes
