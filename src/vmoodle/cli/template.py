@@ -98,16 +98,29 @@ def refresh(
     source: Annotated[
         str, typer.Option("--from", help="Another site to capture; its own source when not given.")
     ] = "",
+    upgrade: Annotated[
+        str, typer.Option(help="Capture nothing: let Moodle upgrade it to this codebase.")
+    ] = "",
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Capture a template anew, from a site that was upgraded or tuned since."""
+    """Capture a template anew, from a site that was tuned since, or bring it to a newer Moodle."""
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import template_refresh
+    from vmoodle.lifecycle import template_refresh, template_upgrade
 
-    operation = template_refresh.submit(installation, name, source=source)
+    if source and upgrade:
+        raise InvalidInput(
+            "template.refresh.choose",
+            "A template is captured from a site or upgraded, not both.",
+            "Give one of --from and --upgrade.",
+        )
+    operation = (
+        template_upgrade.submit(installation, name, upgrade)
+        if upgrade
+        else template_refresh.submit(installation, name, source=source)
+    )
     if detach:
         _queued(operation.id, name, json=json)
         return

@@ -334,7 +334,7 @@ class MariaDB(Copies):
 
     def _restoring(self, database: SiteDatabase) -> AbstractContextManager[clients.Client]:
         # One whose connection was ended must not go on in a new database of the same name.
-        # A dump from elsewhere reads no file of this machine, and runs none of the client's commands.
+        # A dump from elsewhere reads no file of this machine and runs no command of the client.
         options = (
             "--binary-mode",
             "--local-infile=0",

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from vmoodle.lifecycle import restore, snapshot, template, template_import, template_refresh, warm
+from vmoodle.lifecycle import (
+    restore,
+    snapshot,
+    template,
+    template_import,
+    template_refresh,
+    template_upgrade,
+    warm,
+)
 from vmoodle.lifecycle.create import CREATE
 from vmoodle.lifecycle.delete import DELETE
 from vmoodle.lifecycle.deploy import DEPLOY
@@ -23,6 +31,7 @@ KINDS: Kinds = {
         template.CREATE,
         template_import.IMPORT,
         template_refresh.REFRESH,
+        template_upgrade.UPGRADE,
         template.DELETE,
         warm.FILL,
     )

@@ -110,7 +110,13 @@ class TemplateSource:
         )
 
     def copy_database(self, target: SiteDatabase, server: DatabaseServer) -> None:
-        """Make the target database a copy of the frozen one."""
+        """Make the target database a copy of the frozen one.
+
+        Raise Refused where the template was brought to other versions since a site was ordered.
+        """
+        site = Site.objects.filter(server=server, database=target.name).first()
+        if site is not None:
+            refuse_unfit(self.facts(), site.codebase, server)
         database = self._installation.template_database(self.row)
         copy_between(self._installation, (self.row.server, database), (server, target))
 
@@ -240,9 +246,22 @@ def refuse_unfit(facts: SourceFacts, codebase: Codebase, server: DatabaseServer)
             "source.version",
             f"The {facts.name} is at Moodle {facts.moodle_release}, and the codebase "
             f"{codebase.name} ({tree.version.release}) has other versions of core or plugins.",
-            "Choose a codebase that fits with --codebase, or upgrade the site it came from and "
-            "capture that again.",
+            _way_to_fit(facts, codebase, tree),
         )
+
+
+def _way_to_fit(facts: SourceFacts, codebase: Codebase, tree: MoodleTree) -> str:
+    """Return in words what makes a copy of the source fit a codebase, or another codebase fit."""
+    kind, _separator, name = facts.name.partition(" ")
+    if kind == "template" and float(tree.version.version) >= float(facts.moodle_version):
+        return (
+            "Choose a codebase that fits with --codebase, or bring the template to this one: "
+            f"vmoodle template refresh {name} --upgrade {codebase.name}"
+        )
+    return (
+        "Choose a codebase that fits with --codebase, or upgrade the site it came from and "
+        "capture that again."
+    )
 
 
 def refuse_another_prefix(facts: SourceFacts, server: DatabaseServer, prefix: str) -> None:

@@ -121,7 +121,7 @@ def exchanged(name: str, operation_id: str) -> None:
         }
         made, measured_facts = operation.parameters, operation.result
         Template.objects.filter(id=template.id).update(
-            source=made["source"].partition(":")[2],
+            source=made.get("captured") or made["source"].partition(":")[2],
             server=DatabaseServer.objects.get(name=made["server"]),
             database=made["database"],
             account=made["database"],
