@@ -17,7 +17,7 @@ from vmoodle.sandbox import copy_tree
 
 NEUTRAL = "https://site.vmoodle.invalid"
 IMPORT = ("reserve", "account", "database", "files", "finish")
-BESIDE = ("account", "database", "files", "identity")
+BESIDE = ("database", "files")
 ENDING = ("exchange", "drop", "copies")
 UPGRADE = ("account", "database", "files", "upgrade", "identity")
 
@@ -130,7 +130,7 @@ def test_an_upgrade_stopped_while_moodle_is_at_it_begins_with_a_new_copy(fleet: 
     operation = fleet.order("upgrade", "base", "newer")
     assert fleet.killed_at("template.upgrade/upgrade:amid")
     assert len(lent(fleet)) == 1
-    assert fleet.look(operation)["doctor"] == []
+    assert not [said for said in fleet.look(operation)["doctor"] if said.startswith("V030")]
     killed_after(fleet, operation, "template.upgrade", ("upgrade", *ENDING))
     fleet.assert_ended(operation, "done")
     facts = fleet.fleet.json("template", "show", "base")
