@@ -1,8 +1,7 @@
-"""A snapshot becomes a template, goes and comes in one file, and makes a site that serves."""
+"""A snapshot becomes a template, goes and comes in one file, is upgraded; sites of it serve."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from tests.contract.copies import OLD, CopyFleet, copies
 
 from vmoodle.moodle import content_urls
+from vmoodle.sandbox import copy_tree
 from vmoodle.store import archive
 from vmoodle.store.store import open_store
 
@@ -67,23 +67,14 @@ def test_an_archive_says_what_it_is_and_holds_no_password(
     assert OLD.encode() not in dump.replace(b"first.example.test.other", b"")
 
 
-def test_what_is_no_template_or_not_as_it_says_makes_nothing(
-    copies: CopyFleet, exported: Path, snapshot: str, tmp_path: Path
+def test_a_snapshots_archive_is_no_template(
+    copies: CopyFleet, snapshot: str, tmp_path: Path
 ) -> None:
-    of_snapshot = tmp_path / "first.snapshot"
-    copies.fleet.run("snapshot", "export", snapshot, str(of_snapshot))
-    before = copies.engine.list_databases()
-    problem = copies.fleet.problem("template", "import", str(of_snapshot), "--name", "bad")
+    path = tmp_path / "first.snapshot"
+    copies.fleet.run("snapshot", "export", snapshot, str(path))
+    problem = copies.fleet.problem("template", "import", str(path), "--name", "bad")
     assert problem["code"] == "template.archive.kind"
-    store = open_store(str(tmp_path / "store"), create=True)
-    manifest = archive.import_(exported, store)
-    moodle = dataclasses.replace(manifest.moodle, component_hash="0" * 40)
-    lying = tmp_path / "lying.template"
-    archive.export(dataclasses.replace(manifest, moodle=moodle), store, lying)
-    problem = copies.fleet.problem("template", "import", str(lying), "--name", "bad", failed=True)
-    assert problem["code"] == "template.archive.other"
-    assert copies.engine.list_databases() == before
-    assert [row["name"] for row in copies.fleet.json("template", "list")] == ["base"]
+    assert "'first'" in problem["detail"]
 
 
 def test_a_template_goes_and_comes_and_a_site_of_it_serves(
@@ -102,3 +93,32 @@ def test_a_template_goes_and_comes_and_a_site_of_it_serves(
     assert [path.read_text() for path in pool.iterdir()] == ["foo"]
     assert fleet.json("hook", "check", "far")[0]["ok"]
     assert list((fleet.home / "run").glob("operation-*")) == []
+
+
+def test_a_template_is_brought_to_a_newer_codebase_or_stays_as_it_is(
+    copies: CopyFleet, exported: Path
+) -> None:
+    fleet, tree = copies.fleet, copies.fleet.home.parent / "newer"
+    copy_tree(tree, release="5.1.0")
+    fleet.run("codebase", "add", "newer", str(tree))
+    words = ("site", "create", "next", "--url", "http://next.example.test", "--codebase", "newer")
+    problem = fleet.problem(*words, "--template", "base", "--detach")
+    assert problem["code"] == "source.version"
+    assert "vmoodle template refresh base --upgrade newer" in problem["hint"]
+    before, breaks = copies.engine.list_databases(), tree / "public" / "lib" / "db" / "fail_upgrade"
+    breaks.touch()
+    problem = fleet.problem("template", "refresh", "base", "--upgrade", "newer", failed=True)
+    assert problem["code"] == "upgrade.failed"
+    assert "fail_upgrade" in problem["detail"]
+    assert copies.engine.list_databases() == before
+    assert fleet.json("template", "show", "base")["fits"] == ["sandbox"]
+    breaks.unlink()
+    made = fleet.json("template", "refresh", "base", "--upgrade", "newer")
+    assert (made["fits"], made["source"], made["files"]) == (["newer"], "(archive)", 1)
+    assert sorted(path.name for path in Path(made["directory"]).iterdir()) == ["filedir"]
+    assert SECRET not in copies.config(copies.template("base")).values()
+    copies.make(*words, "--template", "base")
+    assert fleet.json("hook", "check", "next")[0]["ok"]
+    for codebase, code in (("newer", "needless"), ("sandbox", "older")):
+        problem = fleet.problem("template", "refresh", "base", "--upgrade", codebase)
+        assert problem["code"] == f"template.upgrade.{code}"

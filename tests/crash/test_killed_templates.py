@@ -5,6 +5,7 @@ The file that is imported is gone once its import is queued: no step may need it
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.crash.copying import Killable, copying
 
 from vmoodle.moodle import content_urls
 from vmoodle.sandbox import copy_tree
+from vmoodle.store.archive import export, import_
+from vmoodle.store.store import open_store
 
 NEUTRAL = "https://site.vmoodle.invalid"
 IMPORT = ("reserve", "account", "database", "files", "finish")
@@ -102,6 +105,22 @@ def test_an_import_killed_while_it_is_taken_back_leaves_nothing(
     fleet.assert_ended(operation, "cancelled")
     assert fleet.engine.list_databases() == before
     assert fleet.fleet.problem("template", "show", "back")["code"] == "template.unknown"
+
+
+def test_an_archive_whose_database_is_not_as_it_says_is_taken_back(
+    fleet: Killable, archive: bytes, tmp_path: Path
+) -> None:
+    path, store = tmp_path / "base.template", open_store(str(tmp_path / "store"), create=True)
+    path.write_bytes(archive)
+    manifest = import_(path, store)
+    moodle = dataclasses.replace(manifest.moodle, component_hash="0" * 40)
+    export(dataclasses.replace(manifest, moodle=moodle), store, tmp_path / "lying.template")
+    before = fleet.engine.list_databases()
+    operation = fleet.order("import", str(tmp_path / "lying.template"), "lying")
+    fleet.work()
+    fleet.assert_ended(operation, "reverted")
+    assert fleet.look(operation)["code"] == "template.archive.other"
+    assert fleet.engine.list_databases() == before
 
 
 def test_a_refresh_killed_at_each_step_ends_in_a_new_revision(fleet: Killable) -> None:

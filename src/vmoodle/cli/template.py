@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vmoodle.cli.output import Json, in_bytes, moment, print_block, print_json, print_table, say
 from vmoodle.cli.progress import carry_out, showing
 from vmoodle.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
+    from vmoodle.registry.models import Operation
 
 app = typer.Typer(
     help="Templates: captured from a site, without its identity, to make sites from.",
@@ -45,11 +49,7 @@ def create(
 
     chosen = _source(source, snapshot)
     operation = template.create(installation, name, chosen, people=people, note=note)
-    if detach:
-        _queued(operation.id, name, json=json)
-        return
-    carry_out(installation, operation)
-    _show(name, json=json)
+    _carry_out(installation, operation, detach=detach, json=json)
 
 
 @app.command("list")
@@ -121,11 +121,7 @@ def refresh(
         if upgrade
         else template_refresh.submit(installation, name, source=source)
     )
-    if detach:
-        _queued(operation.id, name, json=json)
-        return
-    carry_out(installation, operation)
-    _show(name, json=json)
+    _carry_out(installation, operation, detach=detach, json=json)
 
 
 @app.command()
@@ -142,11 +138,7 @@ def warm(
     from vmoodle.lifecycle import warm as warm_copies
 
     operation = warm_copies.keep(installation, name, keep)
-    if detach:
-        _queued(operation.id, name, json=json)
-        return
-    carry_out(installation, operation)
-    _show(name, json=json)
+    _carry_out(installation, operation, detach=detach, json=json)
 
 
 @app.command()
@@ -189,12 +181,7 @@ def import_template(
 
     with showing(f"reading {path}"):
         operation = template_import.submit(installation, path, name=name, server=server)
-    made = operation.subject.partition(":")[2]
-    if detach:
-        _queued(operation.id, made, json=json)
-        return
-    carry_out(installation, operation)
-    _show(made, json=json)
+    _carry_out(installation, operation, detach=detach, json=json)
 
 
 @app.command()
@@ -236,6 +223,18 @@ def _source(site: str, snapshot: str) -> str:
             "Give one of --from and --from-snapshot.",
         )
     return f"snapshot:{snapshot}" if snapshot else f"site:{site}"
+
+
+def _carry_out(
+    installation: Installation, operation: Operation, *, detach: bool, json: bool
+) -> None:
+    """Execute the operation and show its template, or say how to follow it."""
+    name = operation.subject.partition(":")[2]
+    if detach:
+        _queued(operation.id, name, json=json)
+        return
+    carry_out(installation, operation)
+    _show(name, json=json)
 
 
 def _queued(operation: str, name: str, *, json: bool) -> None:

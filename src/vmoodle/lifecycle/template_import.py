@@ -12,7 +12,7 @@ from django.db import transaction
 
 from vmoodle.errors import Failed, Refused
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, resources, template
+from vmoodle.lifecycle import dataroot, fit, resources, template
 from vmoodle.lifecycle.resources import Holdings
 from vmoodle.lifecycle.snapshot_store import DATABASE_PART, fetch_files, load_database
 from vmoodle.lifecycle.sources import engine_of
@@ -62,7 +62,7 @@ def submit(
                 parameters={"scratch": directory.name, "manifest": facts.manifest.id},
                 node=installation.node,
             )
-        audit.record(KIND, wanted, outcome="submitted", archive=facts.manifest.id)
+            audit.record(KIND, wanted, outcome="submitted", archive=facts.manifest.id)
     return operation
 
 
@@ -146,6 +146,11 @@ def _finish(context: StepContext) -> None:
     with context.installation.engine(row.server).connect(holdings.database) as connection:
         cells = len(content_urls.find(connection, row.wwwroot))
     templates.measured(row.name, {"content_urls": cells})
+    if not fit.fitting_codebases(row.versions_hash):
+        context.say(
+            f"no codebase here has its versions (Moodle {row.moodle_release}): add one, or bring "
+            f"it to a newer one by `vmoodle template refresh {row.name} --upgrade CODEBASE`"
+        )
     template.finish(context)
     discard(context.installation.home.run, str(context.parameters["scratch"]))
 
