@@ -6,7 +6,7 @@ begins as a fresh `vmoodle worker` does, without 0.7 s of imports.
 {"do": "call", "name": "move", "args": [...]}    order an operation; answers its id
 {"do": "work", "die": "KIND/STEP:MOMENT"}        execute until idle, or until that moment: before or
                                                  after its act, undo or undone, or amid: as the act
-                                                 comes to drop a database
+                                                 comes to drop a database or to upgrade one
 {"do": "work", "seconds": 0.2, "victims": V}     … until the executor, its clients or all are killed
 {"do": "look", "operation": ID}                  state and error of an operation, doctor's findings
 """
@@ -23,6 +23,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -38,7 +39,18 @@ installation = open_installation()
 connections.close_all()
 
 from vmoodle.doctor.examination import examine  # noqa: E402
-from vmoodle.lifecycle import deploy, move, resources, restore, snapshot, template, warm  # noqa: E402
+from vmoodle.lifecycle import (  # noqa: E402
+    deploy,
+    move,
+    resources,
+    restore,
+    snapshot,
+    template,
+    template_import,
+    template_refresh,
+    template_upgrade,
+    warm,
+)
 from vmoodle.lifecycle.kinds import KINDS  # noqa: E402
 from vmoodle.lifecycle.request import SiteRequest  # noqa: E402
 from vmoodle.operations.follow import work  # noqa: E402
@@ -50,13 +62,16 @@ ORDERS: dict[str, Callable[..., Any]] = {
         installation, SiteRequest(name, f"http://{name}.example.test"), source
     ),
     "move": lambda name, url: move.submit(installation, name, url),
-    "capture": lambda name, source: template.create(installation, name, source),
+    "capture": lambda name, source: template.create(installation, name, f"site:{source}"),
     "drop": lambda name: template.delete(installation, name, typed=name),
     "keep": lambda name, count: warm.keep(installation, name, count),
     "snapshot": lambda name: snapshot.submit(installation, name),
     "restore": lambda identity, name: restore.submit(
         installation, identity, typed=name, shortname=name
     ),
+    "import": lambda path, name: template_import.submit(installation, Path(path), name=name),
+    "refresh": lambda name: template_refresh.submit(installation, name),
+    "upgrade": lambda name, codebase: template_upgrade.submit(installation, name, codebase),
     "cancel": operations.cancel,
 }
 
@@ -75,6 +90,7 @@ def deadly(step: Step, moment: str, flag: str) -> Step:
                     pass
             if before == "before" and moment == "amid":
                 resources.drop_database = lambda *_arguments: die()
+                template_upgrade.upgrade_site = lambda *_arguments, **_words: die()
             function(context)
             if moment == after:
                 die()

@@ -344,3 +344,23 @@ def test_the_command_line_refuses_what_names_no_site_and_touches_nothing(tree: H
 def test_an_argument_or_a_server_variable_names_no_site(tree: HookTree) -> None:
     tree.host_map.publish(site("one", "https://one.test"))
     assert tree.php("VMOODLE_SITE=one", "--host=one.test", site=None).returncode == 1
+
+
+def test_what_is_lent_runs_on_the_command_line_and_answers_no_request(
+    tree: HookTree, server: Server
+) -> None:
+    copy = site("upgrade-1_", "https://copy.test")
+    tree.host_map.lend(copy)
+    tree.host_map.lend(copy)
+    assert json.loads(tree.php(site="upgrade-1_").stdout)["dbname"] == "database_of_upgrade-1_"
+    assert status(server, "copy.test") == 404
+    assert status(server, "upgrade-1_") == 404
+    assert list(tree.host_map.differences([], lent=["upgrade-1_"])) == []
+    assert [*tree.host_map.differences([])] == ["cli/upgrade-1_.json belongs to no site."]
+    tree.host_map.publish_all([], lent=["upgrade-1_"])
+    assert tree.php(site="upgrade-1_").returncode == 0
+    for _again in range(2):
+        tree.host_map.take_back("upgrade-1_")
+        assert tree.php(site="upgrade-1_").returncode == 1
+    with pytest.raises(ValueError, match="could be a site"):
+        tree.host_map.lend(site("one", "https://one.test"))

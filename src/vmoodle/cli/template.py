@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vmoodle.cli.output import Json, in_bytes, moment, print_block, print_json, print_table, say
+from vmoodle.cli.progress import carry_out, showing
+from vmoodle.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
+    from vmoodle.registry.models import Operation
 
 app = typer.Typer(
     help="Templates: captured from a site, without its identity, to make sites from.",
@@ -23,7 +30,10 @@ Detach = Annotated[
 @app.command()
 def create(
     name: Name,
-    source: Annotated[str, typer.Option("--from", help="Shortname of the site to capture.")],
+    source: Annotated[str, typer.Option("--from", help="Shortname of the site to capture.")] = "",
+    snapshot: Annotated[
+        str, typer.Option("--from-snapshot", help="Id of a snapshot to capture instead.")
+    ] = "",
     people: Annotated[
         bool, typer.Option("--people", help="Keep the site's users; without it they are dropped.")
     ] = False,
@@ -31,19 +41,15 @@ def create(
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Capture a site as a template: the site serves on and is only read."""
-    from vmoodle.cli.progress import carry_out
+    """Capture a site, or a snapshot of one, as a template: the site serves on, only read."""
     from vmoodle.installation import open_installation
 
     installation = open_installation()
     from vmoodle.lifecycle import template
 
-    operation = template.create(installation, name, source, people=people, note=note)
-    if detach:
-        _queued(operation.id, name, json=json)
-        return
-    carry_out(installation, operation)
-    _show(name, json=json)
+    chosen = _source(source, snapshot)
+    operation = template.create(installation, name, chosen, people=people, note=note)
+    _carry_out(installation, operation, detach=detach, json=json)
 
 
 @app.command("list")
@@ -92,22 +98,30 @@ def refresh(
     source: Annotated[
         str, typer.Option("--from", help="Another site to capture; its own source when not given.")
     ] = "",
+    upgrade: Annotated[
+        str, typer.Option(help="Capture nothing: let Moodle upgrade it to this codebase.")
+    ] = "",
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Capture a template anew, from a site that was upgraded or tuned since."""
-    from vmoodle.cli.progress import carry_out
+    """Capture a template anew, from a site that was tuned since, or bring it to a newer Moodle."""
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import template_refresh
+    from vmoodle.lifecycle import template_refresh, template_upgrade
 
-    operation = template_refresh.submit(installation, name, source=source)
-    if detach:
-        _queued(operation.id, name, json=json)
-        return
-    carry_out(installation, operation)
-    _show(name, json=json)
+    if source and upgrade:
+        raise InvalidInput(
+            "template.refresh.choose",
+            "A template is captured from a site or upgraded, not both.",
+            "Give one of --from and --upgrade.",
+        )
+    operation = (
+        template_upgrade.submit(installation, name, upgrade)
+        if upgrade
+        else template_refresh.submit(installation, name, source=source)
+    )
+    _carry_out(installation, operation, detach=detach, json=json)
 
 
 @app.command()
@@ -118,18 +132,56 @@ def warm(
     json: Json = False,
 ) -> None:
     """Keep ready-made copies waiting; who deploys a site claims one."""
-    from vmoodle.cli.progress import carry_out
     from vmoodle.installation import open_installation
 
     installation = open_installation()
     from vmoodle.lifecycle import warm as warm_copies
 
     operation = warm_copies.keep(installation, name, keep)
-    if detach:
-        _queued(operation.id, name, json=json)
+    _carry_out(installation, operation, detach=detach, json=json)
+
+
+@app.command()
+def export(
+    name: Name,
+    path: Annotated[Path, typer.Argument(help="New file to write.")],
+    json: Json = False,
+) -> None:
+    """Write a template into one file, to carry it to another installation."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import template_archive
+
+    with showing(f"writing {path}"):
+        notices = template_archive.export(installation, name, path)
+    if json:
+        print_json({"template": name, "path": str(path), "notices": notices})
         return
-    carry_out(installation, operation)
-    _show(name, json=json)
+    for notice in notices:
+        say(notice)
+    say(f"wrote {path}")
+
+
+@app.command("import")
+def import_template(
+    path: Annotated[Path, typer.Argument(help="A file that `template export` wrote.")],
+    name: Annotated[str, typer.Option(help="Another name than the one it had.")] = "",
+    server: Annotated[
+        str, typer.Option(help="Database server; the first of its engine when not given.")
+    ] = "",
+    detach: Detach = False,
+    json: Json = False,
+) -> None:
+    """Make a template of a file, after checking all of it."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.lifecycle import template_import
+
+    with showing(f"reading {path}"):
+        operation = template_import.submit(installation, path, name=name, server=server)
+    _carry_out(installation, operation, detach=detach, json=json)
 
 
 @app.command()
@@ -142,7 +194,6 @@ def delete(
     json: Json = False,
 ) -> None:
     """Delete a template and its waiting copies; sites made from it stay as they are."""
-    from vmoodle.cli.progress import carry_out
     from vmoodle.installation import open_installation
 
     installation = open_installation()
@@ -162,6 +213,28 @@ def delete(
         print_json({"operation": ended.id, "template": name, "state": ended.state})
     else:
         say(f"deleted {name}")
+
+
+def _source(site: str, snapshot: str) -> str:
+    if bool(site) == bool(snapshot):
+        raise InvalidInput(
+            "template.source",
+            "A template is captured from a site or from a snapshot.",
+            "Give one of --from and --from-snapshot.",
+        )
+    return f"snapshot:{snapshot}" if snapshot else f"site:{site}"
+
+
+def _carry_out(
+    installation: Installation, operation: Operation, *, detach: bool, json: bool
+) -> None:
+    """Execute the operation and show its template, or say how to follow it."""
+    name = operation.subject.partition(":")[2]
+    if detach:
+        _queued(operation.id, name, json=json)
+        return
+    carry_out(installation, operation)
+    _show(name, json=json)
 
 
 def _queued(operation: str, name: str, *, json: bool) -> None:

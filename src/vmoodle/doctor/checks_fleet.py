@@ -71,7 +71,7 @@ def hook_is_current(installation: Installation) -> Found:
 def map_agrees(installation: Installation) -> Found:
     """The host map holds every site as the registry has it, and nothing else."""
     seen = installation.host_map.differences(
-        publish.every_published(installation), tombstones=publish.tombstones()
+        publish.every_published(installation), tombstones=publish.tombstones(), lent=publish.lent()
     )
     for difference in seen:
         yield difference, "vmoodle hook rebuild"

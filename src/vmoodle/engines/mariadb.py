@@ -334,7 +334,13 @@ class MariaDB(Copies):
 
     def _restoring(self, database: SiteDatabase) -> AbstractContextManager[clients.Client]:
         # One whose connection was ended must not go on in a new database of the same name.
-        options = ("--binary-mode", "--default-character-set=utf8mb4", "--skip-reconnect")
+        # A dump from elsewhere reads no file of this machine and runs no command of the client.
+        options = (
+            "--binary-mode",
+            "--local-infile=0",
+            "--default-character-set=utf8mb4",
+            "--skip-reconnect",
+        )
         return self._client(("mariadb", "mysql"), database, *options)
 
     def _to_restore(self, dump: IO[bytes]) -> Iterable[bytes]:

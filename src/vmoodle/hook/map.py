@@ -1,8 +1,9 @@
 """The host map on disk: one small file per address, changed whole and atomically.
 
 `web/HOST.json` answers for a host, `web/HOST+SEGMENT.json` for a site below a path of it (no host
-and no segment holds a `+`), and `cli/SHORTNAME.json` is a symbolic link to the site's file. Readers
-are PHP processes of the web account; the files hold database passwords and are for its group alone.
+and no segment holds a `+`), and `cli/SHORTNAME.json` is a symbolic link to the site's file. What
+is no site has a file in `cli/` alone while it is lent to command-line calls. Readers are PHP
+processes of the web account; the files hold database passwords and are for its group alone.
 Writers take turns by a lock on the directory; readers need none.
 """
 
@@ -111,8 +112,29 @@ class HostMap:
         with self._locked():
             self._unlink_alias(path, shortname)
 
-    def publish_all(self, sites: Iterable[PublishedSite], *, tombstones: Iterable[str] = ()) -> int:
+    def lend(self, copy: PublishedSite) -> None:
+        """Let command-line calls alone run on what is no site, by a name that no site can have.
+
+        No web request reaches it: nothing stands for its address. Again is no error.
+        """
+        with self._locked():
+            self._write(self._cli_link(_lent(copy.shortname)), _encode(compile_entry(copy)))
+
+    def take_back(self, name: str) -> None:
+        """Take what was lent off the map; nothing there is no error."""
+        with self._locked():
+            self._cli_link(_lent(name)).unlink(missing_ok=True)
+
+    def publish_all(
+        self,
+        sites: Iterable[PublishedSite],
+        *,
+        tombstones: Iterable[str] = (),
+        lent: Iterable[str] = (),
+    ) -> int:
         """Make the map hold these sites and these deleted addresses only; return how many sites.
+
+        What is `lent` under these names stays as it is.
 
         The iterables are read while no other writer can change the map: what they read from the
         registry is not older than what a single publication wrote.
@@ -128,8 +150,9 @@ class HostMap:
             self._write_changed(contents)
             for link, path in links.items():
                 self._link(link, path)
+            kept = {*contents, *links, *map(self._cli_link, lent)}
             for path in self._present():
-                if path not in contents and path not in links and not path.is_dir():
+                if path not in kept and not path.is_dir():
                     path.unlink(missing_ok=True)
         return len(links)
 
@@ -142,9 +165,16 @@ class HostMap:
         return _entry(path) if os.path.lexists(path) else None
 
     def differences(
-        self, sites: Iterable[PublishedSite], *, tombstones: Iterable[str] = ()
+        self,
+        sites: Iterable[PublishedSite],
+        *,
+        tombstones: Iterable[str] = (),
+        lent: Iterable[str] = (),
     ) -> Iterator[str]:
-        """Yield a sentence for each file that is missing, superfluous or not as it should be."""
+        """Yield a sentence for each file that is missing, superfluous or not as it should be.
+
+        What is `lent` under these names may be there or not.
+        """
         expected = {self._file(key): _encode(DELETED) for key in tombstones}
         links: dict[Path, Path] = {}
         for site in sites:
@@ -156,8 +186,9 @@ class HostMap:
         for link, path in links.items():
             if not link.is_symlink() or link.readlink() != _leading(link, path):
                 yield f"{link.relative_to(self._directory)} does not lead to its site."
+        known = {*expected, *links, *map(self._cli_link, lent)}
         for path in sorted(self._present()):
-            if path not in expected and path not in links and _entry(path) != DELETED:
+            if path not in known and _entry(path) != DELETED:
                 yield f"{path.relative_to(self._directory)} belongs to no site."
 
     def _fault(self, path: Path, content: bytes) -> str | None:
@@ -286,6 +317,13 @@ def _usable(name: str) -> str:
             f"{name!r} cannot stand in the host map.",
             "Shortnames and addresses are lower case letters, digits, dots, - and _.",
         )
+    return name
+
+
+def _lent(name: str) -> str:
+    """Return a name that no site can have, as it ends with `_`."""
+    if not name.endswith("_"):
+        raise ValueError("what is lent could be a site")
     return name
 
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from vmoodle.lifecycle import restore, snapshot, template, template_refresh, warm
+from vmoodle.lifecycle import (
+    restore,
+    snapshot,
+    template,
+    template_import,
+    template_refresh,
+    template_upgrade,
+    warm,
+)
 from vmoodle.lifecycle.create import CREATE
 from vmoodle.lifecycle.delete import DELETE
 from vmoodle.lifecycle.deploy import DEPLOY
@@ -21,7 +29,9 @@ KINDS: Kinds = {
         restore.RESTORE,
         snapshot.CREATE,
         template.CREATE,
+        template_import.IMPORT,
         template_refresh.REFRESH,
+        template_upgrade.UPGRADE,
         template.DELETE,
         warm.FILL,
     )

@@ -34,14 +34,20 @@ def check(
     `bytes_needed` is what a copy takes, when that is more than a fresh site.
     """
     tree = MoodleTree.open(Path(codebase.path))
-    _check_tree(tree, address)
+    check_segment(tree, address)
     path = Path(values["dataroot"])
     dataroot.refuse_unusable(installation, path)
     dataroot.refuse_full(path.parent, max(bytes_needed, dataroot.FREE_BYTES_NEEDED))
-    engine = installation.engine(server)
-    facts = check_engine(engine)
+    check_runnable(installation, codebase, server)
+    _check_free_names(installation.engine(server), server, values)
+
+
+def check_runnable(installation: Installation, codebase: Codebase, server: DatabaseServer) -> None:
+    """Raise Refused when the codebase cannot run here on that server, Unavailable for none."""
+    tree = MoodleTree.open(Path(codebase.path))
+    _check_tree(tree)
+    facts = check_engine(installation.engine(server))
     _check_fit(installation, tree, (facts.flavour, facts.version))
-    _check_free_names(engine, server, values)
 
 
 def check_segment(tree: MoodleTree, address: SiteAddress) -> None:
@@ -54,8 +60,7 @@ def check_segment(tree: MoodleTree, address: SiteAddress) -> None:
         )
 
 
-def _check_tree(tree: MoodleTree, address: SiteAddress) -> None:
-    check_segment(tree, address)
+def _check_tree(tree: MoodleTree) -> None:
     if config_php.classify(tree.config_path) != config_php.OURS:
         raise Refused(
             "codebase.config",

@@ -18,7 +18,7 @@ from vmoodle.hook.entry import PublishedSite, State
 from vmoodle.hook.install import install_hook
 from vmoodle.installation import Installation
 from vmoodle.progress import Tell, tell_nobody
-from vmoodle.registry import sites
+from vmoodle.registry import operations, sites
 from vmoodle.registry.forced import ForcedSettings
 from vmoodle.registry.models import DatabaseServer, DeletedAddress, Site, SiteState
 
@@ -102,7 +102,7 @@ def publish_all(installation: Installation, tell: Tell = tell_nobody) -> int:
     install_hook(installation.home.hook)
     with _one_at_a_time(installation):
         return installation.host_map.publish_all(
-            _told(every_published(installation), tell), tombstones=tombstones()
+            _told(every_published(installation), tell), tombstones=tombstones(), lent=lent()
         )
 
 
@@ -124,6 +124,11 @@ def _one_at_a_time(installation: Installation) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def lent() -> list[str]:
+    """Return the names by which operations let Moodle's scripts run on what is no site."""
+    return operations.given("lent")
 
 
 def tombstones() -> list[str]:

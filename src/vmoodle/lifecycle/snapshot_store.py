@@ -73,10 +73,14 @@ def refuse_unfit_snapshot(
 
 
 def load_database(
-    installation: Installation, manifest: Manifest, server: DatabaseServer, database: SiteDatabase
+    installation: Installation,
+    manifest: Manifest,
+    server: DatabaseServer,
+    database: SiteDatabase,
+    store: Store | None = None,
 ) -> None:
-    """Make the database, whose account is there, and load a snapshot's dump into it."""
-    store, engine = open_snapshots(installation), installation.engine(server)
+    """Make the database, whose account is there, and load a dump of the store into it."""
+    store, engine = store or open_snapshots(installation), installation.engine(server)
     engine.create_database(database)
     with scratch(installation.home.run) as directory:
         path = directory / "dump"
@@ -85,10 +89,14 @@ def load_database(
 
 
 def fetch_files(
-    installation: Installation, manifest: Manifest, target: Path, link_from: Path | None = None
+    installation: Installation,
+    manifest: Manifest,
+    target: Path,
+    link_from: Path | None = None,
+    store: Store | None = None,
 ) -> str:
     """Fill a directory with a snapshot's files, sharing those another site has; say how many."""
-    store = open_snapshots(installation)
+    store = store or open_snapshots(installation)
     modes = Modes(owner=installation.owner_ids)
     said = []
     for name in FILE_PARTS:

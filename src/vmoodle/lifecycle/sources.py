@@ -1,7 +1,7 @@
-"""What a new site can be filled from: a template, another site. Each gives database and files.
+"""What a copy is filled from: a template, a site, a snapshot. Each gives database and files.
 
-The source is only ever read. A source is named `template:NAME` or `site:SHORTNAME` in an
-operation's parameters, so that a resumed operation finds it again.
+The source is only ever read. A source is named `template:NAME`, `site:SHORTNAME` or `snapshot:ID`
+in an operation's parameters, so that a resumed operation finds it again.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from vmoodle.moodle.tree import MoodleTree
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry import servers, sites, snapshots, templates
 from vmoodle.registry.models import Codebase, DatabaseServer, Site
+from vmoodle.store.manifest import Manifest
 
 Say = Callable[[str], None]
 
@@ -109,7 +110,13 @@ class TemplateSource:
         )
 
     def copy_database(self, target: SiteDatabase, server: DatabaseServer) -> None:
-        """Make the target database a copy of the frozen one."""
+        """Make the target database a copy of the frozen one.
+
+        Raise Refused where the template was brought to other versions since a site was ordered.
+        """
+        site = Site.objects.filter(server=server, database=target.name).first()
+        if site is not None:
+            refuse_unfit(self.facts(), site.codebase, server)
         database = self._installation.template_database(self.row)
         copy_between(self._installation, (self.row.server, database), (server, target))
 
@@ -151,7 +158,7 @@ class SnapshotSource:
         """Return what it is; raise as the store does."""
         manifest = open_snapshots(self._installation).read_manifest(self.row.id)
         site = Site.objects.filter(shortname=self.row.site_shortname).first()
-        engine = "postgresql" if manifest.engine.flavour == "postgresql" else "mariadb"
+        engine = engine_of(manifest)
         if site is not None and site.server.engine == engine:
             server = site.server
         else:
@@ -186,6 +193,11 @@ class SnapshotSource:
             target,
             Path(site.dataroot) if site else None,
         )
+
+
+def engine_of(manifest: Manifest) -> str:
+    """Return the engine whose servers take a manifest's dump."""
+    return "postgresql" if manifest.engine.flavour == "postgresql" else "mariadb"
 
 
 def site_facts(installation: Installation, site: Site) -> SourceFacts:
@@ -234,9 +246,22 @@ def refuse_unfit(facts: SourceFacts, codebase: Codebase, server: DatabaseServer)
             "source.version",
             f"The {facts.name} is at Moodle {facts.moodle_release}, and the codebase "
             f"{codebase.name} ({tree.version.release}) has other versions of core or plugins.",
-            "Choose a codebase that fits with --codebase, or upgrade the site it came from and "
-            "capture that again.",
+            _way_to_fit(facts, codebase, tree),
         )
+
+
+def _way_to_fit(facts: SourceFacts, codebase: Codebase, tree: MoodleTree) -> str:
+    """Return in words what makes a copy of the source fit a codebase, or another codebase fit."""
+    kind, _separator, name = facts.name.partition(" ")
+    if kind == "template" and float(tree.version.version) >= float(facts.moodle_version):
+        return (
+            "Choose a codebase that fits with --codebase, or bring the template to this one: "
+            f"vmoodle template refresh {name} --upgrade {codebase.name}"
+        )
+    return (
+        "Choose a codebase that fits with --codebase, or upgrade the site it came from and "
+        "capture that again."
+    )
 
 
 def refuse_another_prefix(facts: SourceFacts, server: DatabaseServer, prefix: str) -> None:

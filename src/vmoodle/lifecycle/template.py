@@ -13,9 +13,9 @@ from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, identity, names, resources, warm
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
 from vmoodle.lifecycle.site_files import measure
-from vmoodle.lifecycle.sources import SiteSource, open_source
+from vmoodle.lifecycle.sources import open_source
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
-from vmoodle.registry import audit, operations, sites, templates
+from vmoodle.registry import audit, operations, snapshots, templates
 from vmoodle.registry.models import Operation, Template, TemplateState
 from vmoodle.secret import generate_password
 
@@ -28,45 +28,69 @@ NEUTRAL_WWWROOT = "https://site.vmoodle.invalid"
 def create(
     installation: Installation, name: str, source: str, *, people: bool = False, note: str = ""
 ) -> Operation:
-    """Queue the capture of a site as a template; the site goes on serving and is only read.
+    """Queue the capture of a site or snapshot as a template; a site serves on and is only read.
 
-    Raise InvalidInput for an unusable name, NotFound, Conflict for a name that is taken or a site
-    that is not settled, Unavailable for too little disk.
+    `source` is `site:SHORTNAME` or `snapshot:ID`. Raise InvalidInput for an unusable name,
+    NotFound, Conflict for a name that is taken or a site that is not settled, Unavailable for too
+    little disk.
     """
-    names.template_name(name)
-    facts = SiteSource(installation, source).facts()
-    site = sites.find(source)
-    directory = installation.dataroot_base / f".template-{name}"
-    dataroot.refuse_unusable(installation, directory)
-    dataroot.refuse_full(directory.parent, dataroot.FREE_BYTES_NEEDED + facts.database_bytes)
-    prefix = installation.settings.sites.database_prefix
-    database, account = names_for(f"template:{name}", prefix)
-    values: dict[str, Any] = {
-        "name": name,
-        "source": source,
+    source, captured = _whole_source(source)
+    facts = open_source(installation, source).facts()
+    values = reserved_values(
+        installation, name, bytes_needed=facts.database_bytes + facts.files_bytes
+    ) | {
+        "source": captured,
         "people": people,
         "note": note[:500],
         "moodle_version": facts.moodle_version,
         "moodle_release": facts.moodle_release,
         "versions_hash": facts.versions_hash,
         "wwwroot": NEUTRAL_WWWROOT,
-        "server": site.server,
-        "database": database,
-        "account": account,
-        "password_encrypted": installation.encrypt(generate_password(32)),
+        "server": facts.server,
         "table_prefix": facts.table_prefix,
-        "directory": str(directory),
     }
     with transaction.atomic():
         templates.reserve(values)
         operation = operations.submit(
             CREATE_KIND,
             site=templates.subject(name),
-            parameters={"source": f"site:{source}", "wwwroot": facts.wwwroot},
+            parameters={"source": source, "wwwroot": facts.wwwroot},
             node=installation.node,
         )
     audit.record(CREATE_KIND, name, outcome="submitted", source=source, people=people)
     return operation
+
+
+def reserved_values(
+    installation: Installation, name: str, *, bytes_needed: int = 0
+) -> dict[str, Any]:
+    """Return the names and places of a template to be made, after seeing that they are free.
+
+    Raise InvalidInput for an unusable name, Conflict, Unavailable for too little disk.
+    """
+    names.template_name(name)
+    templates.refuse_taken(name)
+    directory = installation.dataroot_base / f".template-{name}"
+    dataroot.refuse_unusable(installation, directory)
+    dataroot.refuse_full(directory.parent, dataroot.FREE_BYTES_NEEDED + bytes_needed)
+    prefix = installation.settings.sites.database_prefix
+    database, account = names_for(f"template:{name}", prefix)
+    return {
+        "name": name,
+        "database": database,
+        "account": account,
+        "password_encrypted": installation.encrypt(generate_password(32)),
+        "directory": str(directory),
+    }
+
+
+def _whole_source(source: str) -> tuple[str, str]:
+    """Return a source with its whole id, and the site that it is or was taken of."""
+    kind, _separator, rest = source.partition(":")
+    if kind != "snapshot":
+        return source, rest
+    row = snapshots.usable(rest)
+    return f"snapshot:{row.id}", row.site_shortname
 
 
 def delete(installation: Installation, name: str, *, typed: str) -> Operation:
@@ -106,25 +130,30 @@ def of_template(installation: Installation, template: Template) -> Holdings:
     )
 
 
-def _name(context: StepContext) -> str:
+def name_of(context: StepContext) -> str:
+    """Return the name of the template that an operation holds."""
     return context.subject.partition(":")[2]
 
 
-def _for_template(function: ForHoldings) -> StepFunction:
+def for_template(function: ForHoldings) -> StepFunction:
+    """Return a step on what the operation's template has; no template is no error."""
+
     def act(context: StepContext) -> None:
-        template = Template.objects.select_related("server").filter(name=_name(context)).first()
+        template = Template.objects.select_related("server").filter(name=name_of(context)).first()
         if template is not None:
             function(context, of_template(context.installation, template))
 
     return act
 
 
-def _forget(context: StepContext) -> None:
-    templates.forget(_name(context))
+def forget(context: StepContext) -> None:
+    """Give the reserved name up."""
+    templates.forget(name_of(context))
 
 
-def _reserved(context: StepContext) -> None:
-    templates.find(_name(context))
+def reserved(context: StepContext) -> None:
+    """See that the name is reserved, as it was when the operation was queued."""
+    templates.find(name_of(context))
 
 
 def _copy_database(context: StepContext, holdings: Holdings) -> None:
@@ -143,7 +172,7 @@ def _copy_files(context: StepContext, holdings: Holdings) -> None:
 
 
 def _strip(context: StepContext) -> None:
-    template = templates.find(_name(context))
+    template = templates.find(name_of(context))
     done, urls = identity.strip(
         context.installation,
         of_template(context.installation, template),
@@ -155,8 +184,9 @@ def _strip(context: StepContext) -> None:
     context.say(done)
 
 
-def _finish(context: StepContext) -> None:
-    installation, template = context.installation, templates.find(_name(context))
+def finish(context: StepContext) -> None:
+    """Measure what the template holds and let sites be made from it."""
+    installation, template = context.installation, templates.find(name_of(context))
     holdings = of_template(installation, template)
     engine = installation.engine(template.server)
     files, size = measure(holdings.directory)
@@ -169,58 +199,61 @@ def _finish(context: StepContext) -> None:
         },
     )
     templates.ready(template.name)
-    audit.record(CREATE_KIND, template.name, operation=context.operation_id)
+    kind = operations.find(context.operation_id).kind
+    audit.record(kind, template.name, operation=context.operation_id)
 
 
-def _attention(context: StepContext) -> None:
-    templates.needs_attention(_name(context), f"operation {context.operation_id} stopped half-way")
+def attention(context: StepContext) -> None:
+    """Let the template say that its operation stopped half-way."""
+    templates.needs_attention(
+        name_of(context), f"operation {context.operation_id} stopped half-way"
+    )
 
 
 def _closed(context: StepContext) -> None:
     """See that no site is made from it any more; nothing when it is forgotten already."""
-    templates.deleting(_name(context))
+    templates.deleting(name_of(context))
 
 
 def _open_again(context: StepContext) -> None:
-    templates.back_to(_name(context), TemplateState(str(context.parameters["state"])))
+    templates.back_to(name_of(context), TemplateState(str(context.parameters["state"])))
 
 
 def _drop_copies(context: StepContext) -> None:
-    template = Template.objects.filter(name=_name(context)).first()
+    template = Template.objects.filter(name=name_of(context)).first()
     if template is not None:
         templates.kept_warm(template.name, 0)
         warm.drop_all(context, template)
 
 
 def _forgotten(context: StepContext) -> None:
-    templates.forget(_name(context))
-    audit.record(DELETE_KIND, _name(context), operation=context.operation_id)
+    templates.forget(name_of(context))
+    audit.record(DELETE_KIND, name_of(context), operation=context.operation_id)
 
 
+ACCOUNT = Step(
+    "account",
+    "create the database account",
+    for_template(resources.make_account),
+    for_template(resources.drop_account),
+)
 CREATE = OperationKind(
     CREATE_KIND,
     "capture a template",
     (
-        Step("reserve", "reserve the name", _reserved, _forget),
-        Step(
-            "account",
-            "create the database account",
-            _for_template(resources.make_account),
-            _for_template(resources.drop_account),
-        ),
+        Step("reserve", "reserve the name", reserved, forget),
+        ACCOUNT,
         Step(
             "database",
             "copy the database",
-            _for_template(_copy_database),
-            _for_template(resources.drop_database),
+            for_template(_copy_database),
+            for_template(resources.drop_database),
         ),
-        Step(
-            "files", "copy the files", _for_template(_copy_files), _for_template(dataroot.destroy)
-        ),
+        Step("files", "copy the files", for_template(_copy_files), for_template(dataroot.destroy)),
         Step("identity", "take the identity out", _strip),
-        Step("finish", "measure it", _finish),
+        Step("finish", "measure it", finish),
     ),
-    attention=_attention,
+    attention=attention,
 )
 DELETE = OperationKind(
     DELETE_KIND,
@@ -228,11 +261,11 @@ DELETE = OperationKind(
     (
         Step("close", "let no site be made from it", _closed, _open_again),
         Step("copies", "drop the copies that wait", _drop_copies, None),
-        Step("database", "drop the database", _for_template(resources.drop_database), None),
-        Step("account", "drop the account", _for_template(resources.drop_account), None),
-        Step("files", "remove the files", _for_template(dataroot.destroy), None),
+        Step("database", "drop the database", for_template(resources.drop_database), None),
+        Step("account", "drop the account", for_template(resources.drop_account), None),
+        Step("files", "remove the files", for_template(dataroot.destroy), None),
         Step("forget", "forget the template", _forgotten, None),
     ),
     when_reverted="Nothing was deleted; the template is as it was before.",
-    attention=_attention,
+    attention=attention,
 )

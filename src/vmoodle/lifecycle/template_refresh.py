@@ -11,15 +11,17 @@ from pathlib import Path
 from django.db import transaction
 
 from vmoodle.engines.protocol import SiteDatabase
+from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, identity, resources, warm
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
 from vmoodle.lifecycle.site_files import measure
 from vmoodle.lifecycle.sources import SiteSource, open_source
+from vmoodle.lifecycle.template import name_of
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
-from vmoodle.registry import audit, operations, templates
+from vmoodle.registry import audit, operations, servers, templates
 from vmoodle.registry.models import Operation
-from vmoodle.secret import generate_password
+from vmoodle.secret import Secret, generate_password
 
 KIND = "template.refresh"
 
@@ -27,16 +29,21 @@ KIND = "template.refresh"
 def submit(installation: Installation, name: str, *, source: str = "") -> Operation:
     """Queue capturing a template anew, from its own source or from another site.
 
-    Raise NotFound, Conflict for a template or site that is not ready, Unavailable for too little
-    disk.
+    Raise NotFound, Conflict for a template or site that is not ready and for a template that was
+    imported and so has no source, Unavailable for too little disk.
     """
     template = templates.usable(name)
     chosen = source or template.source
+    if chosen == templates.IMPORTED:
+        raise Conflict(
+            "template.sourceless",
+            f"The template {name} was imported: there is no site here that it was captured from.",
+            "Name a site with --from, or bring it to a newer codebase with --upgrade.",
+        )
     facts = SiteSource(installation, chosen).facts()
     dataroot.refuse_full(
         installation.dataroot_base, dataroot.FREE_BYTES_NEEDED + facts.database_bytes
     )
-    token = secrets.token_hex(4)
     with transaction.atomic():
         operation = operations.submit(
             KIND,
@@ -45,12 +52,11 @@ def submit(installation: Installation, name: str, *, source: str = "") -> Operat
                 "source": f"site:{chosen}",
                 "wwwroot": facts.wwwroot,
                 "server": facts.server.name,
-                "database": f"{installation.settings.sites.database_prefix}t_{token}",
-                "directory": str(installation.dataroot_base / f".template-{name}-{token}"),
                 "prefix": facts.table_prefix,
                 "moodle_version": facts.moodle_version,
                 "moodle_release": facts.moodle_release,
                 "versions_hash": facts.versions_hash,
+                **places_beside(installation, name),
             },
             node=installation.node,
             secret_encrypted=installation.encrypt(generate_password(32)),
@@ -59,51 +65,47 @@ def submit(installation: Installation, name: str, *, source: str = "") -> Operat
     return operation
 
 
-def _name(context: StepContext) -> str:
-    return context.subject.partition(":")[2]
+def places_beside(installation: Installation, name: str) -> dict[str, str]:
+    """Return the parameters that name an unused database and directory for what is made beside."""
+    token = secrets.token_hex(4)
+    return {
+        "database": f"{installation.settings.sites.database_prefix}t_{token}",
+        "directory": str(installation.dataroot_base / f".template-{name}-{token}"),
+    }
 
 
-def _beside(context: StepContext) -> Holdings:
+def beside(context: StepContext) -> Holdings:
     """Return what is made beside what the template has; after the exchange, what it had before."""
-    from vmoodle.registry import servers
-
     operation = operations.find(context.operation_id)
-    before = operation.result.get("before")
-    if before:
-        return Holdings(
-            context.subject,
-            servers.find(before["server"]),
-            SiteDatabase(
-                before["database"],
-                before["account"],
-                context.installation.keyring.decrypt(operation.secret_encrypted),
-                before["prefix"],
-            ),
-            Path(before["directory"]),
-        )
-    database = str(context.parameters["database"])
+    made = operation.parameters | {"account": operation.parameters["database"]}
+    what = operation.result.get("before") or made
+    # It is taken when all is dropped that it opened.
+    sealed = operation.secret_encrypted
+    password = context.installation.keyring.decrypt(sealed) if sealed else Secret("")
     return Holdings(
         context.subject,
-        servers.find(str(context.parameters["server"])),
-        SiteDatabase(
-            database,
-            database,
-            context.installation.keyring.decrypt(operation.secret_encrypted),
-            str(context.parameters["prefix"]),
-        ),
-        Path(str(context.parameters["directory"])),
+        servers.find(what["server"]),
+        SiteDatabase(what["database"], what["account"], password, what["prefix"]),
+        Path(what["directory"]),
     )
 
 
-def _with(function: ForHoldings) -> StepFunction:
+def making(function: ForHoldings) -> StepFunction:
+    """Return a step that makes something beside; a new attempt after the exchange makes nothing."""
+
     def act(context: StepContext) -> None:
-        function(context, _beside(context))
+        if "before" not in operations.find(context.operation_id).result:
+            function(context, beside(context))
 
     return act
 
 
-def _database(context: StepContext) -> None:
-    holdings = _beside(context)
+def _removing(function: ForHoldings) -> StepFunction:
+    return lambda context: function(context, beside(context))
+
+
+def copy_database(context: StepContext, holdings: Holdings) -> None:
+    """Make the database beside a copy of the source's."""
     source = open_source(context.installation, str(context.parameters["source"]))
     resources.copy_database(
         context,
@@ -112,15 +114,15 @@ def _database(context: StepContext) -> None:
     )
 
 
-def _files(context: StepContext) -> None:
-    holdings = _beside(context)
+def copy_files(context: StepContext, holdings: Holdings) -> None:
+    """Fill the directory beside with the source's files."""
     dataroot.make(context, holdings)
     source = open_source(context.installation, str(context.parameters["source"]))
     context.say(source.copy_files(holdings.directory))
 
 
-def _strip(context: StepContext) -> None:
-    template, holdings = templates.find(_name(context)), _beside(context)
+def _strip(context: StepContext, holdings: Holdings) -> None:
+    template = templates.find(name_of(context))
     done, urls = identity.strip(
         context.installation,
         holdings,
@@ -143,39 +145,47 @@ def _strip(context: StepContext) -> None:
 
 
 def _exchange(context: StepContext) -> None:
-    templates.exchanged(_name(context), context.operation_id)
+    templates.exchanged(name_of(context), context.operation_id)
 
 
 def _drop_old(context: StepContext) -> None:
-    holdings = _beside(context)
+    holdings = beside(context)
     resources.drop_database(context, holdings)
     resources.drop_account(context, holdings)
     dataroot.destroy(context, holdings)
     operations.take_secret(context.operation_id)
 
 
-def _refill(context: StepContext) -> None:
-    template = templates.find(_name(context))
+def _drop_stale(context: StepContext) -> None:
+    template = templates.find(name_of(context))
     warm.drop_stale(context, template)
-    audit.record(KIND, template.name, operation=context.operation_id)
+    kind = operations.find(context.operation_id).kind
+    audit.record(kind, template.name, operation=context.operation_id)
 
 
+WHEN_REVERTED = "The template is as it was before."
+ACCOUNT = Step(
+    "account",
+    "create a database account",
+    making(resources.make_account),
+    _removing(resources.drop_account),
+)
+DATABASE = Step(
+    "database",
+    "copy the database",
+    making(copy_database),
+    _removing(resources.drop_database),
+)
+FILES = Step("files", "copy the files", making(copy_files), _removing(dataroot.destroy))
+ENDING = (
+    Step("identity", "take the identity out", making(_strip)),
+    Step("exchange", "exchange old and new", _exchange, None),
+    Step("drop", "drop what it held before", _drop_old, None),
+    Step("copies", "drop copies of the old revision", _drop_stale, None),
+)
 REFRESH = OperationKind(
     KIND,
     "capture a template anew",
-    (
-        Step(
-            "account",
-            "create a database account",
-            _with(resources.make_account),
-            _with(resources.drop_account),
-        ),
-        Step("database", "copy the database", _database, _with(resources.drop_database)),
-        Step("files", "copy the files", _files, _with(dataroot.destroy)),
-        Step("identity", "take the identity out", _strip),
-        Step("exchange", "exchange old and new", _exchange, None),
-        Step("drop", "drop what it held before", _drop_old, None),
-        Step("copies", "drop copies of the old revision", _refill, None),
-    ),
-    when_reverted="The template is as it was before.",
+    (ACCOUNT, DATABASE, FILES, *ENDING),
+    when_reverted=WHEN_REVERTED,
 )

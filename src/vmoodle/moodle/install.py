@@ -60,12 +60,11 @@ def install_site(
         site=site,
         timeout=timeout,
         redact=[admin_password],
-        on_line=_milestones(tell),
+        on_line=milestones(tell, "Moodle's installer"),
     )
     if completed.exit_status != 0:
         said = completed.output_tail
-        lines = [line for line in said.splitlines() if line.strip()]
-        last = " / ".join(lines[-_SHOWN_LINES:])
+        last = last_words(said)
         if any(words in said for words in _DISK_FULL):
             raise Unavailable(
                 "install.disk",
@@ -79,8 +78,14 @@ def install_site(
         )
 
 
-def _milestones(tell: Tell) -> Callable[[str], None]:
-    """Return what hears the installer's lines and tells of its components, now and then."""
+def last_words(said: str) -> str:
+    """Return the last lines of a script's output, in one line."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    return " / ".join(lines[-_SHOWN_LINES:])
+
+
+def milestones(tell: Tell, who: str) -> Callable[[str], None]:
+    """Return what hears a script's lines and tells of the component it is at, now and then."""
     count, told = 0, time.monotonic()
 
     def hear(line: str) -> None:
@@ -91,6 +96,6 @@ def _milestones(tell: Tell) -> Callable[[str], None]:
         count += 1
         if time.monotonic() - told >= _TELL_EVERY_SECONDS:
             told = time.monotonic()
-            tell(f"Moodle's installer is at {component[1]}, its component {count}")
+            tell(f"{who} is at {component[1]}, its component {count}")
 
     return hear

@@ -105,7 +105,7 @@ class Executor:
         self._limit = installation.settings.operations.concurrency
         self._started: set[str] = set()
         self._next_look = 0.0
-        sweep(installation.home.run)
+        sweep(installation.home.run, lambda name: bool(operations.under_way_with(scratch=name)))
         _runner = Runner(installation, kinds)
         if not installation.settings.registry.url:
             _make_private(installation.home.operations_file)

@@ -92,6 +92,14 @@ def under_way_with(**parameters: str) -> list[Operation]:
     return list(Operation.objects.filter(state__in=HOLDING_STATES, **wanted))
 
 
+def given(parameter: str) -> list[str]:
+    """Return what operations that have not ended were given as a parameter, where they have it."""
+    rows = Operation.objects.filter(
+        state__in=HOLDING_STATES, parameters__has_key=parameter
+    ).values_list("parameters", flat=True)
+    return [str(parameters[parameter]) for parameters in rows]
+
+
 def under_way_on(subject: str, kind: str) -> Operation | None:
     """Return the operation of a kind that is queued or running on a site or template."""
     rows = Operation.objects.filter(

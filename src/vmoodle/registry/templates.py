@@ -22,6 +22,9 @@ from vmoodle.registry.models import (
     WarmCopyState,
 )
 
+IMPORTED = "(archive)"
+"""What stands for its source in a template that was imported; no site has such a shortname."""
+
 
 def subject(name: str) -> str:
     """Return what an operation on the template holds, and who owns its resources."""
@@ -64,14 +67,19 @@ def usable(name: str) -> Template:
     return row
 
 
-def reserve(values: Mapping[str, Any]) -> Template:
-    """Create the row of a template that is about to be made; raise Conflict for a taken name."""
-    if Template.objects.filter(name=values["name"]).exists():
+def refuse_taken(name: str) -> None:
+    """Raise Conflict when a template has the name."""
+    if Template.objects.filter(name=name).exists():
         raise Conflict(
             "template.taken",
-            f"There is a template {values['name']} already.",
-            f"Choose another name, or `vmoodle template delete {values['name']}` first.",
+            f"There is a template {name} already.",
+            f"Choose another name, or `vmoodle template delete {name}` first.",
         )
+
+
+def reserve(values: Mapping[str, Any]) -> Template:
+    """Create the row of a template that is about to be made; raise Conflict for a taken name."""
+    refuse_taken(values["name"])
     return Template.objects.create(state=TemplateState.MAKING, actor=current_actor(), **values)
 
 
@@ -113,7 +121,7 @@ def exchanged(name: str, operation_id: str) -> None:
         }
         made, measured_facts = operation.parameters, operation.result
         Template.objects.filter(id=template.id).update(
-            source=made["source"].partition(":")[2],
+            source=made.get("captured") or made["source"].partition(":")[2],
             server=DatabaseServer.objects.get(name=made["server"]),
             database=made["database"],
             account=made["database"],

@@ -55,8 +55,7 @@ def export(
             "The store is encrypted; the archive would not be.",
             "Give the archive a key, or say that it is to be in clear.",
         )
-    if path.exists() or path.is_symlink():
-        raise Conflict("store.archive.exists", f"{path} exists already.", "Choose another name.")
+    refuse_existing(path)
     keys = Keys([key] if key else [])
     aside = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
     try:
@@ -76,6 +75,12 @@ def export(
     finally:
         with contextlib.suppress(OSError):
             aside.unlink()
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise Conflict (`store.archive.exists`) where something is: an archive is a new file."""
+    if path.exists() or path.is_symlink():
+        raise Conflict("store.archive.exists", f"{path} exists already.", "Choose another name.")
 
 
 def inspect(path: Path, *, key: Secret | None = None) -> Manifest:

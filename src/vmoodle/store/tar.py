@@ -52,6 +52,9 @@ def members(path: Path) -> Iterator[Member]:
             position = member.offset + -(-member.size // _BLOCK) * _BLOCK
             if position > end:
                 raise NotPlain("it ends too early", truncated=True)
+            file.seek(member.offset + member.size)
+            if any(file.read(-member.size % _BLOCK)):
+                raise NotPlain("something stands between two files")
             yield member
 
 

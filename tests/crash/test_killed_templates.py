@@ -1,0 +1,165 @@
+"""Killed at each step, an imported or renewed template ends whole, or is as it was before.
+
+The file that is imported is gone once its import is queued: no step may need it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests import servers
+from tests.crash.copying import Killable, copying
+
+from vmoodle.moodle import content_urls
+from vmoodle.sandbox import copy_tree
+from vmoodle.store.archive import export, import_
+from vmoodle.store.store import open_store
+
+NEUTRAL = "https://site.vmoodle.invalid"
+IMPORT = ("reserve", "account", "database", "files", "finish")
+BESIDE = ("database", "files")
+ENDING = ("exchange", "drop", "copies")
+UPGRADE = ("account", "database", "files", "upgrade", "identity")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.xdist_group(name))
+        for name in ("mariadb", "postgresql")
+    ],
+)
+def fleet(request: pytest.FixtureRequest) -> Iterator[Killable]:
+    """The fleet, with a second codebase that is newer."""
+    missing = getattr(servers, f"{request.param}_missing")()
+    if missing:
+        pytest.skip(missing)
+    with copying(request.param) as made:
+        tree = copy_tree(made.fleet.home.parent / "newer", release="5.0.0")
+        made.fleet.run("codebase", "add", "newer", str(tree))
+        yield made
+        made.fleet.assert_clean()
+
+
+@pytest.fixture(scope="module")
+def archive(fleet: Killable) -> bytes:
+    """The archive of the template `base`."""
+    path = fleet.fleet.home / "base.template"
+    fleet.fleet.run("template", "export", "base", str(path))
+    return path.read_bytes()
+
+
+def ordered(fleet: Killable, archive: bytes, name: str, directory: Path) -> str:
+    """Order the import of a file that is gone at once; return the operation's id."""
+    path = directory / "base.template"
+    path.write_bytes(archive)
+    operation = fleet.order("import", str(path), name)
+    path.unlink()
+    return operation
+
+
+def assert_like_base(fleet: Killable, name: str) -> None:
+    """Fail unless the template has the tables and files of `base`."""
+    base, copy = (fleet.fleet.json("template", "show", one) for one in ("base", name))
+    for key in ("files", "files_bytes", "moodle", "state"):
+        assert copy[key] == base[key]
+    assert fleet.engine.table_checksums(fleet.template(name)) == fleet.engine.table_checksums(
+        fleet.template("base")
+    )
+
+
+def killed_after(fleet: Killable, operation: str, kind: str, steps: tuple[str, ...]) -> None:
+    """Kill the executors after each step, before that is written down; then go on."""
+    for step in steps:
+        assert fleet.killed_at(f"{kind}/{step}:after"), (step, fleet.look(operation))
+    fleet.work()
+
+
+def killed_undone(fleet: Killable, operation: str, kind: str, steps: tuple[str, ...]) -> None:
+    """Kill after the last of the steps, cancel, kill after each is taken back; then go on."""
+    assert fleet.killed_at(f"{kind}/{steps[-1]}:after"), fleet.look(operation)
+    fleet.order("cancel", operation)
+    for step in reversed(steps):
+        assert fleet.killed_at(f"{kind}/{step}:undone"), (step, fleet.look(operation))
+    fleet.work()
+
+
+def test_an_import_killed_at_each_step_is_whole(
+    fleet: Killable, archive: bytes, tmp_path: Path
+) -> None:
+    operation = ordered(fleet, archive, "killed", tmp_path)
+    killed_after(fleet, operation, "template.import", IMPORT)
+    fleet.assert_ended(operation, "done")
+    assert_like_base(fleet, "killed")
+
+
+def test_an_import_killed_while_it_is_taken_back_leaves_nothing(
+    fleet: Killable, archive: bytes, tmp_path: Path
+) -> None:
+    before = fleet.engine.list_databases()
+    operation = ordered(fleet, archive, "back", tmp_path)
+    killed_undone(fleet, operation, "template.import", IMPORT)
+    fleet.assert_ended(operation, "cancelled")
+    assert fleet.engine.list_databases() == before
+    assert fleet.fleet.problem("template", "show", "back")["code"] == "template.unknown"
+
+
+def test_an_archive_whose_database_is_not_as_it_says_is_taken_back(
+    fleet: Killable, archive: bytes, tmp_path: Path
+) -> None:
+    path, store = tmp_path / "base.template", open_store(str(tmp_path / "store"), create=True)
+    path.write_bytes(archive)
+    manifest = import_(path, store)
+    moodle = dataclasses.replace(manifest.moodle, component_hash="0" * 40)
+    export(dataclasses.replace(manifest, moodle=moodle), store, tmp_path / "lying.template")
+    before = fleet.engine.list_databases()
+    operation = fleet.order("import", str(tmp_path / "lying.template"), "lying")
+    fleet.work()
+    fleet.assert_ended(operation, "reverted")
+    assert fleet.look(operation)["code"] == "template.archive.other"
+    assert fleet.engine.list_databases() == before
+
+
+def test_a_refresh_killed_at_each_step_ends_in_a_new_revision(fleet: Killable) -> None:
+    before = fleet.engine.list_databases()
+    operation = fleet.order("refresh", "base")
+    killed_after(fleet, operation, "template.refresh", (*BESIDE, *ENDING))
+    fleet.assert_ended(operation, "done")
+    facts = fleet.fleet.json("template", "show", "base")
+    assert (facts["revision"], facts["state"], facts["fits"]) == (2, "ready", ["sandbox"])
+    assert len(fleet.engine.list_databases()) == len(before)
+
+
+def test_an_upgrade_killed_while_it_is_taken_back_changes_nothing(fleet: Killable) -> None:
+    before, frozen = fleet.engine.list_databases(), fleet.engine.checksum(fleet.template("base"))
+    operation = fleet.order("upgrade", "base", "newer")
+    killed_undone(fleet, operation, "template.upgrade", UPGRADE)
+    fleet.assert_ended(operation, "cancelled")
+    assert fleet.engine.list_databases() == before
+    assert fleet.engine.checksum(fleet.template("base")) == frozen
+    assert lent(fleet) == []
+
+
+def test_an_upgrade_stopped_while_moodle_is_at_it_begins_with_a_new_copy(fleet: Killable) -> None:
+    fleet.order("keep", "base", 1)
+    fleet.work()
+    operation = fleet.order("upgrade", "base", "newer")
+    assert fleet.killed_at("template.upgrade/upgrade:amid")
+    assert len(lent(fleet)) == 1
+    assert not [said for said in fleet.look(operation)["doctor"] if said.startswith("V030")]
+    killed_after(fleet, operation, "template.upgrade", ("upgrade", *ENDING))
+    fleet.assert_ended(operation, "done")
+    facts = fleet.fleet.json("template", "show", "base")
+    assert (facts["revision"], facts["state"], facts["fits"]) == (3, "ready", ["newer"])
+    with fleet.engine.connect(fleet.template("base")) as connection:
+        assert ("role", "description", 1) in content_urls.find(connection, NEUTRAL)
+    assert lent(fleet) == []
+    assert fleet.waiting() == []
+
+
+def lent(fleet: Killable) -> list[str]:
+    """Return what the map lends to command-line calls."""
+    return [path.stem for path in (fleet.fleet.home / "map" / "cli").glob("*_.json")]
