@@ -17,6 +17,8 @@ def worker(
 ) -> None:
     """Execute this node's operations: those interrupted first, then those that come.
 
+    While it runs, the snapshots that the schedule wants are taken.
+
     With --json, and --until-idle, the document names those that have ended meanwhile.
     """
     from datetime import UTC, datetime
@@ -28,9 +30,15 @@ def worker(
     from vmoodle.lifecycle.kinds import KINDS
     from vmoodle.operations.follow import work
     from vmoodle.registry import operations
+    from vmoodle.scheduler import snapshots
+
+    def order_due() -> None:
+        snapshots.order_due(installation, datetime.now(UTC))
 
     began = datetime.now(UTC)
-    if not work(installation, KINDS, until_idle=until_idle):
+    # What is wrong with the schedule is told before anything is executed.
+    snapshots.facts(installation, began)
+    if not work(installation, KINDS, until_idle=until_idle, order_due=order_due):
         raise Conflict(
             "worker.running",
             "Another process of this node executes operations already.",

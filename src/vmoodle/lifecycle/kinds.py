@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from vmoodle.lifecycle import restore, snapshot, template, template_refresh, warm
+from vmoodle.lifecycle import drill, restore, snapshot, template, template_refresh, warm
 from vmoodle.lifecycle.create import CREATE
 from vmoodle.lifecycle.delete import DELETE
 from vmoodle.lifecycle.deploy import DEPLOY
 from vmoodle.lifecycle.move import MOVE
 from vmoodle.lifecycle.purge import PURGE
 from vmoodle.operations.plan import Kinds
+from vmoodle.scheduler import snapshots as snapshot_schedule
 
 KINDS: Kinds = {
     kind.name: kind
@@ -18,8 +19,10 @@ KINDS: Kinds = {
         DEPLOY,
         MOVE,
         PURGE,
+        drill.DRILL,
         restore.RESTORE,
         snapshot.CREATE,
+        snapshot_schedule.RUN,
         template.CREATE,
         template_refresh.REFRESH,
         template.DELETE,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
@@ -119,16 +120,16 @@ class Executor:
             DBOS.destroy()
             raise
 
-    def pull(self, *, all_but_background: str = "") -> int:
+    def pull(self, *, all_but_background: Collection[str] = ()) -> int:
         """Start waiting operations up to the limit; return how many are under way.
 
-        With the id of an operation, no other of a kind that runs in the background is started.
+        With the ids of operations, no other of a kind that runs in the background is started.
         """
         waiting = [
             operation
             for operation in operations.waiting(self._node)
             if not all_but_background
-            or operation.id == all_but_background
+            or operation.id in all_but_background
             or f"{operation.id}.{operation.attempt}" in self._started
             or not self._kinds[operation.kind].background
         ]
