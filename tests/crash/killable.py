@@ -38,7 +38,16 @@ installation = open_installation()
 connections.close_all()
 
 from vmoodle.doctor.examination import examine  # noqa: E402
-from vmoodle.lifecycle import deploy, move, resources, restore, snapshot, template, warm  # noqa: E402
+from vmoodle.lifecycle import (  # noqa: E402
+    deploy,
+    drill,
+    move,
+    resources,
+    restore,
+    snapshot,
+    template,
+    warm,
+)
 from vmoodle.lifecycle.kinds import KINDS  # noqa: E402
 from vmoodle.lifecycle.request import SiteRequest  # noqa: E402
 from vmoodle.operations.follow import work  # noqa: E402
@@ -57,6 +66,7 @@ ORDERS: dict[str, Callable[..., Any]] = {
     "restore": lambda identity, name: restore.submit(
         installation, identity, typed=name, shortname=name
     ),
+    "drill": lambda identity: drill.submit(installation, identity),
     "cancel": operations.cancel,
 }
 
