@@ -105,7 +105,7 @@ def _snapshot(context: StepContext) -> None:
             f"Mend that, or delete without one: vmoodle site delete {context.site} --no-snapshot",
         ) from error
     snapshot.note_taken(context)
-    snapshots.pinned(str(context.parameters["snapshot"]), on=True)
+    snapshots.pinned_while_deleted(str(context.parameters["snapshot"]))
 
 
 def _untake(context: StepContext) -> None:

@@ -216,6 +216,8 @@ class Snapshot(models.Model):
     reason = models.CharField(max_length=20)
     note = models.CharField(max_length=500, blank=True, default="")
     pinned = models.BooleanField(default=False)
+    # Empty where a person pinned it; else what lets go of it again.
+    pinned_until = models.CharField(max_length=20, blank=True, default="")
     moodle_version = models.CharField(max_length=20, blank=True, default="")
     moodle_release = models.CharField(max_length=100, blank=True, default="")
     flavour = models.CharField(max_length=20, blank=True, default="")

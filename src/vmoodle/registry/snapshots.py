@@ -77,8 +77,8 @@ def usable(snapshot_id: str) -> Snapshot:
 
 
 def refuse_pinned_by_hand(row: Snapshot) -> None:
-    """Raise Refused for a pinned snapshot that was not taken as its site was deleted."""
-    if row.reason != DELETION:
+    """Raise Refused for a snapshot that a person has pinned."""
+    if not row.pinned_until:
         refuse_pinned(row)
 
 
@@ -132,12 +132,18 @@ def drilled(snapshot_id: str, *, fault: str = "") -> None:
 
 def pinned(snapshot_id: str, *, on: bool) -> None:
     """A pinned snapshot is neither pruned nor deleted."""
-    Snapshot.objects.filter(id=snapshot_id).update(pinned=on)
+    Snapshot.objects.filter(id=snapshot_id).update(pinned=on, pinned_until="")
+
+
+def pinned_while_deleted(snapshot_id: str) -> None:
+    """The snapshot is pinned until its site is revived or purged."""
+    Snapshot.objects.filter(id=snapshot_id).update(pinned=True, pinned_until=DELETION)
 
 
 def unpinned_of_deletion(shortname: str) -> None:
-    """The snapshots taken as the site was deleted are like any other from now on."""
-    Snapshot.objects.filter(site_shortname=shortname, reason=DELETION).update(pinned=False)
+    """The site is revived or purged: what was pinned until then is so no longer."""
+    rows = Snapshot.objects.filter(site_shortname=shortname, pinned_until=DELETION)
+    rows.update(pinned=False, pinned_until="")
 
 
 def dated(rows: list[Snapshot]) -> list[tuple[str, datetime]]:

@@ -1,4 +1,4 @@
-"""Schedules and when they were last due; why a drill of a snapshot failed."""
+"""Schedules and when they were last due; why a drill failed; pins that end by themselves."""
 
 from django.db import migrations, models
 
@@ -24,6 +24,11 @@ class Migration(migrations.Migration):
             model_name="snapshot",
             name="id",
             field=models.CharField(max_length=120, primary_key=True, serialize=False),
+        ),
+        migrations.AddField(
+            model_name="snapshot",
+            name="pinned_until",
+            field=models.CharField(blank=True, default="", max_length=20),
         ),
         migrations.AddField(
             model_name="snapshot",
