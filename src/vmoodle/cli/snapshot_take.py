@@ -49,12 +49,14 @@ def create(
             "site.target.empty", "No site is meant by that.", "`vmoodle site list` shows the sites."
         )
     ordered = snapshot.submit_each(installation, chosen, note=note)
-    if len(chosen) == 1 and isinstance(refused := ordered[chosen[0]], VMoodleError):
+    # What becomes of one site that is named is told as that of any other operation.
+    alone = len(chosen) == 1 and chosen == sites
+    if alone and isinstance(refused := ordered[chosen[0]], VMoodleError):
         raise refused
     if detach:
         _show_ordered(ordered, json=json)
     else:
-        _carry_out(installation, ordered, json=json)
+        _carry_out(installation, ordered, alone=alone, json=json)
 
 
 def _show_ordered(ordered: Ordered, *, json: bool) -> None:
@@ -78,7 +80,7 @@ def _show_ordered(ordered: Ordered, *, json: bool) -> None:
     raise typer.Exit(1 if any("error" in row for row in rows) else 0)
 
 
-def _carry_out(installation: Installation, ordered: Ordered, *, json: bool) -> None:
+def _carry_out(installation: Installation, ordered: Ordered, *, alone: bool, json: bool) -> None:
     from vmoodle.cli.progress import carry_out_all
     from vmoodle.errors import VMoodleError
     from vmoodle.lifecycle.kinds import KINDS
@@ -89,7 +91,7 @@ def _carry_out(installation: Installation, ordered: Ordered, *, json: bool) -> N
     ]
     under_way = [what for what in ordered.values() if not isinstance(what, VMoodleError)]
     ended = carry_out_all(installation, under_way)
-    if len(ordered) == 1:
+    if alone:
         raise_its_error(ended[0], KINDS)
     taken, more = _ended(ended)
     _show_taken(taken, failed + more, json=json)
@@ -152,6 +154,7 @@ def due(json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     installation = open_installation()
+    from vmoodle.lifecycle import snapshot_run
     from vmoodle.scheduler import snapshots
 
     run = snapshots.order_due(installation, datetime.now(UTC))
@@ -163,7 +166,7 @@ def due(json: Json = False) -> None:
             say(f"nothing is due; next: {moment(facts['next']) or 'never'}")
         return
     run = carry_out(installation, run)
-    taken, failed = _ended(carry_out_all(installation, snapshots.ordered_by(run)))
+    taken, failed = _ended(carry_out_all(installation, snapshot_run.ordered_by(run)))
     skipped = run.result.get("skipped", {})
     failed += [
         {"site": site, "ok": False, "error": "snapshot.skipped", "detail": why}

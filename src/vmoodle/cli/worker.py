@@ -31,13 +31,14 @@ def worker(
     from vmoodle.operations.follow import work
     from vmoodle.registry import operations
     from vmoodle.scheduler import snapshots
+    from vmoodle.scheduler.times import Times
 
     def order_due() -> None:
         snapshots.order_due(installation, datetime.now(UTC))
 
     began = datetime.now(UTC)
-    # What is wrong with the schedule is told before anything is executed.
-    snapshots.facts(installation, began)
+    # A schedule that is none is told before anything is executed.
+    Times.parse(installation.settings.snapshots.schedule)
     if not work(installation, KINDS, until_idle=until_idle, order_due=order_due):
         raise Conflict(
             "worker.running",

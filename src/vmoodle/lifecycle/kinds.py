@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from vmoodle.lifecycle import drill, restore, snapshot, template, template_refresh, warm
+from vmoodle.lifecycle import (
+    drill,
+    restore,
+    snapshot,
+    snapshot_run,
+    template,
+    template_refresh,
+    warm,
+)
 from vmoodle.lifecycle.create import CREATE
 from vmoodle.lifecycle.delete import DELETE
 from vmoodle.lifecycle.deploy import DEPLOY
 from vmoodle.lifecycle.move import MOVE
 from vmoodle.lifecycle.purge import PURGE
 from vmoodle.operations.plan import Kinds
-from vmoodle.scheduler import snapshots as snapshot_schedule
 
 KINDS: Kinds = {
     kind.name: kind
@@ -22,7 +29,7 @@ KINDS: Kinds = {
         drill.DRILL,
         restore.RESTORE,
         snapshot.CREATE,
-        snapshot_schedule.RUN,
+        snapshot_run.RUN,
         template.CREATE,
         template_refresh.REFRESH,
         template.DELETE,

@@ -69,13 +69,18 @@ def search(
 
 
 def choose(
-    words: Sequence[str], labels: Mapping[str, str] | None = None, *, every: bool = False
+    words: Sequence[str],
+    labels: Mapping[str, str] | None = None,
+    *,
+    every: bool = False,
+    strict: bool = True,
 ) -> list[str]:
     """Return the shortnames of the sites that any word names, or, without words, of `every` one.
 
     A word is a shortname, which must be a site's, or a glob such as `school-*`. Labels narrow the
     choice. Only a shortname chooses a site that is neither enabled nor suspended. Raise NotFound
-    for a shortname nobody has, InvalidInput where nothing was asked for.
+    for a shortname nobody has, InvalidInput where nothing was asked for. What is not `strict` takes
+    a shortname as a glob: a site that is gone by now chooses none.
     """
     if not words and not labels and not every:
         raise InvalidInput(
@@ -83,10 +88,11 @@ def choose(
             "No site is named.",
             "Name sites, or globs in quotes such as 'school-*', or say --label key=value or --all.",
         )
-    named = {sites.find(word).shortname for word in words if not _GLOB.search(word)}
+    exact = [word for word in words if strict and not _GLOB.search(word)]
+    named = {sites.find(word).shortname for word in exact}
     rows = [row["shortname"] for row in search(labels=labels)]
     settled = set(Site.objects.filter(state__in=_SETTLED).values_list("shortname", flat=True))
-    globs = [word for word in words if _GLOB.search(word)] if words else ["*"]
+    globs = [word for word in words if word not in exact] if words else ["*"]
     return [
         name
         for name in rows
