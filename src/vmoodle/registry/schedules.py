@@ -25,13 +25,6 @@ def in_force(name: str, expression: str, moment: datetime) -> Schedule:
     return row
 
 
-def off(name: str) -> None:
-    """The schedule is not in force: what would be due meanwhile is never caught up."""
-    rows = Schedule.objects.filter(name=name).exclude(expression="")
-    if rows.exists():
-        rows.update(expression="")
-
-
 def take_up(name: str, due: datetime, operation_id: str) -> bool:
     """Let an operation do what was due at a time; False when that time was taken up already."""
     rows = Schedule.objects.filter(Q(due_at=None) | Q(due_at__lt=due), name=name, since__lt=due)

@@ -25,7 +25,6 @@ def order_due(installation: Installation, moment: datetime) -> Operation | None:
     """
     times = Times.parse(installation.settings.snapshots.schedule)
     if times is None:
-        schedules.off(NAME)
         return None
     row = schedules.in_force(NAME, times.expression, moment)
     due = times.until(moment)
