@@ -46,12 +46,17 @@ def submit(
 ) -> Operation:
     """Queue the drill of a snapshot.
 
-    Raise NotFound, Conflict for one that is not whole or drilled just now, Refused where no
-    codebase has its versions or no server its engine, Unavailable for too little disk or a server
-    that does not answer.
+    Raise NotFound, Conflict for one that is not whole or drilled just now, Failed for one whose
+    manifest is damaged, Refused where no codebase has its versions or no server its engine,
+    Unavailable for too little disk or a server that does not answer.
     """
     row = snapshots.usable(snapshot_id)
-    manifest = open_snapshots(installation).read_manifest(row.id)
+    store = open_snapshots(installation)
+    try:
+        manifest = store.read_manifest(row.id)
+    except Failed as error:
+        snapshots.drilled(row.id, fault=error.message)
+        raise
     facts = SnapshotSource(installation, row.id).facts()
     chosen = servers.find(server) if server else facts.server
     tree = _fitting(manifest, codebases.find(codebase) if codebase else None, facts.codebase)
@@ -64,6 +69,7 @@ def submit(
     check_engine(installation.engine(chosen))
     token = secrets.token_hex(16)
     with transaction.atomic():
+        snapshots.usable(row.id)
         operation = operations.submit(
             KIND,
             site=drill_scratch.subject(row.id),
@@ -88,7 +94,11 @@ def _fitting(manifest: Manifest, named: Codebase | None, first: str) -> Codebase
     """Return a codebase that has the very versions the snapshot is at."""
     known = [named] if named else sorted(codebases.every(), key=lambda row: row.name != first)
     for row in known:
-        if all_versions_hash(MoodleTree.open(row.path)) == manifest.moodle.component_hash:
+        try:
+            versions = all_versions_hash(MoodleTree.open(row.path))
+        except VMoodleError:
+            continue  # a tree that is gone or damaged is `codebase check`'s to report
+        if versions == manifest.moodle.component_hash:
             return row
     raise Refused(
         "snapshot.drill.codebase",
