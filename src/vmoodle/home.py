@@ -60,6 +60,10 @@ class Home:
         return self.path / "components"
 
     @property
+    def compiled(self) -> Path:
+        return self.path / "compiled"
+
+    @property
     def php_server_file(self) -> Path:
         return self.run / "php-server.json"
 

@@ -129,7 +129,7 @@ class OperationSettings(Section):
     """Durable operations."""
 
     concurrency: int = Field(
-        default=2, ge=1, le=64, description="Operations one node executes at the same time."
+        default=4, ge=1, le=64, description="Operations one node executes at the same time."
     )
     node: str = Field(
         default="",

@@ -293,7 +293,7 @@ def test_an_executor_that_cannot_be_opened_gives_the_lock_back(
     from vmoodle.operations import follow
     from vmoodle.registry import operations
 
-    def broken(*_installation_and_kinds: object) -> None:
+    def broken(*_installation_and_kinds: object, **_more: object) -> None:
         raise OSError("no")
 
     operation = operations.submit("toy", site="s", node="n")

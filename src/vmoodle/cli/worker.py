@@ -33,8 +33,8 @@ def worker(
     from vmoodle.scheduler import snapshots
     from vmoodle.scheduler.times import Times
 
-    def order_due() -> None:
-        snapshots.order_due(installation, datetime.now(UTC))
+    def order_due() -> object:
+        return snapshots.order_due(installation, datetime.now(UTC))
 
     began = datetime.now(UTC)
     # A schedule that is none is told before anything is executed.

@@ -12,7 +12,7 @@ from vmoodle.files import write_atomically
 from vmoodle.hook import install as hook_install
 from vmoodle.hook.config_php import render_config_php
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import component_cache, names
+from vmoodle.lifecycle import code_cache, component_cache, names
 from vmoodle.lifecycle.publish import publish_each
 from vmoodle.moodle import config_php
 from vmoodle.moodle.environment import Finding, check, read_requirements
@@ -123,6 +123,7 @@ def check_codebase(
         publish_each(installation, sites.every().filter(codebase=codebase), tell)
         current = codebase.component_cache
         component_cache.remove_others(installation, codebase.name, before, current)
+    code_cache.remove(installation, codebase.name)
     tell("checking the tree's requirements")
     database = (server.flavour, server.version) if server else None
     return CodebaseReport(codebase, requirements(installation, tree, database))
@@ -145,6 +146,7 @@ def remove(installation: Installation, codebase: Codebase) -> Path | None:
     codebases.refuse_used(codebase)
     restored = _take_config_out(codebase)
     component_cache.remove(installation, codebase.name)
+    code_cache.remove(installation, codebase.name)
     if codebase.own_copy:
         _refuse_outside(Path(codebase.path), installation.home.codebases)
         shutil.rmtree(codebase.path)

@@ -15,7 +15,14 @@ from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.check import check_site
 from vmoodle.hook.login import log_in
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, drill_scratch, identity, publish, resources
+from vmoodle.lifecycle import (
+    code_cache,
+    dataroot,
+    drill_scratch,
+    identity,
+    publish,
+    resources,
+)
 from vmoodle.lifecycle.prove import first_fault
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
 from vmoodle.lifecycle.server import check_engine
@@ -235,7 +242,11 @@ def _look(context: StepContext) -> None:
     log = installation.home.log / f"drill-{row.site_shortname}.log"
     log.unlink(missing_ok=True)
     with PhpServer(
-        MoodleTree.open(copy.codebase.path), installation.php, log=log, proved_scheme="http"
+        MoodleTree.open(copy.codebase.path),
+        installation.php,
+        log=log,
+        proved_scheme="http",
+        compiled=code_cache.directory(installation, copy.codebase),
     ) as server:
         target = (server.host, server.port)
         answer = check_site(address, connect_to=target, expected_name=copy.name)

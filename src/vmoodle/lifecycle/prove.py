@@ -11,6 +11,7 @@ from vmoodle.errors import Failed, InvalidInput
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.check import SiteAnswer, check_site
 from vmoodle.installation import Installation
+from vmoodle.lifecycle import code_cache
 from vmoodle.moodle.server import PhpServer
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.registry.models import Site
@@ -63,6 +64,7 @@ def reach(installation: Installation, site: Site) -> Iterator[tuple[Target, bool
         installation.php,
         log=private_log(installation, site),
         proved_scheme="https" if site.wwwroot.startswith("https://") else "http",
+        compiled=code_cache.directory(installation, site.codebase),
     ) as server:
         yield (server.host, server.port), False
 

@@ -37,6 +37,9 @@ _SETTINGS = {
     "post_max_size": "64M",
     "upload_max_filesize": "64M",
 }
+# Taken by the built-in server only where the command line is.
+_KEEP_COMPILED = {"opcache.enable_cli": "1", "opcache.validate_timestamps": "1"}
+_CACHE = "opcache.file_cache"
 # PHP's workers outlive their master, and the kernel tells only this shell of the caller's death.
 _WATCH = 'trap "kill -KILL 0" TERM; "$@" & wait'
 
@@ -44,7 +47,8 @@ _WATCH = 'trap "kill -KILL 0" TERM; "$@" & wait'
 class PhpServer:
     """A server that runs as long as the `with` block, in the thread that entered it.
 
-    Port 0 is a free one. It dies with its caller, however that ends. `log` is a file that gets
+    Port 0 is a free one. `compiled` is a directory of the web account's where PHP keeps the
+    scripts it has compiled. It dies with its caller, however that ends. `log` is a file that gets
     what PHP says; None throws it away. With `proved_scheme` PHP is told what the web server of
     such a site would tell it: https or not, and the port of the site's address instead of this
     one's. Entering raises Conflict `server.port` for a port that is in use, Unavailable
@@ -60,8 +64,10 @@ class PhpServer:
         workers: int = 2,
         log: Path | None = None,
         proved_scheme: Literal["http", "https"] | None = None,
+        compiled: Path | None = None,
     ) -> None:
         self._tree, self._php, self._workers, self._log = tree, php, workers, log
+        self._compiled = compiled
         self._proved_scheme = proved_scheme
         self.host = host
         self.port = port
@@ -97,6 +103,7 @@ class PhpServer:
                 self.port,
                 self._workers,
                 self._router.path,
+                {} if self._compiled is None else _KEEP_COMPILED | {_CACHE: str(self._compiled)},
             )
             _require_reachable(self._tree, self._php.account)
             watch = web_account.prefix(self._php.account, die_with_parent=True, death="TERM")
@@ -268,9 +275,15 @@ class _Router:
 
 
 def _command(
-    tree: MoodleTree, php: PhpBinary, host: str, port: int, workers: int, router: Path
+    tree: MoodleTree,
+    php: PhpBinary,
+    host: str,
+    port: int,
+    workers: int,
+    router: Path,
+    settings: dict[str, str] | None = None,
 ) -> tuple[list[str], dict[str, str]]:
-    argv, environment = php.command([], settings=_SETTINGS)
+    argv, environment = php.command([], settings=_SETTINGS | (settings or {}))
     argv += ["-S", f"{_bracketed(host)}:{port}", "-t", str(tree.webroot), str(router)]
     if workers > 1:
         environment["PHP_CLI_SERVER_WORKERS"] = str(workers)

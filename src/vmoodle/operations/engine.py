@@ -12,23 +12,29 @@ import logging
 import os
 import time
 from collections.abc import Collection
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from django.db import connections
+from django.utils import timezone
 
 from vmoodle.errors import NeedsAttention
 from vmoodle.operations.plan import Kinds
 from vmoodle.operations.scratch import sweep
 from vmoodle.operations.workflow import CANCELLED, DONE, GO_BACK, STUCK, Runner
 from vmoodle.registry import operations
+from vmoodle.registry.models import Operation
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
 APPLICATION_VERSION = "operations-1"
-POLLING_SECONDS = 0.05
+# How often DBOS looks for messages, of which we send none, and how long it takes to close.
+_LOOK_SECONDS, _IDLE_LOOK_SECONDS = 0.05, 1.0
 BROKEN_LOOK_SECONDS = 1.0
+# For so long an operation in the background lets others go first.
+PATIENCE = timedelta(minutes=1)
 _HEALTHY = {"PENDING", "ENQUEUED", "SUCCESS"}
 
 _runner: Runner | None = None
@@ -88,9 +94,12 @@ def _operation(operation_id: str, backwards: bool) -> str:
 
 
 class Executor:
-    """Executes the node's operations while it is open. The caller holds the node's lock."""
+    """Executes the node's operations while it is open. The caller holds the node's lock.
 
-    def __init__(self, installation: Installation, kinds: Kinds) -> None:
+    One that `stays` open for long costs less while nothing is to be done, and closes in a second.
+    """
+
+    def __init__(self, installation: Installation, kinds: Kinds, *, stays: bool = False) -> None:
         global _runner  # noqa: PLW0603  # DBOS registers workflows by function, once per process
         self._node = installation.node
         self._kinds = kinds
@@ -109,7 +118,9 @@ class Executor:
                     system_database_url=installation.operations_url(),
                     application_version=APPLICATION_VERSION,
                     executor_id=self._node,
-                    notification_listener_polling_interval_sec=POLLING_SECONDS,
+                    notification_listener_polling_interval_sec=(
+                        _IDLE_LOOK_SECONDS if stays else _LOOK_SECONDS
+                    ),
                     console_log_level="CRITICAL",
                     enable_otlp=False,
                 )
@@ -123,19 +134,13 @@ class Executor:
     def pull(self, *, all_but_background: Collection[str] = ()) -> int:
         """Start waiting operations up to the limit; return how many are under way.
 
-        With the ids of operations, no other of a kind that runs in the background is started.
+        Those of a kind that runs in the background begin when nobody waits for another one, or
+        when they have waited long. With the ids of operations, none of them but those begins.
         """
-        waiting = [
-            operation
-            for operation in operations.waiting(self._node)
-            if not all_but_background
-            or operation.id in all_but_background
-            or f"{operation.id}.{operation.attempt}" in self._started
-            or not self._kinds[operation.kind].background
-        ]
-        self._started &= {f"{operation.id}.{operation.attempt}" for operation in waiting}
+        waiting = self._in_turn(operations.waiting(self._node), all_but_background)
+        self._started &= {_workflow_id(operation) for operation in waiting}
         for operation in waiting:
-            workflow_id = f"{operation.id}.{operation.attempt}"
+            workflow_id = _workflow_id(operation)
             if workflow_id in self._started or len(self._started) >= self._limit:
                 continue
             self._started.add(workflow_id)
@@ -145,6 +150,22 @@ class Executor:
                     DBOS.start_workflow(_operation, operation.id, operation.backwards)
         self._surrender_broken()
         return len(self._started)
+
+    def _in_turn(
+        self, waiting: list[Operation], all_but_background: Collection[str]
+    ) -> list[Operation]:
+        """Leave out the operations in the background whose turn has not come."""
+        busy = any(not self._kinds[operation.kind].background for operation in waiting)
+        long_ago = timezone.now() - PATIENCE
+
+        def has_turn(operation: Operation) -> bool:
+            if not self._kinds[operation.kind].background or operation.id in all_but_background:
+                return True
+            if _workflow_id(operation) in self._started:
+                return True
+            return not all_but_background and (not busy or operation.created_at < long_ago)
+
+        return [operation for operation in waiting if has_turn(operation)]
 
     def _surrender_broken(self) -> None:
         """Hand an operation whose workflow itself broke (never a step) to a person."""
@@ -168,6 +189,10 @@ class Executor:
     def close(self) -> None:
         """Stop executing; what is under way is resumed by the next executor."""
         DBOS.destroy()
+
+
+def _workflow_id(operation: Operation) -> str:
+    return f"{operation.id}.{operation.attempt}"
 
 
 def _make_private(path: os.PathLike[str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vmoodle.operations.node import NodeLock
 from vmoodle.operations.plan import Kinds
 from vmoodle.registry import operations
+from vmoodle.registry.changes import Changes
 from vmoodle.registry.models import Operation, OperationEvent
 
 if TYPE_CHECKING:
@@ -45,11 +46,16 @@ def follow_all(
     last_events = dict.fromkeys(operation_ids, 0)
     running = list(operation_ids)
     interrupted = False
+    changes = Changes()
     try:
         while True:
             try:
                 if executor is None and lock.try_acquire():
                     executor = _open(installation, kinds)
+                    changes = Changes()
+                if not changes.any():
+                    time.sleep(POLL_SECONDS)
+                    continue
                 busy = executor.pull(all_but_background=operation_ids) if executor else 0
                 ended = [one for one in running if operations.is_finished(one)]
                 for one in running:
@@ -57,7 +63,6 @@ def follow_all(
                 running = [one for one in running if one not in ended]
                 if not running and not busy:
                     return [Operation.objects.get(id=one) for one in operation_ids]
-                time.sleep(POLL_SECONDS)
             except KeyboardInterrupt:
                 if interrupted:
                     raise
@@ -96,13 +101,16 @@ def work(
         return False
     executor: Executor | None = None
     try:
-        executor = _open(installation, kinds)
+        executor = _open(installation, kinds, stays=not until_idle)
+        changes = Changes()
         next_look = 0.0
         while True:
+            ordered: object = None
             if time.monotonic() >= next_look:
-                order_due()
+                ordered = order_due()
                 next_look = time.monotonic() + SCHEDULE_SECONDS
-            if not executor.pull() and until_idle:
+            # What this very process has queued is no change to it.
+            if (changes.any() or ordered) and not executor.pull() and until_idle:
                 return True
             time.sleep(POLL_SECONDS)
     finally:
@@ -111,10 +119,10 @@ def work(
         lock.release()
 
 
-def _open(installation: Installation, kinds: Kinds) -> Executor:
+def _open(installation: Installation, kinds: Kinds, *, stays: bool = False) -> Executor:
     from vmoodle.operations.engine import Executor
 
-    return Executor(installation, kinds)
+    return Executor(installation, kinds, stays=stays)
 
 
 def _tell(operation_id: str, last_event: int, watch: Watcher) -> int:
