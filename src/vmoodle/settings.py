@@ -159,6 +159,16 @@ class SnapshotSettings(Section):
         default="last=3,daily=7,weekly=4,monthly=12",
         description="Which snapshots `snapshot prune` keeps.",
     )
+    schedule: str = Field(
+        default="",
+        description="When a running `vmoodle worker` takes snapshots: hourly, daily 02:30, weekly "
+        "sun 02:30, or a cron expression as 30 2 * * 1-5; UTC. Empty: never.",
+    )
+    schedule_sites: str = Field(
+        default="*",
+        description="Sites of the schedule: shortnames, globs, and labels as key=value that a site "
+        "must have, with spaces between them.",
+    )
 
 
 class Settings(Section):

@@ -6,9 +6,11 @@ import json
 import os
 import pty
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -106,22 +108,127 @@ def test_a_snapshot_goes_into_a_new_store_and_an_imported_one_keeps_its_date(
     (before,) = fleet.json("snapshot", "create", "first")
     archive = fleet.home.parent / "first.tar"
     fleet.run("snapshot", "export", before["id"], str(archive))
-    monkeypatch.setenv("VMOODLE_SNAPSHOTS__STORE", str(fleet.home.parent / "other-store"))
-    monkeypatch.setenv("VMOODLE_SNAPSHOTS__KEY", fleet.json("settings", "key")["key"])
+    monkeypatch.setitem(
+        fleet.environment, "VMOODLE_SNAPSHOTS__STORE", str(fleet.home.parent / "other-store")
+    )
+    monkeypatch.setitem(
+        fleet.environment, "VMOODLE_SNAPSHOTS__KEY", fleet.json("settings", "key")["key"]
+    )
     (after,) = fleet.json("snapshot", "create", "first")
     assert fleet.json("snapshot", "verify", after["id"])["ok"] is True
     fleet.run("snapshot", "delete", after["id"])
-    monkeypatch.delenv("VMOODLE_SNAPSHOTS__STORE")
-    monkeypatch.delenv("VMOODLE_SNAPSHOTS__KEY")
+    monkeypatch.delitem(fleet.environment, "VMOODLE_SNAPSHOTS__STORE")
+    monkeypatch.delitem(fleet.environment, "VMOODLE_SNAPSHOTS__KEY")
     fleet.run("snapshot", "delete", before["id"])
     imported = fleet.json("snapshot", "import", str(archive))
     assert imported["taken"] == before["taken"]
     fleet.run("snapshot", "delete", before["id"])
 
 
+def test_a_pinned_snapshot_is_neither_pruned_nor_deleted(fleet: Fleet) -> None:
+    (older,) = fleet.json("snapshot", "create", "first")
+    (newer,) = fleet.json("snapshot", "create", "first")
+    assert fleet.json("snapshot", "pin", older["id"])["pinned"] is True
+    assert fleet.problem("snapshot", "delete", older["id"])["code"] == "snapshot.pinned"
+    assert fleet.json("snapshot", "prune", "--keep", "last=1")["deleted"] == []
+    assert fleet.json("snapshot", "unpin", older["id"])["pinned"] is False
+    assert fleet.json("snapshot", "prune", "--keep", "last=1")["deleted"] == [older["id"]]
+    fleet.run("snapshot", "delete", newer["id"])
+
+
+def test_a_site_goes_back_to_its_snapshot_in_the_base_it_was_made_in(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (taken,) = fleet.json("snapshot", "create", "first")
+    monkeypatch.setitem(
+        fleet.environment,
+        "VMOODLE_SITES__DATAROOT_BASE",
+        str(fleet.home.parent.resolve() / "newer"),
+    )
+    before = fleet.json("site", "show", "first")["dataroot"]
+    fleet.run("snapshot", "restore", taken["id"], "--confirm", "first")
+    assert fleet.json("site", "show", "first")["dataroot"] == before
+    assert fleet.json("hook", "check", "first")[0]["ok"]
+    fleet.run("snapshot", "delete", taken["id"])
+
+
+@pytest.fixture(scope="module")
+def broken(fleet: Fleet) -> str:
+    """A second site, of which no other snapshot can be taken: Moodle says it is being upgraded."""
+    fleet.run("site", "create", "second", "--url", "http://second.example.test")
+    fleet.run("snapshot", "create", "second")
+    words = ("admin/cli/cfg.php", "--name=upgraderunning", "--set=4102444800")
+    fleet.run("exec", "second", "--", *words)
+    return "second"
+
+
+def test_a_site_that_fails_holds_up_no_other_snapshot(fleet: Fleet, broken: str) -> None:
+    taken, failed = fleet.json("snapshot", "create", "*", status=1)
+    assert (taken["site"], taken["ok"]) == ("first", True)
+    assert (failed["site"], failed["ok"], failed["error"]) == (broken, False, "site.upgrading")
+    assert "1 taken, 1 failed" in fleet.run("snapshot", "create", "--all", status=1).stderr
+    assert fleet.problem("snapshot", "create", "none-*")["code"] == "site.target.empty"
+    assert fleet.problem("snapshot", "create")["code"] == "site.target.none"
+    words = ("snapshot", "create", "--all", "--label", "region=none")
+    assert fleet.problem(*words)["code"] == "site.target.empty"
+    fleet.run("snapshot", "prune", "--keep", "last=1")
+
+
+def test_what_is_due_is_taken_once_by_a_worker_or_a_timer(
+    fleet: Fleet, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fleet.json("snapshot", "schedule")["schedule"] == "off"
+    monkeypatch.setitem(fleet.environment, "VMOODLE_SNAPSHOTS__SCHEDULE", "daily")
+    assert fleet.problem("worker", "--until-idle")["code"] == "schedule.invalid"
+    monkeypatch.setitem(fleet.environment, "VMOODLE_SNAPSHOTS__SCHEDULE", "daily 02:30")
+    monkeypatch.setitem(fleet.environment, "VMOODLE_SNAPSHOTS__RETENTION", "last=1")
+    assert fleet.json("snapshot", "due") == []
+    before = [row["id"] for row in fleet.json("snapshot", "list", "first")]
+    a_day_passes(fleet)
+    fleet.run("worker", "--until-idle")
+    (taken,) = fleet.json("snapshot", "list", "first")
+    assert taken["reason"] == "schedule"
+    assert taken["id"] not in before
+    shown = fleet.json("snapshot", "schedule")
+    assert (shown["taken"], shown["failed"], shown["state"]) == (1, [broken], "done")
+    assert fleet.json("worker", "--until-idle")["ended"] == []
+    assert fleet.json("snapshot", "due") == []
+    a_day_passes(fleet)
+    monkeypatch.setitem(fleet.environment, "VMOODLE_SNAPSHOTS__SCHEDULE_SITES", "f* second")
+    taken, failed = fleet.json("snapshot", "due", status=1)
+    assert (taken["site"], failed["site"]) == ("first", broken)
+    fleet.run("snapshot", "delete", taken["id"])
+
+
+def a_day_passes(fleet: Fleet) -> None:
+    """Put back by a day when the schedule was last in force and due."""
+    with closing(sqlite3.connect(fleet.home / "registry.sqlite3")) as connection, connection:
+        connection.execute(
+            "UPDATE registry_schedule SET since = datetime(since, '-1 day'), "
+            "due_at = datetime(due_at, '-1 day')"
+        )
+
+
+def test_a_site_of_which_no_snapshot_can_be_taken_is_not_deleted_unless_one_says_so(
+    fleet: Fleet, broken: str
+) -> None:
+    fleet.run("site", "suspend", broken)
+    words = ("site", "delete", broken, "--confirm", broken)
+    problem = fleet.problem(*words, failed=True)
+    assert problem["code"] == "site.delete.snapshot"
+    assert "--no-snapshot" in problem["hint"]
+    assert fleet.json("site", "show", broken)["state"] == "suspended"
+    (taken,) = fleet.json("snapshot", "list", broken)
+    assert fleet.json(*words, "--no-snapshot")["snapshot"] == ""
+    (certificate,) = fleet.json("site", "purge", broken, "--confirm", broken, "--now")
+    assert certificate["snapshots_deleted"] == []
+    assert certificate["snapshots_remaining"] == [taken["id"]]
+    fleet.run("snapshot", "delete", taken["id"])
+
+
 def test_a_deleted_site_says_how_long_it_is_kept_and_what_can_be_done(fleet: Fleet) -> None:
     fleet.run("site", "suspend", "first")
-    fleet.run("site", "delete", "first", "--confirm", "first")
+    fleet.run("site", "delete", "first", "--confirm", "first", "--no-snapshot")
     assert fleet.json("site", "show", "first")["kept_until"]
     hint = fleet.problem("site", "delete", "first", "--confirm", "first")["hint"]
     assert "revive" in hint and "suspend" not in hint

@@ -214,7 +214,9 @@ def test_a_deleted_site_comes_back_whole_and_is_purged_with_a_certificate(
     copies.make("site", "clone", "first", "brief", "--url", "http://brief.example.test")
     assert fleet.problem("site", "delete", "brief", "--confirm", "brief")["code"] == "site.enabled"
     fleet.run("site", "suspend", "brief")
-    fleet.run("site", "delete", "brief", "--confirm", "brief")
+    taken = fleet.json("site", "delete", "brief", "--confirm", "brief")["snapshot"]
+    facts = fleet.json("snapshot", "show", taken)
+    assert (facts["reason"], facts["state"], facts["pinned"]) == ("deletion", "ready", True)
     assert fleet.json("site", "show", "brief")["state"] == "deleted"
     assert (
         fleet.problem("site", "purge", "brief", "--confirm", "brief")["code"] == "site.purge.grace"
@@ -224,10 +226,17 @@ def test_a_deleted_site_comes_back_whole_and_is_purged_with_a_certificate(
     fleet.run("site", "revive", "brief")
     fleet.run("site", "resume", "brief")
     assert fleet.json("hook", "check", "brief")[0]["ok"]
+    assert not fleet.json("snapshot", "show", taken)["pinned"]
     fleet.run("site", "suspend", "brief")
-    fleet.run("site", "delete", "brief", "--confirm", "brief")
+    last = fleet.json("site", "delete", "brief", "--confirm", "brief")["snapshot"]
     database = fleet.json("site", "show", "brief")["database"]
-    (certificate,) = fleet.json("site", "purge", "brief", "--confirm", "brief", "--now")
+    words = ("site", "purge", "brief", "--confirm", "brief", "--now")
+    fleet.run("snapshot", "pin", taken)
+    assert fleet.problem(*words, "--with-snapshots")["code"] == "snapshot.pinned"
+    fleet.run("snapshot", "unpin", taken)
+    (certificate,) = fleet.json(*words, "--with-snapshots")
+    assert certificate["snapshots_deleted"] == [last, taken]
+    assert fleet.json("snapshot", "list", "brief") == []
     assert database in {thing["name"] for thing in certificate["destroyed"]}
     assert not copies.engine.database_exists(database)
     assert fleet.problem("site", "show", "brief")["code"] == "site.unknown"
@@ -246,10 +255,11 @@ def test_a_snapshot_taken_while_somebody_writes_restores_to_what_was_whole(
             number += 1
             with copies.engine.connect(database, read_only=False) as connection:
                 connection.execute(
-                    "INSERT INTO {config} (name, value) VALUES (%s, 'x')", (f"pair{number}a",)
+                    "INSERT INTO {config} (name, value) VALUES (%s, 'x')", (f"pair{number}",)
                 )
                 connection.execute(
-                    "INSERT INTO {config} (name, value) VALUES (%s, 'x')", (f"pair{number}b",)
+                    "INSERT INTO {config_plugins} (plugin, name, value) VALUES ('pair', %s, 'x')",
+                    (f"pair{number}",),
                 )
 
     writer = threading.Thread(target=write)
@@ -269,12 +279,11 @@ def test_a_snapshot_taken_while_somebody_writes_restores_to_what_was_whole(
     assert problem["code"] == "snapshot.restore.unconfirmed"
     copies.fleet.run("snapshot", "restore", taken["id"], "--confirm", "busy")
     restored = copies.database("busy")
-    names = {name for (name,) in copies.rows(
-        restored, "SELECT name FROM {config} WHERE name LIKE 'pair%%'"
-    )}  # fmt: skip
-    assert {name[:-1] for name in names if name.endswith("a")} == {
-        name[:-1] for name in names if name.endswith("b")
-    }
+    one = copies.rows(restored, "SELECT name FROM {config} WHERE name LIKE 'pair%%' ORDER BY name")
+    other = copies.rows(
+        restored, "SELECT name FROM {config_plugins} WHERE plugin = 'pair' ORDER BY name"
+    )
+    assert one == other
     assert copies.rows(restored, "SELECT 1 FROM {course} WHERE fullname = 'spoilt'") == []
     assert file.read_text() == "foo"
     assert copies.fleet.json("hook", "check", "busy")[0]["ok"]

@@ -69,10 +69,14 @@ class Killable(CopyFleet):
 
     def killed_forwards(self, operation: str, kind: str, steps: tuple[str, ...]) -> None:
         """Kill the executors before and after each step, one executor each; then go on."""
+        self.killed_on_the_way(operation, kind, steps)
+        self.work()
+
+    def killed_on_the_way(self, operation: str, kind: str, steps: tuple[str, ...]) -> None:
+        """Kill the executors before and after each step, one executor each, and leave it there."""
         for step in steps:
             for moment in ("before", "after"):
                 self._kill_at(f"{kind}/{step}:{moment}", operation)
-        self.work()
 
     def killed_backwards(self, operation: str, kind: str, steps: tuple[str, ...]) -> None:
         """Kill after the last of the steps, cancel, kill before and after each is taken back."""

@@ -40,11 +40,15 @@ connections.close_all()
 
 from vmoodle.doctor.examination import examine  # noqa: E402
 from vmoodle.lifecycle import (  # noqa: E402
+    delete,
     deploy,
+    drill,
     move,
     resources,
     restore,
     snapshot,
+    snapshot_run,
+    suspend,
     template,
     template_import,
     template_refresh,
@@ -55,7 +59,15 @@ from vmoodle.lifecycle.kinds import KINDS  # noqa: E402
 from vmoodle.lifecycle.request import SiteRequest  # noqa: E402
 from vmoodle.operations.follow import work  # noqa: E402
 from vmoodle.operations.plan import Kinds, Step, StepContext, StepFunction  # noqa: E402
-from vmoodle.registry import operations  # noqa: E402
+from vmoodle.registry import operations, sites  # noqa: E402
+
+
+def end(name: str) -> Any:
+    """Order the deletion of a site, suspended first where it is not."""
+    if sites.find(name).state == "enabled":
+        suspend.suspend(installation, name)
+    return delete.submit(installation, name, typed=name)
+
 
 ORDERS: dict[str, Callable[..., Any]] = {
     "deploy": lambda name, source: deploy.submit(
@@ -72,6 +84,9 @@ ORDERS: dict[str, Callable[..., Any]] = {
     "import": lambda path, name: template_import.submit(installation, Path(path), name=name),
     "refresh": lambda name: template_refresh.submit(installation, name),
     "upgrade": lambda name, codebase: template_upgrade.submit(installation, name, codebase),
+    "end": end,
+    "run": lambda due: snapshot_run.submit(installation, due),
+    "drill": lambda identity: drill.submit(installation, identity),
     "cancel": operations.cancel,
 }
 

@@ -200,6 +200,14 @@ def test_a_site_below_a_path_is_itself(world: World) -> None:
     assert site.browser().get("/").status == 200
 
 
+def test_a_snapshot_stands_its_drill(world: World) -> None:
+    site = next(s for s in reversed(world.sites) if s.server == "maria")
+    world.fleet.run("snapshot", "create", site.shortname)
+    assert world.fleet.json("snapshot", "drill", "--site", site.shortname)["drilled_ok"] is True
+    assert site.browser().get("/").status == 200
+    world.fleet.assert_clean()
+
+
 def test_a_deleted_site_answers_410_and_leaves_nothing(world: World) -> None:
     site = next(s for s in reversed(world.sites) if s.server == "maria")
     facts = world.fleet.json("site", "show", site.shortname)

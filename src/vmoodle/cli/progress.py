@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from vmoodle.cli.output import say
 from vmoodle.progress import Tell, tell_nobody
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from vmoodle.installation import Installation
     from vmoodle.registry.models import Operation, OperationEvent
@@ -36,16 +36,23 @@ def showing(words: str) -> Iterator[Tell]:
 def carry_out(installation: Installation, operation: Operation) -> Operation:
     """Execute or follow an operation to its end; raise its error when it did not succeed."""
     from vmoodle.lifecycle.kinds import KINDS
-    from vmoodle.operations.follow import follow
     from vmoodle.operations.outcome import raise_its_error
 
-    watcher = _Live() if sys.stderr.isatty() else _Lines()
-    try:
-        ended = follow(installation, KINDS, operation.id, watcher)
-    finally:
-        watcher.close()
+    (ended,) = carry_out_all(installation, [operation])
     raise_its_error(ended, KINDS)
     return ended
+
+
+def carry_out_all(installation: Installation, ordered: Sequence[Operation]) -> list[Operation]:
+    """Execute or follow operations to their ends, however those are, and return them."""
+    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.operations.follow import follow_all
+
+    watcher = _Live(several=len(ordered) > 1) if sys.stderr.isatty() else _Lines()
+    try:
+        return follow_all(installation, KINDS, [row.id for row in ordered], watcher)
+    finally:
+        watcher.close()
 
 
 class _Lines:
@@ -60,22 +67,30 @@ class _Lines:
 
 
 class _Live:
-    """A spinner with the step under way and the time it has taken, log lines above it."""
+    """A spinner an operation, its step and the time it has taken; log lines above them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, several: bool) -> None:
         self._progress = _live_line(with_bar=True)
-        self._task = self._progress.add_task("waiting", total=None)
+        self._several = several
+        self._tasks: dict[str, TaskID] = {}
         self._progress.start()
 
     def __call__(self, operation: Operation, events: list[OperationEvent]) -> None:
+        if operation.id not in self._tasks:
+            if self._several and not events:
+                return  # one that waits, of many
+            self._tasks[operation.id] = self._progress.add_task("waiting", total=None)
+        task = self._tasks[operation.id]
+        who = f"{operation.subject}: " if self._several else ""
         for event in events:
-            self._progress.update(self._task, description=event.message)
+            self._progress.update(task, description=f"{who}{event.message}")
             if event.level != "info":
-                self._progress.console.print(event.message, style="yellow", markup=False)
+                self._progress.console.print(f"{who}{event.message}", style="yellow", markup=False)
         self._progress.update(
-            self._task,
+            task,
             completed=operation.steps_done,
             total=operation.steps_total or None,
+            visible=not (self._several and operation.finished_at),
         )
 
     def close(self) -> None:

@@ -20,10 +20,13 @@ def delete(
         bool,
         typer.Option("--purge", help="Destroy it at once: database, account and files are gone."),
     ] = False,
+    no_snapshot: Annotated[
+        bool, typer.Option("--no-snapshot", help="Take no snapshot of it on the way.")
+    ] = False,
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Delete a suspended site: off the map now, kept for a grace period, then purged."""
+    """Delete a suspended site: off the map, snapshotted, kept for a grace period, then purged."""
     from vmoodle.cli.progress import carry_out
     from vmoodle.installation import open_installation
 
@@ -44,11 +47,18 @@ def delete(
     operation = (
         purging.submit(installation, shortname, typed=typed, now=True)
         if purge
-        else deletion.submit(installation, shortname, typed=typed)
+        else deletion.submit(installation, shortname, typed=typed, with_snapshot=not no_snapshot)
     )
     ended = operation if detach else carry_out(installation, operation)
     if json:
-        print_json({"operation": ended.id, "site": shortname, "state": ended.state})
+        print_json(
+            {
+                "operation": ended.id,
+                "site": shortname,
+                "state": ended.state,
+                "snapshot": ended.result.get("snapshot", ""),
+            }
+        )
     elif detach:
         say(f"vmoodle operation follow {ended.id}")
     elif purge:
@@ -56,6 +66,8 @@ def delete(
     else:
         until = moment(sites.find(shortname).purge_after)
         say(f"deleted {shortname}, kept until {until}: vmoodle site revive {shortname}")
+        if taken := ended.result.get("snapshot"):
+            say(f"snapshot {taken}")
 
 
 def revive(shortname: Shortname, json: Json = False) -> None:
@@ -77,17 +89,23 @@ def purge(
     expired: Annotated[
         bool, typer.Option("--expired", help="All deleted sites whose grace period is over.")
     ] = False,
+    with_snapshots: Annotated[
+        bool, typer.Option("--with-snapshots", help="Delete its snapshots too.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Destroy a deleted site and print a certificate of what was destroyed."""
+    """Destroy a deleted site and print a certificate of what was destroyed.
+
+    Its snapshots remain, and the certificate names them, unless --with-snapshots is given.
+    """
     from vmoodle.cli.progress import carry_out
     from vmoodle.errors import InvalidInput
     from vmoodle.installation import open_installation
 
-    if bool(shortname) == expired:
+    if bool(shortname) == expired or (expired and with_snapshots):
         raise InvalidInput(
             "site.purge.which",
-            "Name one site, or say --expired.",
+            "Name one site, or say --expired (which leaves snapshots).",
             "vmoodle site list --state deleted",
         )
     installation = open_installation()
@@ -101,7 +119,15 @@ def purge(
         if confirm is None and sys.stdin.isatty():
             say(f"This destroys {site.wwwroot} with its database and all its files.")
             confirm = typer.prompt("Type the shortname to go on", err=True)
-        ordered = [purging.submit(installation, shortname, typed=confirm or "", now=now)]
+        ordered = [
+            purging.submit(
+                installation,
+                shortname,
+                typed=confirm or "",
+                now=now,
+                with_snapshots=with_snapshots,
+            )
+        ]
     certificates = [
         carry_out(installation, operation).result["certificate"] for operation in ordered
     ]
@@ -121,5 +147,8 @@ def _show_certificate(certificate: dict[str, Any]) -> None:
         typer.echo(f"  {thing['kind']} {thing['name']}{at}")
     if certificate["database_bytes"] is not None:
         typer.echo(f"  {in_bytes(certificate['database_bytes'])} of database")
+    for word in ("deleted", "remaining"):
+        for snapshot_id in certificate[f"snapshots_{word}"]:
+            typer.echo(f"  snapshot {snapshot_id} {word}")
     ended = moment(datetime.fromisoformat(certificate["ended"]))
     typer.echo(f"operation {certificate['operation']}, ended {ended} UTC")

@@ -17,6 +17,8 @@ def worker(
 ) -> None:
     """Execute this node's operations: those interrupted first, then those that come.
 
+    While it runs, the snapshots that the schedule wants are taken.
+
     With --json, and --until-idle, the document names those that have ended meanwhile.
     """
     from datetime import UTC, datetime
@@ -28,9 +30,16 @@ def worker(
     from vmoodle.lifecycle.kinds import KINDS
     from vmoodle.operations.follow import work
     from vmoodle.registry import operations
+    from vmoodle.scheduler import snapshots
+    from vmoodle.scheduler.times import Times
+
+    def order_due() -> object:
+        return snapshots.order_due(installation, datetime.now(UTC))
 
     began = datetime.now(UTC)
-    if not work(installation, KINDS, until_idle=until_idle):
+    # A schedule that is none is told before anything is executed.
+    Times.parse(installation.settings.snapshots.schedule)
+    if not work(installation, KINDS, until_idle=until_idle, order_due=order_due):
         raise Conflict(
             "worker.running",
             "Another process of this node executes operations already.",

@@ -16,7 +16,7 @@ from vmoodle.hook.address import SiteAddress
 TIMEOUT_SECONDS = 60
 MOST_REDIRECTS = 5
 _READ_BYTES = 2_000_000
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def check_site(
     try:
         for _redirect in range(MOST_REDIRECTS):
             status, location, text = _get(address, url, connect_to, tls=tls)
-            if status not in _REDIRECTS:
+            if status not in REDIRECTS:
                 break
             url = urljoin(url, location)
             if not _is_within(address, url):

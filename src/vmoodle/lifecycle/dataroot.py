@@ -50,16 +50,17 @@ def refuse_unusable(installation: Installation, path: Path) -> None:
 
 
 def refuse_outside(installation: Installation, path: Path) -> None:
-    """Raise Refused unless the path is below the base, or in another base by the ledger's word.
+    """Raise Refused unless the path is below the base, or by the ledger's word in another base.
 
-    Also when it is a symlink or a file, or its base is not safe to work in.
+    That is a base in which the ledger has a directory. Also when the path is a symlink or a file,
+    or its base is not safe to work in.
     """
-    below = path.parent == installation.dataroot_base and ".." not in path.parts
-    if not below and not ledger.is_known(ledger.DIRECTORY, "", str(path)):
+    below = path.parent == installation.dataroot_base or ledger.has_directory_in(path.parent)
+    if not below or ".." in path.parts:
         raise Refused(
             "dataroot.outside",
             f"{path} is not below the moodledata base {installation.dataroot_base}, and the ledger "
-            "does not have it.",
+            "has no directory beside it.",
             "Set sites.dataroot_base in vmoodle.toml to the base it was ordered in.",
         )
     if path.is_symlink() or (path.exists() and not path.is_dir()):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from vmoodle.lifecycle import (
+    drill,
     restore,
     snapshot,
+    snapshot_run,
     template,
     template_import,
     template_refresh,
@@ -26,8 +28,10 @@ KINDS: Kinds = {
         DEPLOY,
         MOVE,
         PURGE,
+        drill.DRILL,
         restore.RESTORE,
         snapshot.CREATE,
+        snapshot_run.RUN,
         template.CREATE,
         template_import.IMPORT,
         template_refresh.REFRESH,

@@ -31,13 +31,13 @@ def prove(installation: Installation, site: Site) -> SiteAnswer:
         raise Failed(
             "site.proof",
             f"The front page of {site.wwwroot} does not show the site's name: "
-            f"{answer.summary()}. {_first_fault(log)}".rstrip(),
+            f"{answer.summary()}. {first_fault(log)}".rstrip(),
             f"The web server's error log says more ({log} when VMoodle served the page itself).",
         )
     return answer
 
 
-def _first_fault(log: Path) -> str:
+def first_fault(log: Path) -> str:
     """Return the first error PHP wrote to the private server's log, empty for none."""
     if not log.exists():
         return ""

@@ -17,6 +17,7 @@ from vmoodle.hook.address import SiteAddress, parse_wwwroot
 from vmoodle.hook.entry import PublishedSite, State
 from vmoodle.hook.install import install_hook
 from vmoodle.installation import Installation
+from vmoodle.lifecycle.drill_scratch import every_published_copy
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import operations, sites
 from vmoodle.registry.forced import ForcedSettings
@@ -97,6 +98,19 @@ def withdraw(installation: Installation, site: Site, *, tombstone: bool) -> None
         )
 
 
+def publish_copy(installation: Installation, copy: PublishedSite) -> None:
+    """Publish a copy that is no site of the registry; `every_published` must know it by now."""
+    install_hook(installation.home.hook)
+    with _one_at_a_time(installation):
+        installation.host_map.publish(copy)
+
+
+def withdraw_copy(installation: Installation, shortname: str, wwwroot: str) -> None:
+    """Take such a copy off the map; its address answers 404."""
+    with _one_at_a_time(installation):
+        installation.host_map.withdraw(shortname, parse_wwwroot(wwwroot), tombstone=False)
+
+
 def publish_all(installation: Installation, tell: Tell = tell_nobody) -> int:
     """Rebuild the whole map from the registry; return the number of sites."""
     install_hook(installation.home.hook)
@@ -169,8 +183,10 @@ def every_published(
 ) -> Iterator[PublishedSite]:
     """Yield every site, or each of those chosen, as it should stand in the map.
 
-    Servers need not be up for it.
+    With every site come the copies of drills under way. Servers need not be up for it.
     """
+    if chosen is None:
+        yield from every_published_copy(installation)
     forced, page = ForcedSettings(), _page(installation)
     engines: dict[int, Engine] = {}
     chosen = (sites.every() if chosen is None else chosen).exclude(state__in=OFF_THE_MAP)

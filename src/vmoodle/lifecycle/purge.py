@@ -12,12 +12,13 @@ from django.utils import timezone
 
 from vmoodle.errors import Conflict, Refused, VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, resources
+from vmoodle.lifecycle import dataroot, resources, snapshot
 from vmoodle.lifecycle.publish import publish, withdraw
 from vmoodle.lifecycle.resources import removing
 from vmoodle.lifecycle.server import check_engine
+from vmoodle.lifecycle.snapshot_store import open_snapshots
 from vmoodle.operations.plan import OperationKind, Step, StepContext
-from vmoodle.registry import audit, ledger, operations, sites
+from vmoodle.registry import audit, ledger, operations, sites, snapshots
 from vmoodle.registry.models import Operation, Site, SiteState
 
 KIND = "site.purge"
@@ -29,13 +30,19 @@ _PURGEABLE = {SiteState.SUSPENDED, SiteState.DELETED, SiteState.ATTENTION}
 
 
 def submit(
-    installation: Installation, shortname: str, *, typed: str, now: bool = False
+    installation: Installation,
+    shortname: str,
+    *,
+    typed: str,
+    now: bool = False,
+    with_snapshots: bool = False,
 ) -> Operation:
     """Queue the destruction of a suspended or deleted site.
 
     One that needs attention is taken too, when no operation holds it. `typed` is its shortname as
-    a person typed it; `now` does not wait for the end of the grace period. Raise Conflict for a
-    site in another state, held, or within its grace period, Refused without the shortname typed or
+    a person typed it; `now` does not wait for the end of the grace period; `with_snapshots`
+    deletes its snapshots as well. Raise Conflict for a site in another state, held, or within its
+    grace period, Refused without the shortname typed, for a snapshot that somebody has pinned or
     when something of it could not be destroyed, Unavailable when its server does not answer or
     only reads.
     """
@@ -47,8 +54,15 @@ def submit(
         site = sites.held(shortname)
         _refuse_unpurgeable(installation, site, typed, now=now)
         operations.refuse_used(f"site:{shortname}")
+        if with_snapshots:
+            for row in snapshots.every(shortname):
+                snapshots.refuse_pinned_by_hand(row)
+                snapshot.refuse_used(row)
         operation = operations.submit(
-            KIND, site=shortname, parameters={"state": site.state}, node=installation.node
+            KIND,
+            site=shortname,
+            parameters={"state": site.state, "with_snapshots": with_snapshots},
+            node=installation.node,
         )
         audit.record(KIND, shortname, outcome="submitted", operation=operation.id)
     return operation
@@ -149,6 +163,9 @@ def _certificate(context: StepContext, site: Site) -> dict[str, Any]:
             for entry in ledger.entries(site.shortname)
         ],
         "database_bytes": size,
+        "snapshots_deleted": [row.id for row in snapshots.every(site.shortname)]
+        if context.parameters.get("with_snapshots")
+        else [],
     }
 
 
@@ -164,13 +181,37 @@ def _take_back(context: StepContext) -> None:
     publish(context.installation, site)
 
 
+def _snapshots(context: StepContext) -> None:
+    """Let go of the site's snapshots: of the last one's pin, or of all of them when so ordered."""
+    snapshots.unpinned_of_deletion(context.site)
+    if context.parameters.get("with_snapshots"):
+        for row in snapshots.every(context.site):
+            snapshot.delete(context.installation, row.id)
+            context.say(f"deleted the snapshot {row.id}")
+        _clear_store(context)
+
+
+def _clear_store(context: StepContext) -> None:
+    """Remove from the store what no other snapshot needs and is old enough; the rest waits."""
+    try:
+        open_snapshots(context.installation).collect_garbage()
+    except VMoodleError as error:
+        context.say(f"their contents go with the next `snapshot prune`: {error.message}")
+
+
 def _forget(context: StepContext) -> None:
     site = Site.objects.filter(shortname=context.site).first()
     if site is not None:
         withdraw(context.installation, site, tombstone=True)
         sites.forget(site, leave_tombstone=True)
     certificate = dict(operations.find(context.operation_id).result.get("certificate", {}))
-    context.keep({"certificate": certificate | {"ended": timezone.now().isoformat()}})
+    remaining = [row.id for row in snapshots.every(context.site)]
+    context.keep(
+        {
+            "certificate": certificate
+            | {"snapshots_remaining": remaining, "ended": timezone.now().isoformat()}
+        }
+    )
     audit.record(KIND, context.site, operation=context.operation_id)
 
 
@@ -191,6 +232,7 @@ PURGE = OperationKind(
         Step("database", "drop the database", removing(resources.drop_database), None),
         Step("account", "drop the database account", removing(resources.drop_account), None),
         Step("dataroot", "remove moodledata", removing(dataroot.destroy), None),
+        Step("snapshots", "let go of its snapshots", _snapshots, None),
         Step("forget", "forget the site", _forget, None),
     ),
     when_reverted="Nothing was destroyed; the site is as it was before.",

@@ -20,6 +20,7 @@ from vmoodle.lifecycle.snapshot_store import (
     fetch_files,
     load_database,
     open_snapshots,
+    refuse_known_damage,
     refuse_unfit_snapshot,
 )
 from vmoodle.lifecycle.suspend import settled
@@ -38,7 +39,8 @@ def submit(
 
     `typed` is the site's shortname as a person typed it. Raise NotFound, Conflict, Refused without
     the shortname typed, for a snapshot of another engine or of a newer Moodle than the codebase's,
-    Unavailable for too little disk.
+    Failed for one that is known to be damaged or of which something is missing, Unavailable for too
+    little disk.
     """
     row = snapshots.usable(snapshot_id)
     site = settled(shortname or row.site_shortname, "restored")
@@ -48,12 +50,16 @@ def submit(
             f"Restoring replaces all that {site.shortname} has now; its shortname was not typed.",
             f"vmoodle snapshot restore {row.id} --confirm {site.shortname}",
         )
-    manifest = open_snapshots(installation).read_manifest(row.id)
+    store = open_snapshots(installation)
+    manifest = store.read_manifest(row.id)
     refuse_unfit_snapshot(manifest, site.server.engine, site.codebase.version, site.table_prefix)
+    # While the site still serves: a restoration that fails would cost it a while of 503.
+    refuse_known_damage(store, manifest, row)
+    token = secrets.token_hex(4)
+    dataroot.refuse_outside(installation, Path(site.dataroot).with_name(f".restore-{token}"))
     dataroot.refuse_full(
         Path(site.dataroot).parent, dataroot.FREE_BYTES_NEEDED + 2 * row.database_bytes
     )
-    token = secrets.token_hex(4)
     with transaction.atomic():
         site = settled(site.shortname, "restored")
         operations.refuse_used(f"site:{site.shortname}")

@@ -8,12 +8,13 @@ store. A snapshot exists when its manifest does, and not before.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 
-from vmoodle.errors import Conflict, Failed, NotFound
+from vmoodle.errors import Conflict, Failed, NotFound, VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.snapshot_store import (
     DATABASE_PART,
@@ -25,8 +26,9 @@ from vmoodle.lifecycle.sources import site_facts
 from vmoodle.lifecycle.suspend import settled
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.operations.scratch import scratch
+from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import audit, operations, sites, snapshots
-from vmoodle.registry.models import Operation, Snapshot
+from vmoodle.registry.models import Operation, Snapshot, SnapshotState
 from vmoodle.store.add import walk, walk_filedir
 from vmoodle.store.finding import Finding
 from vmoodle.store.manifest import (
@@ -47,20 +49,70 @@ def submit(
     installation: Installation, shortname: str, *, reason: str = "manual", note: str = ""
 ) -> Operation:
     """Queue taking a snapshot of a site; raise NotFound, Conflict, and as the store does."""
-    site = settled(shortname, "snapshotted")
+    settled(shortname, "snapshotted")
     open_snapshots(installation, create=True)
+    return order(installation, shortname, reason=reason, note=note)
+
+
+def submit_each(
+    installation: Installation, shortnames: Iterable[str], *, note: str = ""
+) -> dict[str, Operation | VMoodleError]:
+    """Queue taking a snapshot of each site; return by shortname its operation, or why not.
+
+    Raise as the store does: without it nothing is queued.
+    """
+    open_snapshots(installation, create=True)
+    outcome: dict[str, Operation | VMoodleError] = {}
+    for shortname in shortnames:
+        try:
+            outcome[shortname] = order(installation, shortname, reason="manual", note=note)
+        except VMoodleError as error:
+            outcome[shortname] = error
+    return outcome
+
+
+def order(
+    installation: Installation, shortname: str, *, reason: str, note: str, **more: object
+) -> Operation:
+    """Queue taking a snapshot into the store, which is there; raise NotFound, Conflict.
+
+    `more` are further parameters: `prune` deletes afterwards what the retention does not keep.
+    """
     snapshot_id = new_id(shortname)
     with transaction.atomic():
+        site = settled(shortname, "snapshotted")
         operation = operations.submit(
-            KIND, site=shortname, parameters={"snapshot": snapshot_id}, node=installation.node
+            KIND,
+            site=shortname,
+            parameters={"snapshot": snapshot_id, **more},
+            node=installation.node,
         )
         snapshots.reserve(snapshot_id, site, reason=reason, note=note)
     return operation
 
 
-def delete(installation: Installation, snapshot_id: str) -> Snapshot:
-    """Delete a snapshot; its contents that no other needs go with the next prune."""
+def pin(snapshot_id: str, *, on: bool) -> Snapshot:
+    """Keep a snapshot from being pruned or deleted, or let it be again; raise NotFound."""
     row = snapshots.find(snapshot_id)
+    snapshots.pinned(row.id, on=on)
+    audit.record("snapshot.pin" if on else "snapshot.unpin", row.id, site=row.site_shortname)
+    return snapshots.find(row.id)
+
+
+def delete(installation: Installation, snapshot_id: str) -> Snapshot:
+    """Delete a snapshot; its contents that no other needs go with the next prune.
+
+    Raise NotFound, Refused for a pinned one, Conflict for one that an operation works with.
+    """
+    row = snapshots.find(snapshot_id)
+    snapshots.refuse_pinned(row)
+    refuse_used(row)
+    _remove(installation, row)
+    return row
+
+
+def refuse_used(row: Snapshot) -> None:
+    """Raise Conflict when an operation works with a snapshot."""
     operations.refuse_used(f"snapshot:{row.id}")
     busy = operations.under_way_with(snapshot=row.id)
     if busy:
@@ -69,60 +121,96 @@ def delete(installation: Installation, snapshot_id: str) -> Snapshot:
             f"Operation {busy[0].id} works with the snapshot {row.id}.",
             "Let it end first.",
         )
+
+
+def _remove(installation: Installation, row: Snapshot) -> None:
     # A store that has lost it already is no reason to keep the row.
     with contextlib.suppress(NotFound):
         open_snapshots(installation).delete_manifest(row.id)
     snapshots.forget(row.id)
     audit.record("snapshot.delete", row.id, site=row.site_shortname)
-    return row
 
 
 def verify(installation: Installation, snapshot_id: str) -> list[Finding]:
-    """Compare every hash of a snapshot with what lies in the store; return what is wrong."""
+    """Compare every hash of a snapshot with what lies in the store; return what is wrong.
+
+    Raise NotFound, Conflict, and as the store does for a manifest that is gone or damaged.
+    """
     row = snapshots.usable(snapshot_id)
     store = open_snapshots(installation)
-    findings = store.verify(store.read_manifest(row.id), quarantine=True)
+    try:
+        findings = store.verify(store.read_manifest(row.id), quarantine=True)
+    except Failed:
+        snapshots.verified(row.id, ok=False)
+        raise
     snapshots.verified(row.id, ok=not findings)
     return findings
 
 
+def verify_each(
+    installation: Installation, shortname: str, tell: Tell = tell_nobody
+) -> dict[str, list[str]]:
+    """Verify every whole snapshot of a site (empty: of all); return what is wrong by id.
+
+    One that cannot be verified holds no other: why is what is wrong with it.
+    """
+    outcome: dict[str, list[str]] = {}
+    for row in snapshots.every(shortname):
+        if row.state != SnapshotState.READY:
+            continue
+        tell(f"reading {row.id}")
+        try:
+            outcome[row.id] = [finding.message for finding in verify(installation, row.id)]
+        except VMoodleError as error:
+            outcome[row.id] = [error.message]
+    return outcome
+
+
 def prune(
-    installation: Installation, shortname: str, retention: str, *, dry_run: bool = False
+    installation: Installation,
+    shortname: str,
+    retention: str,
+    *,
+    dry_run: bool = False,
+    collect: bool = True,
 ) -> dict[str, list[str]]:
     """Delete the snapshots of a site (empty: of each site) that the retention does not keep.
 
-    Pinned ones stay, and those an operation works with. Return the ids deleted and kept.
+    Pinned ones stay, and those an operation works with. With `collect`, contents that none needs
+    are removed too. Return the ids deleted and kept.
     """
     wanted = Retention.parse(retention or installation.settings.snapshots.retention)
     groups: dict[str, list[Snapshot]] = {}
     for row in snapshots.every(shortname):
-        used = operations.under_way_with(source=f"snapshot:{row.id}") or (
-            operations.under_way_with(snapshot=row.id)
-        )
-        if row.state == "ready" and not row.pinned and not used:
+        if row.state == SnapshotState.READY and not row.pinned:
             groups.setdefault(row.site_shortname, []).append(row)
     outcome: dict[str, list[str]] = {"deleted": [], "kept": []}
     for rows in groups.values():
         keep = wanted.to_keep(snapshots.dated(rows))
         for row in rows:
-            outcome["kept" if row.id in keep else "deleted"].append(row.id)
+            kept = row.id in keep or _is_used(row)
+            outcome["kept" if kept else "deleted"].append(row.id)
     if not dry_run:
         for snapshot_id in outcome["deleted"]:
             delete(installation, snapshot_id)
-        if groups:
+        if groups and collect:
             open_snapshots(installation).collect_garbage()
     return outcome
+
+
+def _is_used(row: Snapshot) -> bool:
+    return bool(
+        operations.under_way_with(source=f"snapshot:{row.id}")
+        or operations.under_way_with(snapshot=row.id)
+    )
 
 
 def _reserved(context: StepContext) -> None:
     snapshots.find(str(context.parameters["snapshot"]))
 
 
-def _forget(context: StepContext) -> None:
-    snapshots.forget(str(context.parameters["snapshot"]))
-
-
-def _take(context: StepContext) -> None:
+def take(context: StepContext) -> None:
+    """Put the operation's site into the store as the snapshot its parameters name; once only."""
     installation = context.installation
     snapshot_id = str(context.parameters["snapshot"])
     store = open_snapshots(installation, create=True)
@@ -180,19 +268,38 @@ def _files(context: StepContext, store: Store, dataroot: Path) -> list[Part]:
     return parts
 
 
-def _untake(context: StepContext) -> None:
+def untake(context: StepContext) -> None:
+    """Take that snapshot out of the store again; none is no error."""
     store = open_snapshots(context.installation, create=True)
     snapshot_id = str(context.parameters["snapshot"])
     if snapshot_id in store.manifest_ids():
         store.delete_manifest(snapshot_id)
 
 
-def _finish(context: StepContext) -> None:
+def note_taken(context: StepContext) -> None:
+    """Write that snapshot down as whole."""
     snapshot_id = str(context.parameters["snapshot"])
     manifest = open_snapshots(context.installation).read_manifest(snapshot_id)
     snapshots.taken(snapshot_id, sizes_of(manifest))
     context.keep({"snapshot": snapshot_id})
     audit.record(KIND, context.site, operation=context.operation_id, snapshot=snapshot_id)
+
+
+def forget(context: StepContext) -> None:
+    """Forget that snapshot's row; none is no error."""
+    snapshots.forget(str(context.parameters["snapshot"]))
+
+
+def _prune(context: StepContext) -> None:
+    """Delete what the retention does not keep; a failure of it is no failure of the snapshot."""
+    if not context.parameters.get("prune"):
+        return
+    try:
+        deleted = prune(context.installation, context.site, "", collect=False)["deleted"]
+    except VMoodleError as error:
+        context.say(f"older snapshots were not pruned: {error.message}")
+    else:
+        context.say(f"{len(deleted)} older snapshots pruned")
 
 
 def sizes_of(manifest: Manifest) -> dict[str, Any]:
@@ -208,23 +315,13 @@ def sizes_of(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def require_whole(findings: list[Finding], snapshot_id: str) -> None:
-    """Raise Failed when a snapshot has findings."""
-    if findings:
-        raise Failed(
-            "snapshot.damaged",
-            f"The snapshot {snapshot_id} is damaged: {findings[0].message}"
-            + (f" ({len(findings)} findings in all)" if len(findings) > 1 else ""),
-            "Take another one; what is damaged was moved aside in the store.",
-        )
-
-
 CREATE = OperationKind(
     KIND,
     "take a snapshot",
     (
-        Step("reserve", "reserve its id", _reserved, _forget),
-        Step("take", "put database and files into the store", _take, _untake),
-        Step("finish", "write it down", _finish),
+        Step("reserve", "reserve its id", _reserved, forget),
+        Step("take", "put database and files into the store", take, untake),
+        Step("finish", "write it down", note_taken),
+        Step("prune", "see to older ones", _prune, None),
     ),
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from vmoodle.engines.protocol import SiteDatabase
-from vmoodle.errors import NotFound, Refused
+from vmoodle.errors import Failed, NotFound, Refused
 from vmoodle.installation import Installation
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry import snapshots
 from vmoodle.registry.models import DatabaseServer, Snapshot
 from vmoodle.store.address import StoreCredentials
 from vmoodle.store.fetch import Modes, Source
+from vmoodle.store.finding import Finding
 from vmoodle.store.manifest import Manifest
 from vmoodle.store.store import Store, open_store
 
@@ -69,6 +70,33 @@ def refuse_unfit_snapshot(
             "snapshot.prefix",
             f"The snapshot's tables begin with {manifest.prefix}, the site's with {prefix}.",
             f"Restore it as a new site with --prefix {manifest.prefix}.",
+        )
+
+
+def refuse_known_damage(store: Store, manifest: Manifest, row: Snapshot) -> None:
+    """Raise Failed for a snapshot found damaged before, or of which the store lacks something.
+
+    Nothing is read but the lists of its files; what is there may still be damaged.
+    """
+    if row.verified_ok is False:
+        raise Failed(
+            "snapshot.damaged",
+            f"The snapshot {row.id} was found damaged on {row.verified_at:%Y-%m-%d}.",
+            f"Choose another one. If it was mended since: vmoodle snapshot verify {row.id}",
+        )
+    require_whole(store.verify(manifest, read=False), row.id)
+
+
+def require_whole(findings: list[Finding], snapshot_id: str) -> None:
+    """Raise Failed when a snapshot has findings."""
+    if findings:
+        first = findings[0]
+        place = f"{first.part} {first.name}".strip()
+        raise Failed(
+            "snapshot.damaged",
+            f"The snapshot {snapshot_id} is damaged: {place}: {first.message}"
+            + (f" ({len(findings)} findings in all)" if len(findings) > 1 else ""),
+            "Choose or take another one.",
         )
 
 

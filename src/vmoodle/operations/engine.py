@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -130,11 +131,11 @@ class Executor:
             DBOS.destroy()
             raise
 
-    def pull(self, *, all_but_background: str = "") -> int:
+    def pull(self, *, all_but_background: Collection[str] = ()) -> int:
         """Start waiting operations up to the limit; return how many are under way.
 
         Those of a kind that runs in the background begin when nobody waits for another one, or
-        when they have waited long. With the id of an operation, none of them but that one begins.
+        when they have waited long. With the ids of operations, none of them but those begins.
         """
         waiting = self._in_turn(operations.waiting(self._node), all_but_background)
         self._started &= {_workflow_id(operation) for operation in waiting}
@@ -150,13 +151,15 @@ class Executor:
         self._surrender_broken()
         return len(self._started)
 
-    def _in_turn(self, waiting: list[Operation], all_but_background: str) -> list[Operation]:
+    def _in_turn(
+        self, waiting: list[Operation], all_but_background: Collection[str]
+    ) -> list[Operation]:
         """Leave out the operations in the background whose turn has not come."""
         busy = any(not self._kinds[operation.kind].background for operation in waiting)
         long_ago = timezone.now() - PATIENCE
 
         def has_turn(operation: Operation) -> bool:
-            if not self._kinds[operation.kind].background or operation.id == all_but_background:
+            if not self._kinds[operation.kind].background or operation.id in all_but_background:
                 return True
             if _workflow_id(operation) in self._started:
                 return True

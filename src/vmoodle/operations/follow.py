@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from vmoodle.operations.node import NodeLock
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vmoodle.operations.engine import Executor
 
 POLL_SECONDS = 0.02
+SCHEDULE_SECONDS = 5.0
+"""How often a worker looks whether something is due."""
 
 Watcher = Callable[[Operation, list[OperationEvent]], None]
 
@@ -26,15 +28,23 @@ Watcher = Callable[[Operation, list[OperationEvent]], None]
 def follow(
     installation: Installation, kinds: Kinds, operation_id: str, watch: Watcher
 ) -> Operation:
-    """Wait until the operation has ended and return it; call `watch` with what is new meanwhile.
+    """Wait until the operation has ended and return it; as `follow_all`."""
+    return follow_all(installation, kinds, [operation_id], watch)[0]
+
+
+def follow_all(
+    installation: Installation, kinds: Kinds, operation_ids: Sequence[str], watch: Watcher
+) -> list[Operation]:
+    """Wait until the operations have ended, return them; call `watch` with what is new meanwhile.
 
     Where no other process of this node executes operations this one does, and stays until the
-    node's other waiting operations have ended too. An interrupt (Ctrl-C) asks for cancellation; a
-    second one leaves at once, and the next executor goes on.
+    node's other waiting operations have ended too. An interrupt (Ctrl-C) asks for the cancellation
+    of all; a second one leaves at once, and the next executor goes on.
     """
     lock = NodeLock(installation.home.run)
     executor: Executor | None = None
-    last_event = 0
+    last_events = dict.fromkeys(operation_ids, 0)
+    running = list(operation_ids)
     interrupted = False
     changes = Changes()
     try:
@@ -46,16 +56,19 @@ def follow(
                 if not changes.any():
                     time.sleep(POLL_SECONDS)
                     continue
-                busy = executor.pull(all_but_background=operation_id) if executor else 0
-                last_event = _tell(operation_id, last_event, watch)
-                if operations.is_finished(operation_id) and not busy:
-                    _tell(operation_id, last_event, watch)
-                    return Operation.objects.get(id=operation_id)
+                busy = executor.pull(all_but_background=operation_ids) if executor else 0
+                ended = [one for one in running if operations.is_finished(one)]
+                for one in running:
+                    last_events[one] = _tell(one, last_events[one], watch)
+                running = [one for one in running if one not in ended]
+                if not running and not busy:
+                    return [Operation.objects.get(id=one) for one in operation_ids]
             except KeyboardInterrupt:
                 if interrupted:
                     raise
                 interrupted = True
-                operations.request_cancel(operation_id)
+                for one in running:
+                    operations.request_cancel(one)
     finally:
         if executor:
             executor.close()
@@ -71,9 +84,16 @@ def warm_up(installation: Installation) -> None:
         threading.Thread(target=importlib.import_module, args=("dbos",), daemon=True).start()
 
 
-def work(installation: Installation, kinds: Kinds, *, until_idle: bool = False) -> bool:
+def work(
+    installation: Installation,
+    kinds: Kinds,
+    *,
+    until_idle: bool = False,
+    order_due: Callable[[], object] = lambda: None,
+) -> bool:
     """Execute the node's operations until interrupted, or until none waits.
 
+    `order_due` is called at the start and every few seconds: it queues what a schedule wants.
     Return False when another process of this node executes already.
     """
     lock = NodeLock(installation.home.run)
@@ -83,8 +103,14 @@ def work(installation: Installation, kinds: Kinds, *, until_idle: bool = False) 
     try:
         executor = _open(installation, kinds, stays=not until_idle)
         changes = Changes()
+        next_look = 0.0
         while True:
-            if changes.any() and not executor.pull() and until_idle:
+            ordered: object = None
+            if time.monotonic() >= next_look:
+                ordered = order_due()
+                next_look = time.monotonic() + SCHEDULE_SECONDS
+            # What this very process has queued is no change to it.
+            if (changes.any() or ordered) and not executor.pull() and until_idle:
                 return True
             time.sleep(POLL_SECONDS)
     finally:

@@ -209,13 +209,15 @@ class SnapshotState(models.TextChoices):
 class Snapshot(models.Model):
     """A dated copy of one site in a store; its manifest says all, this row finds it."""
 
-    id = models.CharField(max_length=40, primary_key=True)
+    id = models.CharField(max_length=120, primary_key=True)
     state = models.CharField(max_length=20, choices=SnapshotState.choices)
     site_shortname = models.CharField(max_length=40)
     wwwroot = models.CharField(max_length=255)
     reason = models.CharField(max_length=20)
     note = models.CharField(max_length=500, blank=True, default="")
     pinned = models.BooleanField(default=False)
+    # Empty where a person pinned it; else what lets go of it again.
+    pinned_until = models.CharField(max_length=20, blank=True, default="")
     moodle_version = models.CharField(max_length=20, blank=True, default="")
     moodle_release = models.CharField(max_length=100, blank=True, default="")
     flavour = models.CharField(max_length=20, blank=True, default="")
@@ -229,6 +231,20 @@ class Snapshot(models.Model):
     verified_ok = models.BooleanField(null=True)
     drilled_at = models.DateTimeField(null=True)
     drilled_ok = models.BooleanField(null=True)
+    drill_fault = models.CharField(max_length=500, blank=True, default="")
+
+
+class Schedule(models.Model):
+    """What is done again and again: when it was last due, and the operation that did it.
+
+    `since` is the moment from which `expression` counts: no time before it is due.
+    """
+
+    name = models.CharField(max_length=40, primary_key=True)
+    expression = models.CharField(max_length=100, blank=True, default="")
+    since = models.DateTimeField()
+    due_at = models.DateTimeField(null=True)
+    operation_id = models.CharField(max_length=32, blank=True, default="")
 
 
 class OperationState(models.TextChoices):
@@ -251,7 +267,8 @@ HOLDING_STATES = (*ACTIVE_STATES, OperationState.ATTENTION)
 class Operation(models.Model):
     """One durable piece of work. Its parameters hold names and ids, never a secret.
 
-    `subject` is what it holds: a site's shortname, or `template:NAME`.
+    `subject` is what it holds: a site's shortname, `template:NAME`, `drill:SNAPSHOT` or
+    `schedule:NAME`.
     """
 
     id = models.CharField(max_length=32, primary_key=True)
@@ -302,7 +319,7 @@ class OperationEvent(models.Model):
 class LedgerEntry(models.Model):
     """A resource VMoodle made, written down before it was made, and the operation that made it.
 
-    `owner` is a site's shortname, `template:NAME` or `warm:ID`.
+    `owner` is a site's shortname, `template:NAME`, `warm:ID` or `drill:SNAPSHOT`.
     """
 
     kind = models.CharField(max_length=20)

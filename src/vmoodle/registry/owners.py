@@ -1,9 +1,19 @@
-"""Who owns resources: sites, templates and warm copies, and what each is called in the ledger."""
+"""Who owns resources: sites, templates, warm copies and drills, and what the ledger calls each."""
 
 from __future__ import annotations
 
 from vmoodle.registry import templates
-from vmoodle.registry.models import ACTIVE_STATES, Operation, Site, Template, WarmCopy
+from vmoodle.registry.models import (
+    ACTIVE_STATES,
+    HOLDING_STATES,
+    Operation,
+    Site,
+    Template,
+    WarmCopy,
+)
+
+DRILL = "drill:"
+"""What a drill's name in the ledger begins with; its operation has the same subject."""
 
 
 def known() -> set[str]:
@@ -12,6 +22,7 @@ def known() -> set[str]:
         set(Site.objects.values_list("shortname", flat=True))
         | {templates.subject(name) for name in Template.objects.values_list("name", flat=True)}
         | {templates.warm_owner(copy) for copy in WarmCopy.objects.values_list("id", flat=True)}
+        | {row.subject for row in drills()}
     )
 
 
@@ -29,3 +40,9 @@ def busy() -> set[str]:
         for copy in copies
         if templates.subject(copy.template.name) in subjects
     }
+
+
+def drills() -> list[Operation]:
+    """Return the operations of drills that have not ended."""
+    rows = Operation.objects.filter(state__in=HOLDING_STATES, subject__startswith=DRILL)
+    return list(rows.order_by("created_at"))

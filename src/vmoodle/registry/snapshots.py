@@ -8,9 +8,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from vmoodle.errors import Conflict, NotFound
+from vmoodle.errors import Conflict, NotFound, Refused
 from vmoodle.registry.audit import current_actor
 from vmoodle.registry.models import Site, Snapshot, SnapshotState
+
+# Why a snapshot was taken, where nobody asked for it by hand.
+DELETION = "deletion"
+SCHEDULE = "schedule"
 
 
 def reserve(snapshot_id: str, site: Site, *, reason: str, note: str) -> Snapshot:
@@ -72,6 +76,12 @@ def usable(snapshot_id: str) -> Snapshot:
     return row
 
 
+def refuse_pinned_by_hand(row: Snapshot) -> None:
+    """Raise Refused for a snapshot that a person has pinned."""
+    if not row.pinned_until:
+        refuse_pinned(row)
+
+
 def every(shortname: str = "") -> list[Snapshot]:
     """Return all snapshots, or one site's, newest first."""
     rows = Snapshot.objects.all()
@@ -86,19 +96,54 @@ def newest(shortname: str) -> Snapshot | None:
     return rows.order_by("-created_at").first()
 
 
+def newest_of(shortname: str) -> Snapshot:
+    """Return a site's newest whole snapshot; raise NotFound for none."""
+    row = newest(shortname)
+    if row is None:
+        raise NotFound(
+            "snapshot.none",
+            f"There is no whole snapshot of {shortname!r}.",
+            f"vmoodle snapshot create {shortname}",
+        )
+    return row
+
+
+def refuse_pinned(row: Snapshot) -> None:
+    """Raise Refused for a pinned snapshot: it is deleted only once it is unpinned."""
+    if row.pinned:
+        raise Refused(
+            "snapshot.pinned",
+            f"The snapshot {row.id} is pinned; it was not deleted.",
+            f"vmoodle snapshot unpin {row.id}",
+        )
+
+
 def verified(snapshot_id: str, *, ok: bool) -> None:
     """Every hash of the snapshot was compared just now."""
     Snapshot.objects.filter(id=snapshot_id).update(verified_at=timezone.now(), verified_ok=ok)
 
 
-def drilled(snapshot_id: str, *, ok: bool) -> None:
-    """The snapshot was restored to scratch and looked at just now."""
-    Snapshot.objects.filter(id=snapshot_id).update(drilled_at=timezone.now(), drilled_ok=ok)
+def drilled(snapshot_id: str, *, fault: str = "") -> None:
+    """The snapshot was restored to scratch and looked at just now; without a fault it is good."""
+    Snapshot.objects.filter(id=snapshot_id).update(
+        drilled_at=timezone.now(), drilled_ok=not fault, drill_fault=fault[:500]
+    )
 
 
 def pinned(snapshot_id: str, *, on: bool) -> None:
-    """A pinned snapshot is never pruned."""
-    Snapshot.objects.filter(id=snapshot_id).update(pinned=on)
+    """A pinned snapshot is neither pruned nor deleted."""
+    Snapshot.objects.filter(id=snapshot_id).update(pinned=on, pinned_until="")
+
+
+def pinned_while_deleted(snapshot_id: str) -> None:
+    """The snapshot is pinned until its site is revived or purged."""
+    Snapshot.objects.filter(id=snapshot_id).update(pinned=True, pinned_until=DELETION)
+
+
+def unpinned_of_deletion(shortname: str) -> None:
+    """The site is revived or purged: what was pinned until then is so no longer."""
+    rows = Snapshot.objects.filter(site_shortname=shortname, pinned_until=DELETION)
+    rows.update(pinned=False, pinned_until="")
 
 
 def dated(rows: list[Snapshot]) -> list[tuple[str, datetime]]:
@@ -126,5 +171,6 @@ def facts(row: Snapshot) -> dict[str, Any]:
         "verified_ok": row.verified_ok,
         "drilled": row.drilled_at,
         "drilled_ok": row.drilled_ok,
+        "drill_fault": row.drill_fault,
         "actor": row.actor,
     }

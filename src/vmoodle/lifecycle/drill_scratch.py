@@ -1,0 +1,103 @@
+"""What the drill of a snapshot has while it lasts: a scratch copy that is no site of the fleet.
+
+It has a database, an account and a directory that the ledger has as the drill's own, and stands in
+the host map at an address that nobody can guess and no name server knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vmoodle.hook.address import parse_wwwroot
+from vmoodle.hook.entry import PublishedSite
+from vmoodle.installation import Installation
+from vmoodle.lifecycle.resources import Holdings
+from vmoodle.registry import codebases, owners, servers
+from vmoodle.registry.models import Operation, Site, SiteState
+
+ADMIN_USER = "vmoodle-drill"
+PUBLISHED = "published"
+"""The member of the operation's result that says whether the copy stands in the map."""
+
+# Nothing leaves the copy and nothing runs in it by itself; Moodle's own form is where one logs in.
+_FORCED = {
+    "noemailever": True,
+    "cron_enabled": False,
+    "cronclionly": True,
+    "maintenance_enabled": False,
+    "alternateloginurl": "",
+    "enableloginrecaptcha": False,
+}
+_FORCED_PLUGINS = {"tool_mfa": {"enabled": False}}
+_SUBJECT_LENGTH = 80
+
+
+def subject(snapshot_id: str) -> str:
+    """Return what the drill of a snapshot holds, and who owns what it makes."""
+    # An id ends in what tells it from all others.
+    return owners.DRILL + snapshot_id[len(owners.DRILL) - _SUBJECT_LENGTH :]
+
+
+def scratch_wwwroot(token: str) -> str:
+    """Return the copy's address. RFC 6761 lets nobody have the domain; the token is a secret."""
+    return f"http://drill-{token}.vmoodle.invalid"
+
+
+def scratch_site(operation: Operation) -> Site:
+    """Return the copy as a site that the registry does not have and never will."""
+    given = operation.parameters
+    address = parse_wwwroot(scratch_wwwroot(str(given["token"])))
+    return Site(
+        shortname=f"drill-{given['token'][:12]}",
+        name=str(operation.result.get("name", "")),
+        wwwroot=address.wwwroot,
+        address_key=address.key,
+        codebase=codebases.find(str(given["codebase"])),
+        server=servers.find(str(given["server"])),
+        database=str(given["database"]),
+        account=str(given["database"]),
+        password_encrypted=operation.secret_encrypted,
+        table_prefix=str(given["prefix"]),
+        dataroot=str(given["directory"]),
+        session_key=given["token"][:8],
+        state=SiteState.ENABLED,
+        admin_user=ADMIN_USER,
+        admin_email=f"{ADMIN_USER}@vmoodle.invalid",
+    )
+
+
+def of_drill(installation: Installation, operation: Operation) -> Holdings:
+    """Return what a drill has."""
+    site = scratch_site(operation)
+    return Holdings(
+        operation.subject, site.server, installation.site_database(site), Path(site.dataroot)
+    )
+
+
+def published_copy(installation: Installation, site: Site) -> PublishedSite:
+    """Return all the map says of a copy; what is forced on the fleet's sites is not forced on it.
+
+    Directories, caches and log-ins that the fleet's settings name are no drill's to use.
+    """
+    return PublishedSite(
+        shortname=site.shortname,
+        codebase=site.codebase.name,
+        state="live",
+        address=parse_wwwroot(site.wwwroot),
+        dataroot=site.dataroot,
+        database_config=installation.engine(site.server).moodle_config(
+            installation.site_database(site)
+        ),
+        session_key=site.session_key,
+        forced_cfg=_FORCED,
+        forced_plugins=_FORCED_PLUGINS,
+        component_cache=site.codebase.component_cache or None,
+    )
+
+
+def every_published_copy(installation: Installation) -> Iterator[PublishedSite]:
+    """Yield the copies that drills under way have put into the map."""
+    for operation in owners.drills():
+        if operation.result.get(PUBLISHED):
+            yield published_copy(installation, scratch_site(operation))

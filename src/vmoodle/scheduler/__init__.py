@@ -1,0 +1,1 @@
+"""What is done again and again at times an administrator chose."""

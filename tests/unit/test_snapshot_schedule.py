@@ -1,0 +1,145 @@
+"""The schedule of snapshots: each due time once, missed ones caught up by one run."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from vmoodle.errors import InvalidInput
+from vmoodle.installation import Installation
+from vmoodle.scheduler.times import Times
+
+NIGHT = datetime(2026, 3, 2, 2, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "after"),
+    [
+        ("hourly", datetime(2026, 3, 1, 12, 0, tzinfo=UTC), datetime(2026, 3, 1, 13, tzinfo=UTC)),
+        ("daily 02:30", NIGHT - DAY, NIGHT),
+        ("  Weekly MON 2:30 ", NIGHT - 7 * DAY, NIGHT),
+        ("30 2 2 * *", datetime(2026, 2, 2, 2, 30, tzinfo=UTC), NIGHT),
+    ],
+)
+def test_times_come_before_and_after_a_moment(text: str, before: datetime, after: datetime) -> None:
+    times = Times.parse(text)
+    assert times is not None
+    moment = datetime(2026, 3, 1, 12, 10, tzinfo=UTC)
+    assert times.until(moment) == before
+    assert times.after(moment) == after
+    assert times.until(after) == after
+    assert times.until(after + timedelta(seconds=59)) == after
+    assert times.after(after) > after
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["daily", "daily 24:00", "weekly 02:30", "weekly xxx 02:30", "* * * *", "0 0 30 2 *", "@daily",
+     "61 * * * *", "* * * * * *"],
+)  # fmt: skip
+def test_what_is_no_schedule_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Times.parse(text)
+    assert caught.value.code == "schedule.invalid"
+
+
+@pytest.mark.parametrize("text", ["", "off", " OFF "])
+def test_off_is_no_schedule(text: str) -> None:
+    assert Times.parse(text) is None
+
+
+@pytest.fixture(autouse=True)
+def nightly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The schedule of every test here, in place before the installation is opened."""
+    monkeypatch.setenv("VMOODLE_SNAPSHOTS__SCHEDULE", "daily 02:30")
+
+
+def end(operation: Any) -> None:
+    """Let a run have ended."""
+    type(operation).objects.filter(id=operation.id).update(state="done")
+
+
+def test_what_was_due_before_the_schedule_was_there_is_not_caught_up(
+    installation: Installation,
+) -> None:
+    from vmoodle.scheduler.snapshots import order_due
+
+    assert order_due(installation, NIGHT + MINUTE) is None
+    assert order_due(installation, NIGHT + DAY - MINUTE) is None
+    run = order_due(installation, NIGHT + DAY)
+    assert run is not None
+    assert run.parameters["due"] == (NIGHT + DAY).isoformat()
+
+
+def test_each_due_time_has_one_run_and_missed_ones_have_one_together(
+    installation: Installation,
+) -> None:
+    from vmoodle.scheduler.snapshots import facts, order_due
+
+    order_due(installation, NIGHT - MINUTE)
+    run = order_due(installation, NIGHT + MINUTE)
+    assert run is not None
+    end(run)
+    assert order_due(installation, NIGHT + 2 * MINUTE) is None
+    late = order_due(installation, NIGHT + 5 * DAY + MINUTE)
+    assert late is not None
+    assert late.parameters["due"] == (NIGHT + 5 * DAY).isoformat()
+    end(late)
+    assert order_due(installation, NIGHT + 5 * DAY + 2 * MINUTE) is None
+    shown = facts(installation, NIGHT + 5 * DAY + MINUTE)
+    assert (shown["last"], shown["next"]) == (NIGHT + 5 * DAY, NIGHT + 6 * DAY)
+    assert shown["operation"] == late.id
+
+
+def test_nothing_is_ordered_while_a_run_is_under_way(installation: Installation) -> None:
+    from vmoodle.scheduler.snapshots import order_due
+
+    order_due(installation, NIGHT - MINUTE)
+    run = order_due(installation, NIGHT)
+    assert run is not None
+    assert order_due(installation, NIGHT + DAY) is None
+    end(run)
+    after = order_due(installation, NIGHT + DAY)
+    assert after is not None
+
+
+def test_of_callers_at_the_same_time_one_orders_the_run(installation: Installation) -> None:
+    from django.db import connections
+
+    from vmoodle.scheduler.snapshots import order_due
+
+    order_due(installation, NIGHT - MINUTE)
+    runs: list[Any] = []
+
+    def call() -> None:
+        try:
+            runs.append(order_due(installation, NIGHT))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=call) for _number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len([run for run in runs if run is not None]) == 1
+    assert len(runs) == 4
+
+
+def test_another_schedule_counts_from_when_it_is_in_force(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.installation import open_installation
+    from vmoodle.scheduler.snapshots import order_due
+
+    order_due(installation, NIGHT)
+    monkeypatch.setenv("VMOODLE_SNAPSHOTS__SCHEDULE", "off")
+    assert order_due(open_installation(), NIGHT + DAY) is None
+    monkeypatch.setenv("VMOODLE_SNAPSHOTS__SCHEDULE", "daily 01:30")
+    assert order_due(open_installation(), NIGHT + 10 * DAY) is None
+    assert order_due(open_installation(), NIGHT + 11 * DAY) is not None
