@@ -223,6 +223,7 @@ def test_every_command_and_option_is_on_the_page_of_commands() -> None:
 LAYERS = (
     {"cli"},
     {"demo", "doctor"},
+    {"fleet"},
     {"lifecycle"},
     {"operations", "sandbox"},
     {"installation"},
