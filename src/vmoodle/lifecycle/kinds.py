@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmoodle.lifecycle import restore, snapshot, template, template_refresh, warm
+from vmoodle.lifecycle import adopt, restore, snapshot, template, template_refresh, warm
 from vmoodle.lifecycle.create import CREATE
 from vmoodle.lifecycle.delete import DELETE
 from vmoodle.lifecycle.deploy import DEPLOY
@@ -13,6 +13,8 @@ from vmoodle.operations.plan import Kinds
 KINDS: Kinds = {
     kind.name: kind
     for kind in (
+        adopt.ADOPT,
+        adopt.OWN,
         CREATE,
         DELETE,
         DEPLOY,

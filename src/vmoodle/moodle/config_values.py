@@ -142,7 +142,10 @@ class _Assigned:
         if rest and rest[0].text == "[" and name == "dboptions":
             self._note_option(rest)
             return
-        if not rest or rest[0].text != "=" or (len(rest) > 1 and rest[1].text == "="):
+        words = [token.text for token in rest[:2]]
+        if words == [".", "="]:
+            self._opaque.add(name)
+        if words[:1] != ["="] or words == ["=", "="]:
             return
         value = literal(rest[1:])
         if isinstance(value, Unread):
