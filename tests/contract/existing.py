@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.contract.copies import CopyFleet
 
 from vmoodle.engines.protocol import SiteDatabase
-from vmoodle.secret import generate_password
+from vmoodle.secret import Secret, generate_password
 
 CONFIG = """<?php  // Moodle configuration file
 unset($CFG); global $CFG; $CFG = new stdClass();
@@ -40,13 +40,23 @@ class Existing:
     config: Path
 
 
-def make_existing(copies: CopyFleet, name: str, *, account: str = "") -> Existing:
+def make_existing_pair(copies: CopyFleet, *names: str) -> list[Existing]:
+    """Make Moodles that share one database account, as the original VMoodle's often do."""
+    password = generate_password()
+    return [make_existing(copies, name, "u_shared", password) for name in names]
+
+
+def make_existing(
+    copies: CopyFleet, name: str, account: str = "", password: Secret | None = None
+) -> Existing:
     """Copy the site `first`, by the engine's own means, to where VMoodle knows nothing of it."""
     directory = copies.fleet.home.parent / f"existing-{name}"
     directory.mkdir()
     directory.chmod(0o755)
     source = copies.database("first")
-    database = SiteDatabase(f"moodle_{name}", account or f"u_{name}", generate_password())
+    database = SiteDatabase(
+        f"moodle_{name}", account or f"u_{name}", password or generate_password()
+    )
     if not copies.engine.account_exists(database.account):
         copies.engine.create_account(database)
     copies.engine.clone_database(source, database)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from tests.contract.copies import OLD, CopyFleet
-from tests.contract.copies import copies
 from tests.contract.existing import Existing, files, make_existing, write_config
 
 

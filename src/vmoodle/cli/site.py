@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vmoodle.cli import site_adopt, site_end, site_new
+from vmoodle.cli import site_adopt, site_end, site_import, site_new
 from vmoodle.cli.output import Json, print_json, print_table, say
 from vmoodle.cli.site_facts import show_site
 from vmoodle.cli.site_words import Detach, Labels, Shortname
@@ -172,6 +172,7 @@ def open_site(shortname: Shortname, json: Json = False) -> None:
 
 app.command("create")(site_new.create)
 app.command("adopt")(site_adopt.adopt)
+app.command("import")(site_import.import_sites)
 app.command("clone")(site_new.clone)
 app.command("policies")(site_new.policies)
 app.command("delete")(site_end.delete)

@@ -122,7 +122,8 @@ def _show_certificate(certificate: dict[str, Any]) -> None:
     for thing in certificate.get("left", []):
         at = f" on {thing['place']}" if thing["place"] else ""
         typer.echo(f"  left, not made by VMoodle: {thing['kind']} {thing['name']}{at}")
-    if certificate["database_bytes"] is not None:
+    dropped = any(thing["kind"] == "database" for thing in certificate["destroyed"])
+    if dropped and certificate["database_bytes"] is not None:
         typer.echo(f"  {in_bytes(certificate['database_bytes'])} of database")
     ended = moment(datetime.fromisoformat(certificate["ended"]))
     typer.echo(f"operation {certificate['operation']}, ended {ended} UTC")
