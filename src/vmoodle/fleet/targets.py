@@ -28,9 +28,13 @@ class Selection:
     all_sites: bool = False
 
     @property
-    def names_each(self) -> bool:
-        """Tell whether every site meant is named in full."""
-        return not self.all_sites and not self.labels and not any(map(_is_glob, self.patterns))
+    def names_one(self) -> bool:
+        """Tell whether it is one site, named in full."""
+        return (
+            len(self.patterns) == 1
+            and not (self.all_sites or self.labels)
+            and not _is_glob(self.patterns[0])
+        )
 
 
 def choose(selection: Selection, states: Collection[SiteState] | None = None) -> list[Site]:
