@@ -83,10 +83,10 @@ def test_what_only_php_can_tell_is_named_and_never_guessed(read) -> None:  # typ
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("<?php // Managed by VMoodle\n$CFG->dbname = 'x';", "config_php.ours"),
-        ("<?php echo 1;", "config_php.none"),
-        ("no PHP at all", "config_php.none"),
-        ("<?php //" + "x" * 600_000, "config_php.unreadable"),
+        ("<?php // Managed by VMoodle\n$CFG->dbname = 'x';", "adopt.config.ours"),
+        ("<?php echo 1;", "adopt.config.none"),
+        ("no PHP at all", "adopt.config.none"),
+        ("<?php //" + "x" * 600_000, "adopt.config.unreadable"),
     ],
 )
 def test_what_is_no_config_php_of_one_moodle_is_refused(read, text: str, code: str) -> None:  # type: ignore[no-untyped-def]
@@ -98,4 +98,4 @@ def test_what_is_no_config_php_of_one_moodle_is_refused(read, text: str, code: s
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as raised:
         read_config(tmp_path / "config.php")
-    assert raised.value.code == "config_php.unreadable"
+    assert raised.value.code == "adopt.config.unreadable"

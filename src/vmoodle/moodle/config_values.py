@@ -49,13 +49,13 @@ class ConfigValues:
 def read_config(path: Path) -> ConfigValues:
     """Return what a physical config.php says.
 
-    Raise InvalidInput `config_php.unreadable` for a file that cannot be read, `config_php.ours` for
-    one that VMoodle wrote, `config_php.none` for one that sets no `$CFG`.
+    Raise InvalidInput `adopt.config.unreadable` for a file that cannot be read, `config_php.ours` for
+    one that VMoodle wrote, `adopt.config.none` for one that sets no `$CFG`.
     """
     found = _Assigned(_read(path))
     if not found.names:
         raise InvalidInput(
-            "config_php.none",
+            "adopt.config.none",
             f"{path} sets no member of $CFG.",
             "Name the config.php that the Moodle was run with.",
         )
@@ -82,7 +82,7 @@ def _read(path: Path) -> str:
     try:
         if path.is_file() and classify(path) == OURS:
             raise InvalidInput(
-                "config_php.ours",
+                "adopt.config.ours",
                 f"{path} is VMoodle's own: it names no single site.",
                 "What stood there before is beside it, as config.before-vmoodle.php.",
             )
@@ -90,10 +90,10 @@ def _read(path: Path) -> str:
             content = file.read(_LARGEST_BYTES + 1)
     except OSError as error:
         raise InvalidInput(
-            "config_php.unreadable", f"{path} cannot be read: {error.strerror}.", hint
+            "adopt.config.unreadable", f"{path} cannot be read: {error.strerror}.", hint
         ) from error
     if len(content) > _LARGEST_BYTES:
-        raise InvalidInput("config_php.unreadable", f"{path} is too large to be one.", hint)
+        raise InvalidInput("adopt.config.unreadable", f"{path} is too large to be one.", hint)
     return content.decode("utf-8", errors="replace")
 
 
