@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.copies import OLD, CopyFleet
+from tests.contract.copies import OLD, CopyFleet, copies
 from tests.contract.existing import Existing, files, make_existing, write_config
+
+from vmoodle.files import write_atomically
+
+__all__ = ["copies"]
 
 
 @pytest.fixture(scope="module")
@@ -46,47 +50,43 @@ def test_a_dry_run_says_what_would_be_adopted_and_changes_nothing(
     assert content(copies, existing) == before
 
 
-@pytest.mark.parametrize(
-    ("words", "code"),
-    [
-        (("--database", "nowhere"), "adopt.database"),
-        (("--prefix", "x_"), "adopt.notmoodle"),
-        (("--url", OLD), "site.url.taken"),
-        (("--dataroot", "/usr/share"), "adopt.dataroot.none"),
-        (("--dataroot", "relative"), "adopt.dataroot"),
-        (("--server", "nowhere"), "server.unknown"),
-        (("--account", "root"), "adopt.account.administrative"),
-        (("--take-ownership",), "adopt.own.unconfirmed"),
-        (("--take-ownership", "--confirm", "other"), "adopt.own.unconfirmed"),
-    ],
-)
 def test_what_is_wrong_is_named_and_nothing_is_registered(
-    copies: CopyFleet, existing: Existing, words: tuple[str, ...], code: str
-) -> None:
-    words = tuple(copies.engine.address.user if word == "root" else word for word in words)
-    problem = copies.fleet.problem("site", "adopt", "old", "--config", str(existing.config), *words)
-    assert problem["code"] == code, problem
-    assert existing.database.password.reveal() not in str(problem)
-    assert [row["shortname"] for row in copies.fleet.json("site", "list")] == ["first"]
-
-
-def test_a_wrong_password_a_site_of_ours_and_a_shared_moodledata_are_refused(
     copies: CopyFleet, existing: Existing, tmp_path: Path
 ) -> None:
     first = copies.fleet.json("site", "show", "first")
-    wrong = tmp_path / "wrong"
-    wrong.write_text("not it\n")
-    for words, code in (
-        (("--password-file", str(wrong)), "adopt.database"),
-        (("--database", first["database"]), "adopt.database.taken"),
-        (("--account", first["account"]), "adopt.database.ours"),
-        (("--dataroot", first["dataroot"]), "adopt.dataroot.shared"),
-        (("--dataroot", first["dataroot"] + "/filedir"), "adopt.dataroot.none"),
-    ):
-        problem = copies.fleet.problem(
-            "site", "adopt", "old", "--config", str(existing.config), *words
+    wrong = [
+        ("database", "nowhere", "adopt.database"),
+        ("database", first["database"], "adopt.database.taken"),
+        ("password", "not it", "adopt.database"),
+        ("prefix", "x_", "adopt.notmoodle"),
+        ("url", OLD, "site.url.taken"),
+        ("dataroot", "/usr/share", "adopt.dataroot.none"),
+        ("dataroot", "relative", "adopt.dataroot"),
+        ("dataroot", first["dataroot"], "adopt.dataroot.shared"),
+        ("dataroot", str(Path(first["dataroot"]).parent), "adopt.dataroot.none"),
+        ("server", "nowhere", "server.unknown"),
+        ("account", first["account"], "adopt.database.ours"),
+        ("account", copies.engine.address.user, "adopt.account.administrative"),
+    ]
+    columns = ["database", "password", "prefix", "url", "dataroot", "server", "account"]
+    path = tmp_path / "wrong.csv"
+    path.write_text(
+        f"shortname;config;{';'.join(columns)}\n"
+        + "".join(
+            f"x{number};{existing.config};"
+            + ";".join(value if name == column else "" for name in columns)
+            + "\n"
+            for number, (column, value, _code) in enumerate(wrong)
         )
-        assert problem["code"] == code, problem
+    )
+    rows = copies.fleet.json("site", "import", str(path), "--simulate", status=1)
+    assert [row["code"] for row in rows] == [code for _column, _value, code in wrong]
+    assert existing.database.password.reveal() not in str(rows)
+    problem = copies.fleet.problem(
+        "site", "adopt", "old", "--config", str(existing.config), "--take-ownership"
+    )
+    assert problem["code"] == "adopt.own.unconfirmed"
+    assert [row["shortname"] for row in copies.fleet.json("site", "list")] == ["first"]
 
 
 def test_a_server_that_vmoodle_does_not_know_is_refused_with_the_way_to_add_it(
@@ -138,55 +138,63 @@ def test_an_adopted_site_serves_and_all_that_sites_do_works_and_nothing_of_it_is
         connection.execute(
             "UPDATE {config} SET value = %s WHERE name = 'siteidentifier'", ("x" * 32,)
         )
-    fleet.assert_clean()
-    # One account may be several adopted sites', one database not.
     assert fleet.problem("site", "adopt", "twice", "--config", str(existing.config))["code"] == (
         "adopt.database.taken"
     )
 
-    copies.make("site", "clone", "old", "cloned", "--url", "http://cloned.example.test")
     fleet.run("template", "create", "from-old", "--from", "old")
-    taken = fleet.json("snapshot", "create", "old")
-    snapshot = (taken[0] if isinstance(taken, list) else taken)["id"]
-    problem = fleet.problem("snapshot", "restore", snapshot, "--confirm", "old")
-    assert problem["code"] == "site.adopted"
+    fleet.run("snapshot", "create", "old")
+    (snapshot,) = fleet.json("snapshot", "list", "old")
+    assert fleet.problem("snapshot", "restore", snapshot["id"], "--confirm", "old")["code"] == (
+        "site.adopted"
+    )
     fleet.run("site", "move", "old", "--url", "http://moved.example.test", "--no-redirect")
-    fleet.run("site", "suspend", "old")
-    fleet.run("site", "resume", "old")
     fleet.run("site", "suspend", "old")
     fleet.run("site", "delete", "old", "--confirm", "old")
     fleet.run("site", "revive", "old")
+    fleet.run("site", "resume", "old")
     fleet.assert_clean()
 
+    fleet.run("site", "suspend", "old")
     certificate = fleet.json("site", "purge", "old", "--confirm", "old", "--now")[0]
     assert certificate["destroyed"] == []
     assert {thing["name"] for thing in certificate["left"]} == {
-        existing.database.name, existing.database.account, str(existing.dataroot)
-    }  # fmt: skip
+        existing.database.name,
+        existing.database.account,
+        str(existing.dataroot),
+    }
     assert copies.engine.database_exists(existing.database.name)
     assert files(existing.dataroot) == before[1]
-    for name in ("cloned",):
-        fleet.run("site", "suspend", name)
-        fleet.run("site", "delete", name, "--purge", "--confirm", name)
     fleet.run("template", "delete", "from-old", "--confirm", "from-old")
-    fleet.assert_clean()
 
 
 def test_what_cannot_be_proved_is_withdrawn_and_was_not_changed(
     copies: CopyFleet, existing: Existing
 ) -> None:
-    fleet = copies.fleet
-    with copies.engine.connect(existing.database, read_only=False) as connection:
-        connection.execute("DELETE FROM {config} WHERE name = 'siteadmins'")
-        connection.execute("UPDATE {config} SET value = 'nosuch' WHERE name = 'theme'")
-    before = content(copies, existing)
-    broken = existing.dataroot / "climaintenance.html"
-    shown = adopt(copies, existing)
-    assert shown["state"] == "enabled"
+    fleet, before = copies.fleet, content(copies, existing)
+    settings = fleet.home / "vmoodle.toml"
+    kept = settings.read_text() if settings.exists() else ""
+    try:
+        settings.write_text(f'{kept}\n[web]\nconnect = "127.0.0.1:1"\n')
+        problem = fleet.problem(
+            "site", "adopt", "old", "--config", str(existing.config), failed=True
+        )
+    finally:
+        settings.unlink()
+        if kept:
+            write_atomically(settings, kept)
+    assert problem["code"] == "site.proof"
+    assert [row["shortname"] for row in fleet.json("site", "list")] == ["first"]
+    assert not (fleet.home / "map" / "web" / "old.example.test.json").exists()
+    # In maintenance mode there is no front page to prove it by.
+    (existing.dataroot / "climaintenance.html").write_text("back soon")
+    notes = adopt(copies, existing)["notes"]
+    assert "it is in maintenance mode" in str(notes)
+    (existing.dataroot / "climaintenance.html").unlink()
+    assert content(copies, existing) == before
     fleet.run("site", "suspend", "old")
     fleet.run("site", "delete", "old", "--purge", "--confirm", "old")
-    assert content(copies, existing) == before
-    assert not broken.exists()
+    fleet.assert_clean()
 
 
 def test_what_is_handed_over_is_dropped_with_the_site_but_for_its_account(

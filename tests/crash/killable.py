@@ -23,6 +23,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -38,8 +39,10 @@ installation = open_installation()
 connections.close_all()
 
 from vmoodle.doctor.examination import examine  # noqa: E402
-from vmoodle.lifecycle import deploy, move, resources, restore, snapshot, template, warm  # noqa: E402
+from vmoodle.lifecycle import adopt, deploy, move, resources, restore, snapshot, template, warm  # noqa: E402
+from vmoodle.lifecycle.adopt_request import AdoptRequest  # noqa: E402
 from vmoodle.lifecycle.kinds import KINDS  # noqa: E402
+from vmoodle.lifecycle.new_settings import NewSettings  # noqa: E402
 from vmoodle.lifecycle.request import SiteRequest  # noqa: E402
 from vmoodle.operations.follow import work  # noqa: E402
 from vmoodle.operations.plan import Kinds, Step, StepContext, StepFunction  # noqa: E402
@@ -48,6 +51,14 @@ from vmoodle.registry import operations  # noqa: E402
 ORDERS: dict[str, Callable[..., Any]] = {
     "deploy": lambda name, source: deploy.submit(
         installation, SiteRequest(name, f"http://{name}.example.test"), source
+    ),
+    "deploy with settings": lambda name, source, config: deploy.submit(
+        installation,
+        SiteRequest(name, f"http://{name}.example.test", settings=NewSettings(config)),
+        source,
+    ),
+    "adopt": lambda name, config: adopt.submit(
+        installation, AdoptRequest(name), Path(config), take_ownership=True, typed=name
     ),
     "move": lambda name, url: move.submit(installation, name, url),
     "capture": lambda name, source: template.create(installation, name, source),

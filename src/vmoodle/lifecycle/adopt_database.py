@@ -29,7 +29,7 @@ _COLUMN_COLLATION = """
 """
 _CONFIG_TABLES = """
     SELECT DISTINCT table_name FROM information_schema.columns
-     WHERE column_name = 'value' AND table_name LIKE '%%config' AND table_schema = {here}
+     WHERE column_name = 'value' AND table_name LIKE '%config' AND table_schema = {here}
 """
 _TAG = re.compile(r"<[^>]*>|\{/?mlang[^}]*\}")
 
@@ -136,8 +136,8 @@ class _opened:
 
 def _prefixes(connection: SiteConnection, *, is_postgresql: bool) -> list[str]:
     here = "current_schema()" if is_postgresql else "DATABASE()"
-    tables = {str(row[0]) for row in connection.query(_CONFIG_TABLES.replace("{here}", here)
-                                                      .replace("%%", "%"))}  # fmt: skip
+    rows = connection.query(_CONFIG_TABLES.replace("{here}", here))
+    tables = {str(row[0]) for row in rows}
     known = {table.removesuffix("config") for table in tables}
     # A plugin's table may end so too; only Moodle's own has a prefix that others begin with.
     return sorted(

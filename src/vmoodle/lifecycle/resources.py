@@ -136,18 +136,28 @@ def refuse_unproven(holdings: Holdings) -> None:
 
 
 def refuse_foreign(installation: Installation, site: Site, verb: str) -> None:
-    """Raise Refused for an adopted site whose database and moodledata were not handed over."""
+    """Raise Refused for an adopted site whose things VMoodle may not or cannot replace.
+
+    It may not before they were handed over, and cannot where moodledata is outside of the base.
+    """
     if not site.adopted:
         return
+    instead = "Make a new site instead: vmoodle site create NEW --snapshot ID"
     for kind, _place, name in unproven(of_site(installation, site)):
         if kind != ledger.ACCOUNT:
             raise Refused(
                 "site.adopted",
                 f"{site.shortname} was adopted and is not {verb}: its {kind} {name} would be "
                 "removed, and VMoodle did not make it.",
-                "Make a new site instead: vmoodle site create NEW --snapshot ID; or hand it over: "
-                f"vmoodle site adopt {site.shortname} --take-ownership",
+                f"{instead}; or hand it over: vmoodle site adopt {site.shortname} --take-ownership",
             )
+    if Path(site.dataroot).parent != installation.dataroot_base:
+        raise Refused(
+            "site.adopted",
+            f"{site.shortname} was adopted and is not {verb}: its moodledata {site.dataroot} lies "
+            f"outside of the base {installation.dataroot_base}.",
+            instead,
+        )
 
 
 def on_server(holdings: Holdings) -> bool:

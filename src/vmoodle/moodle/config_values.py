@@ -19,7 +19,7 @@ _SETTING = re.compile(r"\$CFG->(\w+)")
 # sets these itself for every site.
 _OF_THE_INSTALLER = frozenset({"dirroot", "admin", "directorypermissions", "dblibrary", "libdir"})
 _TEXTS = ("dbtype", "dbhost", "dbname", "dbuser", "dbpass", "prefix", "wwwroot", "dataroot")
-_OPTIONS = ("dbport", "dbsocket", "dbcollation", "dbschema")
+_OPTIONS = ("dbport", "dbsocket")
 _CONSTANTS = {"true": True, "false": False}
 
 
@@ -41,7 +41,6 @@ class ConfigValues:
     dataroot: str = ""
     port: int | None = None
     socket: str = ""
-    collation: str = ""
     unread: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
 
@@ -49,8 +48,8 @@ class ConfigValues:
 def read_config(path: Path) -> ConfigValues:
     """Return what a physical config.php says.
 
-    Raise InvalidInput `adopt.config.unreadable` for a file that cannot be read, `config_php.ours` for
-    one that VMoodle wrote, `adopt.config.none` for one that sets no `$CFG`.
+    Raise InvalidInput `adopt.config.unreadable` for a file that cannot be read, `adopt.config.ours`
+    for one that VMoodle wrote, `adopt.config.none` for one that sets no `$CFG`.
     """
     found = _Assigned(_read(path))
     if not found.names:
@@ -67,7 +66,6 @@ def read_config(path: Path) -> ConfigValues:
         dbpass=Secret(texts["dbpass"]),
         port=int(port) if port.isdigit() and int(port) else None,
         socket=options["dbsocket"] if options["dbsocket"].startswith("/") else "",
-        collation=options["dbcollation"],
         unread=tuple(name for name in (*_TEXTS, "dboptions") if found.is_unread(name)),
         others=tuple(
             name
