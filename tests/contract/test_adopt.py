@@ -14,6 +14,9 @@ from vmoodle.files import write_atomically
 
 __all__ = ["copies"]
 
+# Where it makes no difference which engine it is, one is enough.
+one_engine = pytest.mark.parametrize("copies", ["postgresql"], indirect=True)
+
 
 @pytest.fixture(scope="module")
 def existing(copies: CopyFleet) -> Iterator[Existing]:
@@ -89,6 +92,7 @@ def test_what_is_wrong_is_named_and_nothing_is_registered(
     assert [row["shortname"] for row in copies.fleet.json("site", "list")] == ["first"]
 
 
+@one_engine
 def test_a_server_that_vmoodle_does_not_know_is_refused_with_the_way_to_add_it(
     copies: CopyFleet, existing: Existing, tmp_path: Path
 ) -> None:
@@ -106,6 +110,7 @@ def test_a_server_that_vmoodle_does_not_know_is_refused_with_the_way_to_add_it(
     assert "vmoodle server add" in problem["hint"]
 
 
+@one_engine
 def test_a_newer_moodle_is_refused_and_an_older_one_is_told(
     copies: CopyFleet, existing: Existing
 ) -> None:
@@ -168,6 +173,7 @@ def test_an_adopted_site_serves_and_all_that_sites_do_works_and_nothing_of_it_is
     fleet.run("template", "delete", "from-old", "--confirm", "from-old")
 
 
+@one_engine
 def test_what_cannot_be_proved_is_withdrawn_and_was_not_changed(
     copies: CopyFleet, existing: Existing
 ) -> None:

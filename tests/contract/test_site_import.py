@@ -11,6 +11,9 @@ from tests.contract.existing import make_existing_pair
 
 __all__ = ["copies"]
 
+# Where it makes no difference which engine it is, one is enough.
+pytestmark = pytest.mark.parametrize("copies", ["mariadb"], indirect=True)
+
 HEAD = (
     "vhostname;vtemplate;name;shortname;description;vdbtype;vdbhost;vdblogin;vdbpass;vdbname;"
     "vdbpersist;vdbprefix;vdatapath;mnet;services;config_smtphosts;auth_cas|hostname;"
