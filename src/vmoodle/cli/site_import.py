@@ -12,6 +12,7 @@ import typer
 
 from vmoodle.cli.outcomes import carry_out_each, show_outcomes
 from vmoodle.cli.output import Json, say
+from vmoodle.cli.progress import showing
 from vmoodle.cli.site_words import Detach
 
 if TYPE_CHECKING:
@@ -66,11 +67,17 @@ def import_sites(
     if listed.holds_passwords and path.stat().st_mode & _OTHERS:
         say(f"warning: {path} may hold passwords and others can read it: chmod 600 {path}")
     if lint or simulate:
-        found = site_import.simulate(installation, listed) if simulate else site_import.lint(listed)
+        with showing("reading the list") as tell:
+            found = (
+                site_import.simulate(installation, listed, tell)
+                if simulate
+                else site_import.lint(listed)
+            )
         show_outcomes(found, json=json)
         return
     with new_file(None if detach else passwords_out) as out:
-        ordered = site_import.order(installation, listed)
+        with showing("reading the list") as tell:
+            ordered = site_import.order(installation, listed, tell)
         if detach:
             show_outcomes([outcome for outcome, _row in ordered], json=json)
             return

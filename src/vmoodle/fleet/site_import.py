@@ -20,6 +20,7 @@ from vmoodle.lifecycle.adopt_server import choose_server
 from vmoodle.lifecycle.new_settings import NewSettings
 from vmoodle.lifecycle.request import SiteRequest
 from vmoodle.lifecycle.suspend import suspend
+from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry.models import Operation, Site
 from vmoodle.secret import Secret
 
@@ -39,14 +40,18 @@ def lint(listed: SiteList) -> list[Outcome]:
     ]
 
 
-def simulate(installation: Installation, listed: SiteList) -> list[Outcome]:
+def simulate(
+    installation: Installation, listed: SiteList, tell: Tell = tell_nobody
+) -> list[Outcome]:
     """Return what would come of each line as far as all checks tell; change nothing."""
-    return [outcome for outcome, _row in _Import(installation, keep=False).each(listed)]
+    return [outcome for outcome, _row in _Import(installation, keep=False).each(listed, tell)]
 
 
-def order(installation: Installation, listed: SiteList) -> list[tuple[Outcome, ListedSite]]:
+def order(
+    installation: Installation, listed: SiteList, tell: Tell = tell_nobody
+) -> list[tuple[Outcome, ListedSite]]:
     """Queue the operation of each line that can be done; return what came of each so far."""
-    return list(_Import(installation, keep=True).each(listed))
+    return list(_Import(installation, keep=True).each(listed, tell))
 
 
 def ended(installation: Installation, row: ListedSite, operation: Operation) -> Outcome:
@@ -68,9 +73,10 @@ class _Import:
         self._keep = keep
         self._known: KnownIdentifiers | None = None
 
-    def each(self, listed: SiteList) -> Iterator[tuple[Outcome, ListedSite]]:
+    def each(self, listed: SiteList, tell: Tell) -> Iterator[tuple[Outcome, ListedSite]]:
         """Give what came of each line, with the line."""
         for row in listed.rows:
+            tell(f"checking line {row.line}: {_name(row)}")
             try:
                 yield self._outcome(row), row
             except VMoodleError as error:

@@ -190,7 +190,8 @@ def _codebase(name: str, moodle: ExistingMoodle) -> Codebase:
 
     Raise Refused `adopt.newer` for a database that is newer than the codebase.
     """
-    fitting = [] if name else fitting_codebases(moodle.versions_hash)
+    ask = not name and moodle.versions_hash
+    fitting = fitting_codebases(moodle.versions_hash) if ask else []
     codebase = codebases.find(fitting[0]) if fitting else codebases.chosen(name)
     tree = MoodleTree.open(Path(codebase.path))
     if moodle.number > tree.version.number:
