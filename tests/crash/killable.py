@@ -40,6 +40,7 @@ connections.close_all()
 
 from vmoodle.doctor.examination import examine  # noqa: E402
 from vmoodle.lifecycle import (  # noqa: E402
+    adopt,
     delete,
     deploy,
     drill,
@@ -55,7 +56,9 @@ from vmoodle.lifecycle import (  # noqa: E402
     template_upgrade,
     warm,
 )
+from vmoodle.lifecycle.adopt_request import AdoptRequest  # noqa: E402
 from vmoodle.lifecycle.kinds import KINDS  # noqa: E402
+from vmoodle.lifecycle.new_settings import NewSettings  # noqa: E402
 from vmoodle.lifecycle.request import SiteRequest  # noqa: E402
 from vmoodle.operations.follow import work  # noqa: E402
 from vmoodle.operations.plan import Kinds, Step, StepContext, StepFunction  # noqa: E402
@@ -72,6 +75,14 @@ def end(name: str) -> Any:
 ORDERS: dict[str, Callable[..., Any]] = {
     "deploy": lambda name, source: deploy.submit(
         installation, SiteRequest(name, f"http://{name}.example.test"), source
+    ),
+    "deploy with settings": lambda name, source, config: deploy.submit(
+        installation,
+        SiteRequest(name, f"http://{name}.example.test", settings=NewSettings(config)),
+        source,
+    ),
+    "adopt": lambda name, config: adopt.submit(
+        installation, AdoptRequest(name), Path(config), take_ownership=True, typed=name
     ),
     "move": lambda name, url: move.submit(installation, name, url),
     "capture": lambda name, source: template.create(installation, name, f"site:{source}"),

@@ -224,6 +224,7 @@ LAYERS = (
     {"cli"},
     {"demo", "doctor"},
     {"scheduler"},
+    {"fleet"},
     {"lifecycle"},
     {"operations", "sandbox"},
     {"installation"},

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vmoodle.cli import site_end, site_new
+from vmoodle.cli import site_adopt, site_end, site_import, site_new, site_state
 from vmoodle.cli.output import Json, print_json, print_table, say
 from vmoodle.cli.site_facts import show_site
 from vmoodle.cli.site_words import Detach, Labels, Shortname
@@ -95,32 +95,6 @@ def set_site(
 
 
 @app.command()
-def suspend(
-    shortname: Shortname,
-    reason: Annotated[str, typer.Option(help="Why; shown to administrators only.")] = "",
-    json: Json = False,
-) -> None:
-    """Let a site answer 503; its command-line scripts keep working."""
-    from vmoodle.installation import open_installation
-
-    installation = open_installation()
-    from vmoodle.lifecycle import suspend as changes
-
-    show_site(changes.suspend(installation, shortname, reason), json=json)
-
-
-@app.command()
-def resume(shortname: Shortname, json: Json = False) -> None:
-    """Let a suspended site serve again."""
-    from vmoodle.installation import open_installation
-
-    installation = open_installation()
-    from vmoodle.lifecycle import suspend as changes
-
-    show_site(changes.resume(installation, shortname), json=json)
-
-
-@app.command()
 def move(
     shortname: Shortname,
     url: Annotated[str, typer.Option(help="The new wwwroot.")],
@@ -171,8 +145,12 @@ def open_site(shortname: Shortname, json: Json = False) -> None:
 
 
 app.command("create")(site_new.create)
+app.command("adopt")(site_adopt.adopt)
+app.command("import")(site_import.import_sites)
 app.command("clone")(site_new.clone)
 app.command("policies")(site_new.policies)
+app.command("suspend")(site_state.suspend)
+app.command("resume")(site_state.resume)
 app.command("delete")(site_end.delete)
 app.command("revive")(site_end.revive)
 app.command("purge")(site_end.purge)

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmoodle.cli.outcomes import carry_out_each, show_outcomes
 from vmoodle.cli.output import Json, in_bytes, moment, print_json, say
 from vmoodle.cli.site_facts import show_site
-from vmoodle.cli.site_words import Confirm, Detach, Shortname
+from vmoodle.cli.site_words import AllSites, Confirm, Detach, Labels, Targets
+
+if TYPE_CHECKING:
+    from vmoodle.fleet.targets import Selection
+    from vmoodle.installation import Installation
+    from vmoodle.registry.models import Operation, Site
 
 
 def delete(
-    shortname: Shortname,
-    confirm: Confirm = None,
+    sites: Targets = None,
+    label: Labels = None,
+    all_sites: AllSites = False,
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            help="The shortname; of several all of them with commas, or what the refusal names."
+        ),
+    ] = None,
     purge: Annotated[
         bool,
-        typer.Option("--purge", help="Destroy it at once: database, account and files are gone."),
+        typer.Option("--purge", help="Destroy at once: database, account and files are gone."),
     ] = False,
     no_snapshot: Annotated[
         bool, typer.Option("--no-snapshot", help="Take no snapshot of it on the way.")
@@ -26,29 +41,65 @@ def delete(
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Delete a suspended site: off the map, snapshotted, kept for a grace period, then purged."""
-    from vmoodle.cli.progress import carry_out
+    """Delete suspended sites: off the map, snapshotted, kept for a grace period, then purged."""
     from vmoodle.installation import open_installation
 
     installation = open_installation()
+    from vmoodle.fleet.confirmation import refuse_unconfirmed
+    from vmoodle.fleet.targets import Selection, choose
     from vmoodle.lifecycle import delete as deletion
     from vmoodle.lifecycle import purge as purging
+    from vmoodle.registry.models import SiteState
+
+    selection = Selection(sites or [], label or [], all_sites)
+    chosen = choose(selection, {SiteState.SUSPENDED})
+    asks = any(site.state in {"suspended", "needs attention"} for site in chosen)
+    shown = confirm is None and sys.stdin.isatty() and asks
+    if shown:
+        days = installation.settings.sites.delete_grace_days
+        confirm = _ask(chosen, None if purge else days)
+
+    def order(name: str, typed: str) -> Operation:
+        if purge:
+            return purging.submit(installation, name, typed=typed, now=True)
+        return deletion.submit(installation, name, typed=typed, with_snapshot=not no_snapshot)
+
+    if selection.names_one:
+        _end_one(installation, order(chosen[0].shortname, confirm or ""), purge, detach, json)
+        return
+    names = [site.shortname for site in chosen]
+    call = f"vmoodle site delete{' --purge' if purge else ''} {_said(selection)}"
+    refuse_unconfirmed(names, confirm or "", call, shown=shown)
+    _end_each(installation, names, lambda name: order(name, name), detach, json)
+
+
+def _ask(chosen: Sequence[Site], days: int | None) -> str:
+    """Show what would come of which sites, and return what the person typed."""
+    which = chosen[0].wwwroot if len(chosen) == 1 else f"these {len(chosen)} sites"
+    for site in chosen if len(chosen) > 1 else ():
+        say(f"  {site.shortname}  {site.wwwroot}")
+    if days is None:
+        say(f"This destroys {which} with database and all files.")
+    else:
+        has = "it has" if len(chosen) == 1 else "they have"
+        say(f"This takes {which} off the map; what {has} is kept for {days} days.")
+    what = "the shortname" if len(chosen) == 1 else "their number"
+    return str(typer.prompt(f"Type {what} to go on", err=True))
+
+
+def _said(selection: Selection) -> str:
+    """Return the words of a selection as they were given."""
+    words = ["--all"] if selection.all_sites else [shlex.quote(one) for one in selection.patterns]
+    return " ".join([*words, *(f"--label {shlex.quote(label)}" for label in selection.labels)])
+
+
+def _end_one(
+    installation: Installation, operation: Operation, purge: bool, detach: bool, json: bool
+) -> None:
+    from vmoodle.cli.progress import carry_out
     from vmoodle.registry import sites
 
-    site = sites.find(shortname)
-    if confirm is None and sys.stdin.isatty() and site.state in {"suspended", "needs attention"}:
-        if purge:
-            say(f"This destroys {site.wwwroot} with its database and all its files.")
-        else:
-            days = installation.settings.sites.delete_grace_days
-            say(f"This takes {site.wwwroot} off the map; what it has is kept for {days} days.")
-        confirm = typer.prompt("Type the shortname to go on", err=True)
-    typed = confirm or ""
-    operation = (
-        purging.submit(installation, shortname, typed=typed, now=True)
-        if purge
-        else deletion.submit(installation, shortname, typed=typed, with_snapshot=not no_snapshot)
-    )
+    shortname = operation.subject
     ended = operation if detach else carry_out(installation, operation)
     if json:
         print_json(
@@ -70,14 +121,51 @@ def delete(
             say(f"snapshot {taken}")
 
 
-def revive(shortname: Shortname, json: Json = False) -> None:
-    """Bring a deleted site back, suspended."""
+def _end_each(
+    installation: Installation,
+    names: Sequence[str],
+    order: Callable[[str], Operation],
+    detach: bool,
+    json: bool,
+) -> None:
+    from vmoodle.errors import VMoodleError
+    from vmoodle.fleet.outcome import Outcome, failed
+
+    ordered: list[tuple[Outcome, Operation | None]] = []
+    for name in names:
+        try:
+            operation = order(name)
+        except VMoodleError as error:
+            ordered.append((failed(name, error), None))
+        else:
+            ordered.append((Outcome(name, "queued", operation.id), operation))
+    if detach:
+        show_outcomes([outcome for outcome, _operation in ordered], json=json)
+        return
+    outcomes = carry_out_each(
+        installation, ordered, lambda place, ended: Outcome(names[place], "deleted", ended.id)
+    )
+    show_outcomes(outcomes, json=json)
+
+
+def revive(
+    sites: Targets = None, label: Labels = None, all_sites: AllSites = False, json: Json = False
+) -> None:
+    """Bring deleted sites back, suspended."""
     from vmoodle.installation import open_installation
 
     installation = open_installation()
+    from vmoodle.fleet.outcome import each
+    from vmoodle.fleet.targets import Selection, choose
     from vmoodle.lifecycle.delete import revive as bring_back
+    from vmoodle.registry.models import SiteState
 
-    show_site(bring_back(installation, shortname), json=json)
+    selection = Selection(sites or [], label or [], all_sites)
+    names = [site.shortname for site in choose(selection, {SiteState.DELETED})]
+    if selection.names_one:
+        show_site(bring_back(installation, names[0]), json=json)
+        return
+    show_outcomes(each(names, lambda name: bring_back(installation, name), "revived"), json=json)
 
 
 def purge(
@@ -145,7 +233,11 @@ def _show_certificate(certificate: dict[str, Any]) -> None:
     for thing in certificate["destroyed"]:
         at = f" on {thing['place']}" if thing["place"] else ""
         typer.echo(f"  {thing['kind']} {thing['name']}{at}")
-    if certificate["database_bytes"] is not None:
+    for thing in certificate.get("left", []):
+        at = f" on {thing['place']}" if thing["place"] else ""
+        typer.echo(f"  left, not made by VMoodle: {thing['kind']} {thing['name']}{at}")
+    dropped = any(thing["kind"] == "database" for thing in certificate["destroyed"])
+    if dropped and certificate["database_bytes"] is not None:
         typer.echo(f"  {in_bytes(certificate['database_bytes'])} of database")
     for word in ("deleted", "remaining"):
         for snapshot_id in certificate[f"snapshots_{word}"]:

@@ -35,6 +35,7 @@ def site_facts(site: Site) -> dict[str, Any]:
         "account": site.account,
         "prefix": site.table_prefix,
         "dataroot": site.dataroot,
+        "adopted": site.adopted,
         "admin_user": site.admin_user,
         "admin_email": site.admin_email,
         "labels": [f"{key}={value}" for key, value in sites.label_values(site).items()],

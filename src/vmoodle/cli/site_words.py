@@ -7,6 +7,11 @@ from typing import Annotated
 import typer
 
 Shortname = Annotated[str, typer.Argument(help="The site's shortname.")]
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SITE]...", help="Shortnames, and globs in quotes, as 'school*'."),
+]
+AllSites = Annotated[bool, typer.Option("--all", help="Every site the command is for.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="key=value; repeatable.")]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Only queue it; `operation follow` waits for it.")

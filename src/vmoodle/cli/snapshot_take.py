@@ -10,7 +10,7 @@ import typer
 
 from vmoodle.cli.output import Json, moment, print_block, print_json, say
 from vmoodle.cli.progress import showing
-from vmoodle.cli.site_words import Detach, Labels
+from vmoodle.cli.site_words import AllSites, Detach, Labels, Targets
 from vmoodle.cli.snapshot_words import print_snapshots
 
 if TYPE_CHECKING:
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
 
 def create(
-    sites: Annotated[
-        list[str] | None, typer.Argument(help="Shortnames, or globs in quotes: 'school-*'.")
-    ] = None,
+    sites: Targets = None,
     label: Labels = None,
-    every: Annotated[bool, typer.Option("--all", help="All sites.")] = False,
+    all_sites: AllSites = False,
     note: Annotated[str, typer.Option(help="Why; shown in lists.")] = "",
     detach: Detach = False,
     json: Json = False,
@@ -38,19 +36,18 @@ def create(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.errors import NotFound, VMoodleError
-    from vmoodle.lifecycle import names, snapshot
-    from vmoodle.registry import site_search
+    from vmoodle.errors import VMoodleError
+    from vmoodle.fleet.targets import Selection, choose
+    from vmoodle.lifecycle import snapshot
+    from vmoodle.registry.models import SiteState
 
+    selection = Selection(sites or [], label or [], all_sites)
     # A name that is wrong is told before anything is ordered; one given twice is meant once.
-    chosen = site_search.choose(sites or [], names.labels(label or []), every=every)
-    if not chosen:
-        raise NotFound(
-            "site.target.empty", "No site is meant by that.", "`vmoodle site list` shows the sites."
-        )
+    met = choose(selection, {SiteState.ENABLED, SiteState.SUSPENDED})
+    chosen = [site.shortname for site in met]
     ordered = snapshot.submit_each(installation, chosen, note=note)
     # What becomes of one site that is named is told as that of any other operation.
-    alone = len(chosen) == 1 and chosen == sites
+    alone = selection.names_one
     if alone and isinstance(refused := ordered[chosen[0]], VMoodleError):
         raise refused
     if detach:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vmoodle.doctor.checks_ledger import usable_engines
-from vmoodle.engines.protocol import Engine, SiteDatabase
 from vmoodle.errors import NotFound, VMoodleError
 from vmoodle.installation import Installation
+from vmoodle.lifecycle.site_identifiers import identifiers
 from vmoodle.lifecycle.snapshot_store import open_snapshots
 from vmoodle.registry import owners, sites, snapshots, templates
 from vmoodle.registry.models import (
@@ -23,8 +22,6 @@ from vmoodle.store.store import Store
 
 Found = Iterator[tuple[str, str]]
 
-_AT_ONCE = 8
-"""Connections opened at a time to ask each site for its identifier."""
 _HALF_WAY = (SiteState.DEPLOYING, SiteState.DELETING)
 
 
@@ -120,11 +117,7 @@ def identifiers_differ(installation: Installation) -> Found:
         for site in sites.every().exclude(state__in=_HALF_WAY)
         if site.server.name in engines
     ]
-    users: dict[str, list[str]] = {}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for shortname, identifier in pool.map(_identifier, asked):
-            if identifier:
-                users.setdefault(identifier, []).append(shortname)
+    users = identifiers(asked)
     for names in users.values():
         if len(names) > 1:
             yield (
@@ -132,17 +125,6 @@ def identifiers_differ(installation: Installation) -> Found:
                 f"vmoodle exec {names[-1]} -- admin/cli/cfg.php --name=siteidentifier "
                 "--set=(32 random letters and digits)",
             )
-
-
-def _identifier(asked: tuple[str, Engine, SiteDatabase]) -> tuple[str, str]:
-    """Return a site's shortname and identifier, empty where it cannot be asked."""
-    shortname, engine, database = asked
-    try:
-        with engine.connect(database) as connection:
-            rows = connection.query("SELECT value FROM {config} WHERE name = 'siteidentifier'")
-    except VMoodleError:
-        return shortname, ""  # what is gone or does not answer is other checks' to say
-    return shortname, str(rows[0][0]) if rows else ""
 
 
 def _databases(installation: Installation) -> dict[str, set[str]]:

@@ -11,6 +11,7 @@ from vmoodle.installation import Installation
 from vmoodle.lifecycle import codebase, dataroot, publish, server
 from vmoodle.lifecycle.kinds import KINDS
 from vmoodle.moodle import config_php
+from vmoodle.moodle.account import can_write
 from vmoodle.moodle.muc import SharedStore, shared_stores
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.operations import decide
@@ -92,6 +93,8 @@ def dataroots_exist(installation: Installation) -> Found:
                 f"{site.shortname}: {path} is missing or no directory.",
                 "Put it back from a backup, or suspend and delete the site.",
             )
+        elif site.adopted and can_write(path, installation.web_account.pw_name):
+            continue  # an existing moodledata may be the web account's by its group alone
         elif path.stat().st_uid != installation.web_account.pw_uid:
             yield (
                 f"{site.shortname}: {path} does not belong to the web account.",

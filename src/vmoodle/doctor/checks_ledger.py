@@ -9,7 +9,7 @@ from vmoodle.engines.protocol import Engine
 from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.registry import ledger, owners
-from vmoodle.registry.models import DatabaseServer, LedgerEntry
+from vmoodle.registry.models import DatabaseServer, LedgerEntry, Site
 
 Found = Iterator[tuple[str, str]]
 
@@ -39,6 +39,12 @@ def nothing_unknown(installation: Installation) -> Found:
     """No database or moodledata directory looks like ours without the ledger knowing it."""
     prefix = installation.settings.sites.database_prefix
     written = {(entry.kind, entry.place, entry.name) for entry in ledger.entries()}
+    # What was adopted keeps the names it had, which may look like ours.
+    for site in Site.objects.filter(adopted=True).select_related("server"):
+        written |= {
+            (ledger.DATABASE, site.server.name, site.database),
+            (ledger.DIRECTORY, "", site.dataroot),
+        }
     for place, engine in usable_engines(installation).items():
         for name in engine.list_databases():
             if name.startswith(prefix) and (ledger.DATABASE, place, name) not in written:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, new_site, preflight, resources
+from vmoodle.lifecycle.new_settings import SETTINGS
 from vmoodle.lifecycle.request import SiteRequest, reserve, wanted_site
 from vmoodle.lifecycle.resources import making, removing
 from vmoodle.moodle.install import install_site
@@ -66,6 +67,7 @@ CREATE = OperationKind(
         Step("dataroot", "create moodledata", making(dataroot.make), removing(dataroot.destroy)),
         new_site.ANNOUNCE,
         Step("install", "run Moodle's installer", _install),
+        SETTINGS,
         new_site.PUBLISH,
         new_site.PROVE,
         new_site.FINISH,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, fit, identity, new_site, preflight, resources, warm
+from vmoodle.lifecycle.new_settings import SETTINGS
 from vmoodle.lifecycle.request import SiteRequest, reserve, wanted_site
 from vmoodle.lifecycle.resources import ForHoldings, removing
 from vmoodle.lifecycle.sources import (
@@ -181,6 +182,7 @@ DEPLOY = OperationKind(
         Step("files", "copy the files", _files, _taking_back(dataroot.destroy)),
         new_site.ANNOUNCE,
         Step("identity", "give the copy its own identity", _identity),
+        SETTINGS,
         new_site.PUBLISH,
         new_site.PROVE,
         new_site.FINISH,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vmoodle.lifecycle import (
+    adopt,
     drill,
     restore,
     snapshot,
@@ -23,6 +24,8 @@ from vmoodle.operations.plan import Kinds
 KINDS: Kinds = {
     kind.name: kind
     for kind in (
+        adopt.ADOPT,
+        adopt.OWN,
         CREATE,
         DELETE,
         DEPLOY,

@@ -33,21 +33,12 @@ def check(
 
     `bytes_needed` is what a copy takes, when that is more than a fresh site.
     """
-    tree = MoodleTree.open(Path(codebase.path))
-    check_segment(tree, address)
     path = Path(values["dataroot"])
+    check_tree(codebase, address)
     dataroot.refuse_unusable(installation, path)
     dataroot.refuse_full(path.parent, max(bytes_needed, dataroot.FREE_BYTES_NEEDED))
     check_runnable(installation, codebase, server)
     _check_free_names(installation.engine(server), server, values)
-
-
-def check_runnable(installation: Installation, codebase: Codebase, server: DatabaseServer) -> None:
-    """Raise Refused when the codebase cannot run here on that server, Unavailable for none."""
-    tree = MoodleTree.open(Path(codebase.path))
-    _check_tree(tree)
-    facts = check_engine(installation.engine(server))
-    _check_fit(installation, tree, (facts.flavour, facts.version))
 
 
 def check_segment(tree: MoodleTree, address: SiteAddress) -> None:
@@ -60,7 +51,14 @@ def check_segment(tree: MoodleTree, address: SiteAddress) -> None:
         )
 
 
-def _check_tree(tree: MoodleTree) -> None:
+def check_tree(codebase: Codebase, address: SiteAddress) -> None:
+    """Raise what hinders the codebase's tree from serving a site at the address."""
+    tree = MoodleTree.open(Path(codebase.path))
+    check_segment(tree, address)
+    _check_config(tree)
+
+
+def _check_config(tree: MoodleTree) -> None:
     if config_php.classify(tree.config_path) != config_php.OURS:
         raise Refused(
             "codebase.config",
@@ -69,10 +67,14 @@ def _check_tree(tree: MoodleTree) -> None:
         )
 
 
-def _check_fit(installation: Installation, tree: MoodleTree, database: tuple[str, str]) -> None:
+def check_runnable(installation: Installation, codebase: Codebase, server: DatabaseServer) -> None:
+    """Raise what hinders the codebase's Moodle from running on this machine and that server."""
+    tree = MoodleTree.open(Path(codebase.path))
+    _check_config(tree)
+    facts = check_engine(installation.engine(server))
     blocking = [
         finding
-        for finding in requirements(installation, tree, database)
+        for finding in requirements(installation, tree, (facts.flavour, facts.version))
         if finding.level == REQUIRED
     ]
     if blocking:

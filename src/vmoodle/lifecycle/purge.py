@@ -93,7 +93,7 @@ def _refuse_in_grace(site: Site, *, now: bool) -> None:
 def refuse_indestructible(installation: Installation, site: Site) -> None:
     """Raise Refused for what a later step would refuse, when the database is gone already."""
     holdings = resources.of_site(installation, site)
-    if SiteState(site.state) in {SiteState.SUSPENDED, SiteState.DELETED}:
+    if SiteState(site.state) in {SiteState.SUSPENDED, SiteState.DELETED} and not site.adopted:
         # Later some of it is gone; each step leaves what the ledger does not prove ours.
         resources.refuse_unproven(holdings)
     dataroot.refuse_indestructible(installation, holdings)
@@ -161,6 +161,13 @@ def _certificate(context: StepContext, site: Site) -> dict[str, Any]:
         "destroyed": [
             {"kind": entry.kind, "place": entry.place, "name": entry.name}
             for entry in ledger.entries(site.shortname)
+        ],
+        "left": [
+            {"kind": kind, "place": place, "name": name}
+            for kind, place, name in resources.unproven(
+                resources.of_site(context.installation, site)
+            )
+            if site.adopted
         ],
         "database_bytes": size,
         "snapshots_deleted": [row.id for row in snapshots.every(site.shortname)]

@@ -12,6 +12,7 @@ from vmoodle.engines.names import names_for
 from vmoodle.hook.address import SiteAddress, parse_wwwroot
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, names
+from vmoodle.lifecycle.new_settings import NewSettings
 from vmoodle.registry import audit, operations, sites
 from vmoodle.registry.models import Codebase, DatabaseServer, Operation
 from vmoodle.secret import Secret, generate_password
@@ -31,15 +32,17 @@ class SiteRequest:
     admin_password: Secret | None = None
     table_prefix: str = ""
     labels: list[str] = field(default_factory=list)
+    settings: NewSettings = field(default_factory=NewSettings)
 
 
 @dataclass(frozen=True)
 class WantedSite:
-    """A request that names a usable site: its row's values, its address and labels."""
+    """A request that names a usable site: its row's values, address, labels and settings."""
 
     values: dict[str, Any]
     address: SiteAddress
     labels: dict[str, str]
+    settings: NewSettings = field(default_factory=NewSettings)
 
 
 def wanted_site(
@@ -76,7 +79,7 @@ def wanted_site(
     }
     values["database"], values["account"] = names_for(shortname, defaults.database_prefix)
     sites.refuse_taken(values)
-    return WantedSite(values, address, names.labels(request.labels))
+    return WantedSite(values, address, names.labels(request.labels), request.settings)
 
 
 def reserve(
@@ -93,11 +96,14 @@ def reserve(
     site has by now, or when an operation holds the site.
     """
     shortname = wanted.values["shortname"]
+    given = dict(parameters or {})
+    if wanted.settings:
+        given["settings"] = wanted.settings.encrypted(installation)
     with transaction.atomic():
         operation = operations.submit(
             kind,
             site=shortname,
-            parameters={"generated": password is None} | (parameters or {}),
+            parameters={"generated": password is None} | given,
             node=installation.node,
             secret_encrypted=installation.encrypt(password or generate_password()),
         )

@@ -115,20 +115,49 @@ def taken(kind: str, name: str, place: str) -> Conflict:
     )
 
 
-def refuse_unproven(holdings: Holdings) -> None:
-    """Raise Refused when the ledger does not prove that all of it is the owner's."""
+def unproven(holdings: Holdings) -> list[tuple[str, str, str]]:
+    """Return what of it the ledger does not prove to be the owner's: kind, place and name."""
     wanted = (
         (ledger.DATABASE, holdings.server.name, holdings.database.name),
         (ledger.ACCOUNT, holdings.server.name, holdings.database.account),
         (ledger.DIRECTORY, "", str(holdings.directory)),
     )
-    for kind, place, name in wanted:
-        if not ledger.is_ours(kind, place, name, owner=holdings.owner):
+    return [thing for thing in wanted if not ledger.is_ours(*thing, owner=holdings.owner)]
+
+
+def refuse_unproven(holdings: Holdings) -> None:
+    """Raise Refused when the ledger does not prove that all of it is the owner's."""
+    for kind, _place, name in unproven(holdings):
+        raise Refused(
+            "ledger.unproven",
+            f"The ledger does not prove that VMoodle made the {kind} {name}.",
+            "`vmoodle doctor` compares the ledger with what is there. Nothing was deleted.",
+        )
+
+
+def refuse_foreign(installation: Installation, site: Site, verb: str) -> None:
+    """Raise Refused for an adopted site whose things VMoodle may not or cannot replace.
+
+    It may not before they were handed over, and cannot where moodledata is outside of the base.
+    """
+    if not site.adopted:
+        return
+    instead = "Make a new site instead: vmoodle site create NEW --snapshot ID"
+    for kind, _place, name in unproven(of_site(installation, site)):
+        if kind != ledger.ACCOUNT:
             raise Refused(
-                "ledger.unproven",
-                f"The ledger does not prove that VMoodle made the {kind} {name}.",
-                "`vmoodle doctor` compares the ledger with what is there. Nothing was deleted.",
+                "site.adopted",
+                f"{site.shortname} was adopted and is not {verb}: its {kind} {name} would be "
+                "removed, and VMoodle did not make it.",
+                f"{instead}; or hand it over: vmoodle site adopt {site.shortname} --take-ownership",
             )
+    if Path(site.dataroot).parent != installation.dataroot_base:
+        raise Refused(
+            "site.adopted",
+            f"{site.shortname} was adopted and is not {verb}: its moodledata {site.dataroot} lies "
+            f"outside of the base {installation.dataroot_base}.",
+            instead,
+        )
 
 
 def on_server(holdings: Holdings) -> bool:

@@ -50,6 +50,7 @@ def submit(
             f"Restoring replaces all that {site.shortname} has now; its shortname was not typed.",
             f"vmoodle snapshot restore {row.id} --confirm {site.shortname}",
         )
+    resources.refuse_foreign(installation, site, "restored in place")
     store = open_snapshots(installation)
     manifest = store.read_manifest(row.id)
     refuse_unfit_snapshot(manifest, site.server.engine, site.codebase.version, site.table_prefix)

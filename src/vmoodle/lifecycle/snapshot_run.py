@@ -32,11 +32,9 @@ def ordered_by(run: Operation) -> list[Operation]:
 def targets(installation: Installation) -> list[str]:
     """Return the shortnames of the sites that the settings name and that can be snapshotted."""
     words = installation.settings.snapshots.schedule_sites.split()
-    return site_search.choose(
+    return site_search.settled(
         [word for word in words if "=" not in word],
         dict(word.split("=", 1) for word in words if "=" in word),
-        every=True,
-        strict=False,
     )
 
 

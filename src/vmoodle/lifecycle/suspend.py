@@ -13,10 +13,15 @@ from vmoodle.registry.models import HOLDING_STATES, Operation, Site, SiteState
 _SETTLED = {SiteState.ENABLED, SiteState.SUSPENDED}
 
 
-def suspend(installation: Installation, shortname: str, reason: str = "") -> Site:
-    """Let the site answer 503; its command line keeps working. Raise Conflict in another state."""
+def suspend(installation: Installation, shortname: str, reason: str | None = None) -> Site:
+    """Let the site answer 503; its command line keeps working. Raise Conflict in another state.
+
+    Without a reason, one that is suspended already keeps the reason it has.
+    """
     with changing(installation):
         site = settled(shortname, "suspended")
+        if reason is None:
+            reason = site.state_reason if SiteState(site.state) == SiteState.SUSPENDED else ""
         sites.suspended(site, reason)
         audit.record("site.suspend", shortname, reason=reason)
         publish_changed(installation, sites.every().filter(id=site.id))

@@ -61,7 +61,7 @@ def assignments(source: str) -> dict[str, Value]:
     its name, `null` is None. Conditions are not evaluated: version.php has none.
     """
     found: dict[str, Value] = {}
-    for statement in _statements(source):
+    for statement in statements(source):
         targets: list[str] = []
         rest = statement
         while len(rest) > 2 and rest[0].kind == "variable" and rest[1].text == "=":
@@ -87,7 +87,7 @@ def tokens(source: str) -> Iterator[Token]:
             yield Token(kind, match.group())
 
 
-def _statements(source: str) -> Iterator[list[Token]]:
+def statements(source: str) -> Iterator[list[Token]]:
     """Split the code of the first PHP block at semicolons and braces."""
     statement: list[Token] = []
     for token in tokens(source):
@@ -96,6 +96,19 @@ def _statements(source: str) -> Iterator[list[Token]]:
             statement = []
         else:
             statement.append(token)
+
+
+class Unread:
+    """The value of an expression that only PHP can tell."""
+
+
+def literal(tokens: list[Token]) -> Value | Unread:
+    """Return the literal that the tokens are, all of them; Unread where they are anything else."""
+    try:
+        value, end = _value(tokens, 0)
+    except _NoLiteral:
+        return Unread()
+    return value if end == len(tokens) else Unread()
 
 
 class _NoLiteral(Exception):

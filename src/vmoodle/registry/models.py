@@ -67,6 +67,9 @@ class Site(models.Model):
     state_reason = models.CharField(max_length=500, blank=True, default="")
     admin_user = models.CharField(max_length=100)
     admin_email = models.CharField(max_length=100)
+    # It was there before VMoodle: the ledger does not have what it consists of, unless it was
+    # handed over. Its account may be other sites' too.
+    adopted = models.BooleanField(default=False)
     purge_after = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
@@ -74,7 +77,11 @@ class Site(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["server", "database"], name="site_database_unique"),
-            models.UniqueConstraint(fields=["server", "account"], name="site_account_unique"),
+            models.UniqueConstraint(
+                fields=["server", "account"],
+                condition=Q(adopted=False),
+                name="site_account_unique",
+            ),
         ]
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vmoodle.errors import InvalidInput
-from vmoodle.registry import sites
 from vmoodle.registry.models import Site, SiteState
 
 _SORTS = {
@@ -29,7 +27,6 @@ _COLUMNS = {
     "server": "server__name",
     "created": "created_at",
 }
-_GLOB = re.compile(r"[*?\[]")
 _SETTLED = (SiteState.ENABLED, SiteState.SUSPENDED)
 
 
@@ -68,34 +65,15 @@ def search(
     return [row for row in rows if fnmatch.fnmatchcase(row["shortname"], match)]
 
 
-def choose(
-    words: Sequence[str],
-    labels: Mapping[str, str] | None = None,
-    *,
-    every: bool = False,
-    strict: bool = True,
-) -> list[str]:
-    """Return the shortnames of the sites that any word names, or, without words, of `every` one.
+def settled(globs: Sequence[str], labels: Mapping[str, str]) -> list[str]:
+    """Return the shortnames of the enabled and suspended sites that meet a glob and every label.
 
-    A word is a shortname, which must be a site's, or a glob such as `school-*`. Labels narrow the
-    choice. Only a shortname chooses a site that is neither enabled nor suspended. Raise NotFound
-    for a shortname nobody has, InvalidInput where nothing was asked for. What is not `strict` takes
-    a shortname as a glob: a site that is gone by now chooses none.
+    No glob stands for any name. A site that is gone by now is met by none.
     """
-    if not words and not labels and not every:
-        raise InvalidInput(
-            "site.target.none",
-            "No site is named.",
-            "Name sites, or globs in quotes such as 'school-*', or say --label key=value or --all.",
-        )
-    exact = [word for word in words if strict and not _GLOB.search(word)]
-    named = {sites.find(word).shortname for word in exact}
-    rows = [row["shortname"] for row in search(labels=labels)]
-    settled = set(Site.objects.filter(state__in=_SETTLED).values_list("shortname", flat=True))
-    globs = [word for word in words if word not in exact] if words else ["*"]
+    rows = search(labels=labels)
     return [
-        name
-        for name in rows
-        if name in named
-        or (name in settled and any(fnmatch.fnmatchcase(name, glob) for glob in globs))
+        row["shortname"]
+        for row in rows
+        if row["state"] in _SETTLED
+        and any(fnmatch.fnmatchcase(row["shortname"], glob) for glob in globs or ["*"])
     ]

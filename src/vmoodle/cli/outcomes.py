@@ -1,0 +1,74 @@
+"""Show what came of each of many sites, and end the call by it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from vmoodle.cli.output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from vmoodle.fleet.outcome import Outcome
+    from vmoodle.installation import Installation
+    from vmoodle.registry.models import Operation
+
+
+def show_outcomes(outcomes: Sequence[Outcome], *, json: bool) -> None:
+    """Print them as a table with a summary, or as one document; exit with 1 when any failed."""
+    if json:
+        print_json([outcome.as_facts() for outcome in outcomes])
+    else:
+        with_lines = any(outcome.line is not None for outcome in outcomes)
+        print_table(
+            (*(("LINE",) if with_lines else ()), "SITE", "OUTCOME", "DETAIL"),
+            [
+                (*((str(one.line),) if with_lines else ()), one.site, one.outcome, _detail(one))
+                for one in outcomes
+            ],
+            "No sites.",
+        )
+        counted = Counter(outcome.outcome for outcome in outcomes)
+        say(", ".join(f"{count} {word}" for word, count in counted.items()))
+    if not all(outcome.ok for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def carry_out_each(
+    installation: Installation,
+    ordered: Sequence[tuple[Outcome, Operation | None]],
+    done: Callable[[int, Operation], Outcome],
+) -> list[Outcome]:
+    """Carry out or follow each operation, whatever comes of the others.
+
+    `done` gives the outcome of one that is done, by its place among those ordered. Where there is
+    no operation the outcome stays as it is. After one that was cancelled, as Ctrl-C does, the
+    others are cancelled too.
+    """
+    from vmoodle.cli.progress import carry_out
+    from vmoodle.errors import VMoodleError
+    from vmoodle.fleet.outcome import failed
+    from vmoodle.registry import operations
+
+    outcomes = []
+    for place, (outcome, operation) in enumerate(ordered):
+        if operation is None:
+            outcomes.append(outcome)
+            continue
+        try:
+            outcomes.append(done(place, carry_out(installation, operation)))
+        except VMoodleError as error:
+            outcomes.append(failed(outcome.site, error, line=outcome.line, operation=operation.id))
+            if error.code == "operation.cancelled":
+                for _outcome, later in ordered[place + 1 :]:
+                    if later is not None:
+                        operations.request_cancel(later.id)
+    return outcomes
+
+
+def _detail(outcome: Outcome) -> str:
+    if outcome.code:
+        return f"{outcome.message} [{outcome.code}] {outcome.hint}".rstrip()
+    return "; ".join((outcome.message, *outcome.notes)).strip("; ")

@@ -1,0 +1,218 @@
+"""Make, adopt or snapshot the sites of a list; a line that fails stops no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.db import transaction
+
+from vmoodle.errors import Conflict, NotFound, VMoodleError
+from vmoodle.fleet.outcome import Outcome, failed
+from vmoodle.fleet.site_list import ListedSite, SiteList, label_words
+from vmoodle.hook.address import parse_wwwroot
+from vmoodle.installation import Installation
+from vmoodle.lifecycle import adopt, create, deploy, snapshot
+from vmoodle.lifecycle.adopt_checks import KnownIdentifiers
+from vmoodle.lifecycle.adopt_request import AdoptRequest
+from vmoodle.lifecycle.adopt_server import choose_server
+from vmoodle.lifecycle.new_settings import NewSettings
+from vmoodle.lifecycle.request import SiteRequest
+from vmoodle.lifecycle.suspend import suspend
+from vmoodle.progress import Tell, tell_nobody
+from vmoodle.registry.models import Operation, Site
+from vmoodle.secret import Secret
+
+OK = "ok"
+SKIPPED = "skipped"
+QUEUED = "queued"
+_DONE = {"create": "created", "adopt": "adopted", "snapshot": "snapshotted"}
+
+
+def lint(listed: SiteList) -> list[Outcome]:
+    """Return what each line's words alone tell; nothing is asked and nothing changed."""
+    return [
+        failed(_name(row), row.problem, line=row.line)
+        if row.problem
+        else Outcome(_name(row), OK, line=row.line)
+        for row in listed.rows
+    ]
+
+
+def simulate(
+    installation: Installation, listed: SiteList, tell: Tell = tell_nobody
+) -> list[Outcome]:
+    """Return what would come of each line as far as all checks tell; change nothing."""
+    return [outcome for outcome, _row in _Import(installation, keep=False).each(listed, tell)]
+
+
+def order(
+    installation: Installation, listed: SiteList, tell: Tell = tell_nobody
+) -> list[tuple[Outcome, ListedSite]]:
+    """Queue the operation of each line that can be done; return what came of each so far."""
+    return list(_Import(installation, keep=True).each(listed, tell))
+
+
+def ended(installation: Installation, row: ListedSite, operation: Operation) -> Outcome:
+    """Return the outcome of a line whose operation is done; suspend the site if the list says so.
+
+    Raise Conflict when somebody else holds the site by then.
+    """
+    notes = operation.result.get("notes", [])
+    if row.get("enabled") == "0" and row.action != "snapshot":
+        suspend(installation, row.get("shortname"), "enabled is 0 in the list it came from")
+    return Outcome(_name(row), _DONE[row.action], operation.id, line=row.line, notes=tuple(notes))
+
+
+class _Import:
+    """Takes the lines of one list; `keep` is False for a simulation, which leaves nothing."""
+
+    def __init__(self, installation: Installation, *, keep: bool) -> None:
+        self._installation = installation
+        self._keep = keep
+        self._known: KnownIdentifiers | None = None
+
+    def each(self, listed: SiteList, tell: Tell) -> Iterator[tuple[Outcome, ListedSite]]:
+        """Give what came of each line, with the line."""
+        for row in listed.rows:
+            tell(f"checking line {row.line}: {_name(row)}")
+            try:
+                yield self._outcome(row), row
+            except VMoodleError as error:
+                yield failed(_name(row), error, line=row.line), row
+
+    def _outcome(self, row: ListedSite) -> Outcome:
+        if row.problem:
+            raise row.problem
+        if row.action != "snapshot" and _is_there(row):
+            return Outcome(_name(row), SKIPPED, message="The site is there already.", line=row.line)
+        if row.action == "adopt" and not self._keep:
+            found = adopt.plan(
+                self._installation, _adoption(row), _config(row), self._identifiers()
+            )
+            return Outcome(_name(row), OK, line=row.line, notes=found.notes)
+        with _kept(self._keep):
+            operation = self._submit(row)
+        return Outcome(
+            _name(row),
+            QUEUED if self._keep else OK,
+            operation.id if self._keep else "",
+            line=row.line,
+        )
+
+    def _submit(self, row: ListedSite) -> Operation:
+        installation = self._installation
+        if row.action == "adopt":
+            return adopt.submit(
+                installation, _adoption(row), _config(row), known=self._identifiers()
+            )
+        if row.action == "snapshot":
+            return snapshot.submit(installation, _site_at(row.get("url")))
+        request = self._request(row)
+        source = _source(row)
+        if source:
+            return deploy.submit(installation, request, source)
+        return create.submit(installation, request)
+
+    def _request(self, row: ListedSite) -> SiteRequest:
+        server = row.get("server")
+        if not server and (row.get("host") or row.get("engine")):
+            server = choose_server(self._installation, _adoption(row)).name
+        password = row.get("admin_password")
+        return SiteRequest(
+            shortname=row.get("shortname"),
+            url=row.get("url"),
+            name=row.get("name") or None,
+            codebase=row.get("codebase"),
+            server=server,
+            admin_user=row.get("admin_user"),
+            admin_email=row.get("admin_email"),
+            admin_password=Secret(password) if password else None,
+            table_prefix=row.get("prefix"),
+            labels=label_words(row.get("labels")),
+            settings=NewSettings(row.config, row.plugins, row.get("description")),
+        )
+
+    def _identifiers(self) -> KnownIdentifiers:
+        if self._known is None:
+            self._known = KnownIdentifiers(self._installation)
+        return self._known
+
+
+@contextmanager
+def _kept(keep: bool) -> Iterator[None]:
+    """Run the block; unless it is to be kept, leave the registry as it was before."""
+    if keep:
+        yield
+        return
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def _adoption(row: ListedSite) -> AdoptRequest:
+    host, port = _host_and_port(row)
+    password = row.get("password")
+    return AdoptRequest(
+        shortname=row.get("shortname"),
+        url=row.get("url"),
+        database=row.get("database"),
+        account=row.get("account"),
+        password=Secret(password) if password else None,
+        dataroot=row.get("dataroot"),
+        table_prefix=row.get("prefix"),
+        codebase=row.get("codebase"),
+        server=row.get("server"),
+        engine=row.get("engine"),
+        host=host,
+        port=port,
+        socket=row.get("socket"),
+        labels=label_words(row.get("labels")),
+    )
+
+
+def _host_and_port(row: ListedSite) -> tuple[str, int | None]:
+    """Return where the database server is; the original writes host:port in one column."""
+    host, separator, port = row.get("host").rpartition(":")
+    if separator and port.isdigit() and ":" not in host:
+        return host, int(port)
+    given = row.get("port")
+    return row.get("host"), int(given) if given else None
+
+
+def _config(row: ListedSite) -> Path | None:
+    return Path(row.get("config")) if row.get("config") else None
+
+
+def _source(row: ListedSite) -> str:
+    if row.get("template"):
+        return f"template:{row.get('template')}"
+    return f"snapshot:{row.get('snapshot')}" if row.get("snapshot") else ""
+
+
+def _is_there(row: ListedSite) -> bool:
+    """Tell whether the line's site is there; raise Conflict for another one of its shortname."""
+    site = Site.objects.filter(shortname=row.get("shortname")).first()
+    if site is None:
+        return False
+    if row.get("url") and parse_wwwroot(row.get("url")).key != site.address_key:
+        raise Conflict(
+            "site.shortname.taken",
+            f"The shortname {site.shortname} belongs to the site at {site.wwwroot}.",
+            "Choose another; `vmoodle site list` shows what is taken.",
+        )
+    return True
+
+
+def _site_at(url: str) -> str:
+    site = Site.objects.filter(address_key=parse_wwwroot(url).key).first()
+    if site is None:
+        raise NotFound(
+            "site.unknown", f"There is no site at {url}.", "`vmoodle site list` shows the sites."
+        )
+    return site.shortname
+
+
+def _name(row: ListedSite) -> str:
+    return row.get("shortname") or row.get("url")
