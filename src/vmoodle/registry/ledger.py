@@ -59,6 +59,11 @@ def is_ours(kind: str, place: str, name: str, *, owner: str) -> bool:
     return LedgerEntry.objects.filter(kind=kind, place=place, name=name, owner=owner).exists()
 
 
+def is_known(kind: str, place: str, name: str) -> bool:
+    """Tell whether the ledger has the resource, for whichever owner."""
+    return LedgerEntry.objects.filter(kind=kind, place=place, name=name).exists()
+
+
 def has_directory_in(base: Path) -> bool:
     """Tell whether the ledger has a directory that lies right in this one."""
     rows = LedgerEntry.objects.filter(kind=DIRECTORY, name__startswith=f"{base}/")
