@@ -62,9 +62,10 @@ class Pair:
 
     def remove(self, *shortnames: str) -> None:
         """Destroy sites of this test's."""
-        for name in shortnames:
-            self.world.fleet.run("site", "suspend", name)
-            self.world.fleet.run("site", "delete", name, "--confirm", name, "--purge")
+        self.world.fleet.run("site", "suspend", *shortnames)
+        self.world.fleet.run(
+            "site", "delete", *shortnames, "--confirm", ",".join(shortnames), "--purge"
+        )
 
     def browser(self, host: str) -> Browser:
         return Browser(self.site.address, host)
