@@ -165,7 +165,7 @@ def broken(fleet: Fleet) -> str:
 def test_a_site_that_fails_holds_up_no_other_snapshot(fleet: Fleet, broken: str) -> None:
     taken, failed = fleet.json("snapshot", "create", "*", status=1)
     assert (taken["site"], taken["ok"]) == ("first", True)
-    assert (failed["site"], failed["ok"], failed["error"]) == (broken, False, "site.upgrading")
+    assert (failed["site"], failed["ok"], failed["code"]) == (broken, False, "site.upgrading")
     assert "1 taken, 1 failed" in fleet.run("snapshot", "create", "--all", status=1).stderr
     assert fleet.problem("snapshot", "create", "none-*")["code"] == "target.none"
     assert fleet.problem("snapshot", "create")["code"] == "target.nothing"

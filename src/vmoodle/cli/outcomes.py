@@ -41,30 +41,31 @@ def carry_out_each(
     ordered: Sequence[tuple[Outcome, Operation | None]],
     done: Callable[[int, Operation], Outcome],
 ) -> list[Outcome]:
-    """Carry out or follow each operation, whatever comes of the others.
+    """Carry out or follow all operations at once, whatever comes of each.
 
     `done` gives the outcome of one that is done, by its place among those ordered. Where there is
-    no operation the outcome stays as it is. After one that was cancelled, as Ctrl-C does, the
-    others are cancelled too.
+    no operation the outcome stays as it is. Ctrl-C asks for the cancellation of all.
     """
-    from vmoodle.cli.progress import carry_out
+    from vmoodle.cli.progress import carry_out_all
     from vmoodle.errors import VMoodleError
     from vmoodle.fleet.outcome import failed
-    from vmoodle.registry import operations
+    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.operations.outcome import raise_its_error
 
+    under_way = [operation for _outcome, operation in ordered if operation is not None]
+    ended = iter(carry_out_all(installation, under_way) if under_way else [])
     outcomes = []
     for place, (outcome, operation) in enumerate(ordered):
         if operation is None:
             outcomes.append(outcome)
             continue
+        last = next(ended)
         try:
-            outcomes.append(done(place, carry_out(installation, operation)))
+            raise_its_error(last, KINDS)
         except VMoodleError as error:
-            outcomes.append(failed(outcome.site, error, line=outcome.line, operation=operation.id))
-            if error.code == "operation.cancelled":
-                for _outcome, later in ordered[place + 1 :]:
-                    if later is not None:
-                        operations.request_cancel(later.id)
+            outcomes.append(failed(outcome.site, error, line=outcome.line, operation=last.id))
+        else:
+            outcomes.append(done(place, last))
     return outcomes
 
 

@@ -71,10 +71,10 @@ def _show_ordered(ordered: Ordered, *, json: bool) -> None:
         for row in rows:
             say(
                 f"vmoodle operation follow {row['operation']}"
-                if "operation" in row
+                if "code" not in row
                 else f"{row['site']}: {row['detail']}"
             )
-    raise typer.Exit(1 if any("error" in row for row in rows) else 0)
+    raise typer.Exit(1 if any("code" in row for row in rows) else 0)
 
 
 def _carry_out(installation: Installation, ordered: Ordered, *, alone: bool, json: bool) -> None:
@@ -106,7 +106,7 @@ def _ended(ended: list[Operation]) -> tuple[list[dict[str, Any]], list[dict[str,
         try:
             raise_its_error(operation, KINDS)
         except VMoodleError as error:
-            failed.append(_refused(operation.subject, error) | {"operation": operation.id})
+            failed.append(_refused(operation.subject, error, operation.id))
         else:
             row = snapshots.find(operation.result["snapshot"])
             taken.append(snapshots.facts(row) | {"ok": True})
@@ -119,14 +119,16 @@ def _show_taken(taken: list[dict[str, Any]], failed: list[dict[str, Any]], *, js
     else:
         print_snapshots(taken)
         for row in failed:
-            say(f"{row['site']}: {row['detail']} [{row['error']}]")
+            say(f"{row['site']}: {row['detail']} [{row['code']}]")
         if len(taken) + len(failed) > 1:
             say(f"{len(taken)} taken, {len(failed)} failed")
     raise typer.Exit(1 if failed else 0)
 
 
-def _refused(site: str, error: VMoodleError) -> dict[str, Any]:
-    return {"site": site, "ok": False, "error": error.code, "detail": error.message}
+def _refused(site: str, error: VMoodleError, operation: str = "") -> dict[str, Any]:
+    from vmoodle.fleet.outcome import failed
+
+    return failed(site, error, operation=operation).as_facts()
 
 
 def schedule(json: Json = False) -> None:
@@ -151,6 +153,7 @@ def due(json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     installation = open_installation()
+    from vmoodle.fleet.outcome import FAILED, Outcome
     from vmoodle.lifecycle import snapshot_run
     from vmoodle.scheduler import snapshots
 
@@ -166,7 +169,7 @@ def due(json: Json = False) -> None:
     taken, failed = _ended(carry_out_all(installation, snapshot_run.ordered_by(run)))
     skipped = run.result.get("skipped", {})
     failed += [
-        {"site": site, "ok": False, "error": "snapshot.skipped", "detail": why}
+        Outcome(site, FAILED, code="snapshot.skipped", message=why).as_facts()
         for site, why in skipped.items()
     ]
     _show_taken(taken, failed, json=json)
