@@ -27,10 +27,10 @@ DEFAULT_WEB_ACCOUNT = "www-data"
 class Installation:
     """What every part of VMoodle is given to work with."""
 
-    def __init__(self, home: Home, settings: Settings) -> None:
+    def __init__(self, home: Home, settings: Settings, *, exposed_too: bool = False) -> None:
         self.home = home
         self.settings = settings
-        self.keyring = Keyring(home.key_file)
+        self.keyring = Keyring(home.key_file, exposed_too=exposed_too)
 
     @cached_property
     def node(self) -> str:
@@ -135,14 +135,17 @@ class Installation:
         return self.keyring.encrypt(secret)
 
 
-def open_installation() -> Installation:
-    """Open the installation of this account, making its home and registry on first use."""
+def open_installation(*, exposed_too: bool = False) -> Installation:
+    """Open the installation of this account, making its home and registry on first use.
+
+    One whose key others can read is refused, unless `exposed_too`: the doctor reports it.
+    """
     from vmoodle.registry.django_setup import connect
 
     home = locate_home()
     home.ensure()
     settings = load_settings(home.settings_file)
-    installation = Installation(home, settings)
+    installation = Installation(home, settings, exposed_too=exposed_too)
     installation.keyring.ensure()
     # SQLite creates files by the process's umask; the registry is for its owner alone.
     previous = os.umask(0o077)

@@ -64,10 +64,14 @@ def generate_password(length: int = 24) -> Secret:
 
 
 class Keyring:
-    """Encrypt and decrypt secrets with the Fernet keys of one file (0600), newest key first."""
+    """Encrypt and decrypt secrets with the Fernet keys of one file (0600), newest key first.
 
-    def __init__(self, path: Path) -> None:
+    A file that others can read is refused, unless `exposed_too`: by who is to find and mend that.
+    """
+
+    def __init__(self, path: Path, *, exposed_too: bool = False) -> None:
         self._path = path
+        self._exposed_too = exposed_too
         self._opened: MultiFernet | None = None
 
     def ensure(self) -> None:
@@ -109,7 +113,7 @@ class Keyring:
                 f"The key file {self._path} cannot be read: {error.strerror}.",
                 "Run VMoodle as the account that owns its home, or put the key file back.",
             ) from error
-        if mode & 0o077:
+        if mode & 0o077 and not self._exposed_too:
             raise Refused(
                 "home.key.exposed",
                 f"The key file {self._path} can be read by others (mode {mode & 0o777:04o}).",

@@ -96,3 +96,32 @@ def identify(copies: CopyFleet, value: str) -> None:
     """Give the clone a siteidentifier."""
     with copies.engine.connect(copies.database("twin"), read_only=False) as connection:
         connection.execute("UPDATE {config} SET value = %s WHERE name = 'siteidentifier'", (value,))
+
+
+def test_what_can_be_mended_is_offered_and_mended(filled: CopyFleet) -> None:
+    fleet, engine = filled.fleet, filled.engine
+    write(filled, "warmcopy", "revision", "0")
+    (fleet.home / "key").chmod(0o644)
+    next((fleet.home / "map" / "web").rglob("first.example.test*")).unlink()
+    left = fleet.home / "moodledata" / "left"
+    left.mkdir()
+    engine.create_database(engine.anonymous_database("vm_left"))
+    with closing(sqlite3.connect(fleet.home / "registry.sqlite3")) as connection:
+        for kind, place, name in (("database", "main", "vm_left"), ("directory", "", str(left))):
+            connection.execute(
+                "INSERT INTO registry_ledgerentry"
+                " (kind, place, name, owner, operation_id, made, written_at)"
+                " VALUES (?, ?, ?, 'nobody', 'gone', 1, '2026-01-01')",
+                (kind, place, name),
+            )
+        connection.commit()
+    assert set(found(filled)) == {"V001", "V030", "V050", "V071"}
+    assert fleet.problem("doctor", "--mend")["code"] == "doctor.unconfirmed"
+    assert engine.database_exists("vm_left")
+    answer = fleet.json("doctor", "--mend", "--yes")
+    assert answer["findings"] == []
+    assert [one["ok"] for one in answer["mended"]] == [True] * 5
+    assert not engine.database_exists("vm_left")
+    assert not left.exists()
+    assert fleet.json("hook", "check", "first")[0]["ok"]
+    fleet.assert_clean()

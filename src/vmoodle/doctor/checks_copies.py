@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
+from vmoodle.doctor import mends
 from vmoodle.doctor.checks_ledger import usable_engines
+from vmoodle.doctor.finding import Found
 from vmoodle.errors import NotFound, VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.site_identifiers import identifiers
@@ -19,8 +20,6 @@ from vmoodle.registry.models import (
     WarmCopyState,
 )
 from vmoodle.store.store import Store
-
-Found = Iterator[tuple[str, str]]
 
 _HALF_WAY = (SiteState.DEPLOYING, SiteState.DELETING)
 
@@ -50,20 +49,32 @@ def warm_copies_are_usable(installation: Installation) -> Found:
         template = copy.template
         said = f"A copy of the template {template.name}, {copy.database},"
         keep = f"vmoodle template warm {template.name} --keep"
+        anew = mends.refill(template.name, template.keep_warm)
+        wholly_anew = mends.refill(template.name, template.keep_warm, drop_all=True)
         if copy.state != WarmCopyState.READY:
             yield (
                 f"{said} is {copy.state} and no operation works on it.",
                 f"{keep} {template.keep_warm}",
+                anew,
             )
         elif copy.revision != template.revision:
             yield (
                 f"{said} is stale: revision {copy.revision} of {template.revision}.",
                 f"{keep} {template.keep_warm}",
+                anew,
             )
         elif copy.database not in databases.get(template.server.name, {copy.database}):
-            yield f"{said} has lost its database.", f"{keep} 0, then --keep {template.keep_warm}"
+            yield (
+                f"{said} has lost its database.",
+                f"{keep} 0, then --keep {template.keep_warm}",
+                wholly_anew,
+            )
         elif not Path(copy.directory).is_dir():
-            yield f"{said} has lost its directory.", f"{keep} 0, then --keep {template.keep_warm}"
+            yield (
+                f"{said} has lost its directory.",
+                f"{keep} 0, then --keep {template.keep_warm}",
+                wholly_anew,
+            )
 
 
 def snapshots_agree(installation: Installation) -> Found:
@@ -89,6 +100,7 @@ def snapshots_agree(installation: Installation) -> Found:
             yield (
                 f"The snapshot {row.id} is {row.state} and no operation works on it.",
                 f"vmoodle snapshot delete {row.id}",
+                mends.forget_snapshot(row.id),
             )
     for identity in sorted(stored - {row.id for row in rows}):
         yield from _unknown(store, identity)

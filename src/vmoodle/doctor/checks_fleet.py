@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
+from vmoodle.doctor import mends
+from vmoodle.doctor.finding import Found
 from vmoodle.errors import VMoodleError
 from vmoodle.hook.install import installed_hook_is_current
 from vmoodle.installation import Installation
@@ -24,8 +25,6 @@ from vmoodle.registry.models import (
     OperationState,
     SiteState,
 )
-
-Found = Iterator[tuple[str, str]]
 
 
 def servers_answer(installation: Installation) -> Found:
@@ -49,7 +48,11 @@ def codebases_are_ours(installation: Installation) -> Found:
         if config_php.classify(tree.config_path) != config_php.OURS:
             yield f"{row.name}: {tree.config_path} is not VMoodle's.", mend
         elif tree.config_path.read_text() != codebase.config_text(installation, row.name):
-            yield f"{row.name}: {tree.config_path} is of another release.", "vmoodle hook rebuild"
+            yield (
+                f"{row.name}: {tree.config_path} is of another release.",
+                "vmoodle hook rebuild",
+                mends.write_map(),
+            )
         if row.component_cache and not Path(row.component_cache).is_file():
             yield f"{row.name}: its component cache {row.component_cache} is gone.", mend
         if tree.version.version != row.version:
@@ -66,6 +69,7 @@ def hook_is_current(installation: Installation) -> Found:
         yield (
             "The installed hook is not this release's.",
             "vmoodle hook rebuild",
+            mends.write_map(),
         )
 
 
@@ -75,7 +79,7 @@ def map_agrees(installation: Installation) -> Found:
         publish.every_published(installation), tombstones=publish.tombstones(), lent=publish.lent()
     )
     for difference in seen:
-        yield difference, "vmoodle hook rebuild"
+        yield difference, "vmoodle hook rebuild", mends.write_map()
 
 
 def dataroots_exist(installation: Installation) -> Found:
@@ -139,6 +143,7 @@ def operations_have_ended(installation: Installation) -> Found:
             f"{len(waiting)} operation(s) wait and nobody executes: "
             + ", ".join(row.id for row in waiting),
             "vmoodle worker --until-idle",
+            mends.work_off(),
         )
 
 

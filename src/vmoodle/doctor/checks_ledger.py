@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
+from vmoodle.doctor import mends
+from vmoodle.doctor.finding import Found
 from vmoodle.engines.protocol import Engine
 from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.registry import ledger, owners
 from vmoodle.registry.models import DatabaseServer, LedgerEntry, Site
-
-Found = Iterator[tuple[str, str]]
 
 
 def ledger_is_real(installation: Installation) -> Found:
@@ -24,7 +23,8 @@ def ledger_is_real(installation: Installation) -> Found:
         if entry.owner not in known:
             yield (
                 f"The {entry.kind} {entry.name} is left over from {entry.owner}.",
-                f"vmoodle operation show {entry.operation_id}",
+                f"vmoodle operation show {entry.operation_id} tells how it came about.",
+                mends.drop_leftover(entry),
             )
         elif ":" in entry.owner and entry.kind != ledger.ACCOUNT:
             continue  # a template's or a warm copy's: their own checks know how to mend it

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
+from vmoodle.doctor import mends
+from vmoodle.doctor.finding import Found
 from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.moodle.account import can_reach
-
-Found = Iterator[tuple[str, str]]
 
 _PRIVATE_FILES = ("key", "registry.sqlite3", "operations.sqlite3", "vmoodle.toml")
 
@@ -27,6 +26,7 @@ def home_is_ours(installation: Installation) -> Found:
             yield (
                 f"{path} can be read by others (mode {path.stat().st_mode & 0o777:04o}).",
                 f"chmod 600 {path}",
+                mends.close_to_others(path),
             )
 
 

@@ -35,10 +35,7 @@ def examine(installation: Installation, tell: Tell = tell_nobody) -> list[Findin
     for check in CHECKS:
         tell(f"{check.number} {check.title}")
         try:
-            findings += [
-                Finding(check.number, message, hint)
-                for message, hint in check.examine(installation)
-            ]
+            findings += [Finding(check.number, *found) for found in check.examine(installation)]
         except VMoodleError as error:
             findings.append(Finding(check.number, error.message, error.hint))
     return findings

@@ -1,4 +1,4 @@
-"""What a check is and what it finds."""
+"""What a check is, what it finds, and what `vmoodle doctor --mend` can do about it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Mend:
+    """What VMoodle can do itself, in words for who decides; done again it changes nothing.
+
+    Nothing that only the administrator can judge is one: no site's data is touched.
+    """
+
+    title: str
+    act: Callable[[Installation], None]
+
+
+@dataclass(frozen=True)
 class Finding:
     """Something that is not as it should be, and what to do about it."""
 
     check: str
     message: str
     hint: str
+    mend: Mend | None = None
 
 
-Examine = Callable[["Installation"], Iterator[tuple[str, str]]]
+Found = Iterator[tuple[str, str] | tuple[str, str, Mend]]
+"""A message and a hint for each finding, and its mend where there is one."""
+
+Examine = Callable[["Installation"], Found]
 
 
 @dataclass(frozen=True)
 class Check:
-    """A numbered check: `examine` yields a message and a hint for each finding."""
+    """A numbered check: `examine` yields what it finds."""
 
     number: str
     title: str
