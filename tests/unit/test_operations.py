@@ -317,3 +317,34 @@ def test_one_process_per_node_executes(tmp_path: Path) -> None:
     assert second.holder() is not None
     first.release()
     assert second.holder() is None
+
+
+def test_who_waits_behind_another_process_is_told_so_once(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.operations import follow
+    from vmoodle.registry import operations
+
+    class Told(Exception):
+        pass
+
+    def waits(executor: int) -> None:
+        raise Told(executor)
+
+    operation = operations.submit("toy", site="s", node="n")
+    monkeypatch.setattr(follow, "SILENT_SECONDS", 0)
+    run = str(installation.home.run)
+    hold = (
+        "import sys; from pathlib import Path; from vmoodle.operations.node import NodeLock; "
+        "NodeLock(Path(sys.argv[1])).try_acquire() and print('ok', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, run],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"ok\n"
+        with pytest.raises(Told, match=str(other.pid)):
+            follow.follow_all(installation, {}, [operation.id], lambda _row, _events: None, waits)
+        other.communicate()

@@ -50,9 +50,16 @@ def carry_out_all(installation: Installation, ordered: Sequence[Operation]) -> l
 
     watcher = _Live(several=len(ordered) > 1) if sys.stderr.isatty() else _Lines()
     try:
-        return follow_all(installation, KINDS, [row.id for row in ordered], watcher)
+        return follow_all(installation, KINDS, [row.id for row in ordered], watcher, _say_it_waits)
     finally:
         watcher.close()
+
+
+def _say_it_waits(executor: int) -> None:
+    say(
+        f"waiting: process {executor} executes this node's operations and is at others "
+        "(`vmoodle operation list` shows them); Ctrl-C cancels this one"
+    )
 
 
 class _Lines:

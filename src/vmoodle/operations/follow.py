@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from vmoodle.operations.node import NodeLock
 from vmoodle.operations.plan import Kinds
 from vmoodle.registry import operations
 from vmoodle.registry.changes import Changes
-from vmoodle.registry.models import Operation, OperationEvent
+from vmoodle.registry.models import Operation, OperationEvent, OperationState
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.02
 SCHEDULE_SECONDS = 5.0
 """How often a worker looks whether something is due."""
+
+SILENT_SECONDS = 3.0
+"""How long an operation may wait behind others before it is said."""
 
 Watcher = Callable[[Operation, list[OperationEvent]], None]
 
@@ -33,9 +37,16 @@ def follow(
 
 
 def follow_all(
-    installation: Installation, kinds: Kinds, operation_ids: Sequence[str], watch: Watcher
+    installation: Installation,
+    kinds: Kinds,
+    operation_ids: Sequence[str],
+    watch: Watcher,
+    waits: Callable[[int], object] = lambda _executor: None,
 ) -> list[Operation]:
     """Wait until the operations have ended, return them; call `watch` with what is new meanwhile.
+
+    `waits` is called once, with the process that executes, when none of them has begun after
+    some seconds.
 
     Where no other process of this node executes operations this one does, and stays until the
     node's other waiting operations have ended too. An interrupt (Ctrl-C) asks for the cancellation
@@ -47,9 +58,13 @@ def follow_all(
     running = list(operation_ids)
     interrupted = False
     changes = Changes()
+    told_at = time.monotonic() + SILENT_SECONDS
     try:
         while True:
             try:
+                if time.monotonic() > told_at:
+                    told_at = float("inf")
+                    _tell_of_waiting(lock, operation_ids, waits)
                 if executor is None and lock.try_acquire():
                     executor = _open(installation, kinds)
                     changes = Changes()
@@ -73,6 +88,15 @@ def follow_all(
         if executor:
             executor.close()
         lock.release()
+
+
+def _tell_of_waiting(
+    lock: NodeLock, operation_ids: Sequence[str], waits: Callable[[int], object]
+) -> None:
+    queued = Operation.objects.filter(id__in=operation_ids, state=OperationState.QUEUED)
+    holder = lock.holder()
+    if holder not in {None, os.getpid()} and queued.count() == len(operation_ids):
+        waits(holder)
 
 
 def warm_up(installation: Installation) -> None:
