@@ -18,6 +18,7 @@ from vmoodle.registry.models import (
     TemplateState,
     WarmCopy,
     WarmCopyState,
+    state_words,
 )
 from vmoodle.store.store import Store
 
@@ -32,7 +33,10 @@ def templates_are_whole(installation: Installation) -> Found:
             continue
         mend = f"vmoodle template delete {row.name} --confirm {row.name}, then create it anew"
         if row.state in {TemplateState.MAKING, TemplateState.DELETING}:
-            yield f"The template {row.name} is {row.state} and no operation works on it.", mend
+            yield (
+                f"The template {row.name} {state_words(row.state)} and no operation works on it.",
+                mend,
+            )
         if row.database not in databases.get(row.server.name, {row.database}):
             yield f"The template {row.name}: its database {row.database} is gone.", mend
         if not Path(row.directory).is_dir():
@@ -53,7 +57,7 @@ def warm_copies_are_usable(installation: Installation) -> Found:
         wholly_anew = mends.refill(template.name, template.keep_warm, drop_all=True)
         if copy.state != WarmCopyState.READY:
             yield (
-                f"{said} is {copy.state} and no operation works on it.",
+                f"{said} {state_words(copy.state)} and no operation works on it.",
                 f"{keep} {template.keep_warm}",
                 anew,
             )
@@ -98,7 +102,7 @@ def snapshots_agree(installation: Installation) -> Found:
             )
         elif row.state != SnapshotState.READY and row.site_shortname not in busy:
             yield (
-                f"The snapshot {row.id} is {row.state} and no operation works on it.",
+                f"The snapshot {row.id} {state_words(row.state)} and no operation works on it.",
                 f"vmoodle snapshot delete {row.id}",
                 mends.forget_snapshot(row.id),
             )

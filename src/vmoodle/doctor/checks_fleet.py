@@ -24,6 +24,7 @@ from vmoodle.registry.models import (
     Operation,
     OperationState,
     SiteState,
+    state_words,
 )
 
 
@@ -158,6 +159,6 @@ def sites_need_nobody(_installation: Installation) -> Found:
         half_way = site.state in {SiteState.DEPLOYING, SiteState.DELETING, SiteState.ATTENTION}
         if half_way and site.shortname not in held:
             yield (
-                f"{site.shortname} is {site.state} and no operation works on it.",
+                f"{site.shortname} {state_words(site.state)} and no operation works on it.",
                 f"vmoodle operation list --site {site.shortname}",
             )

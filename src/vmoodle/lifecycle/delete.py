@@ -17,7 +17,7 @@ from vmoodle.lifecycle import purge, snapshot
 from vmoodle.lifecycle.publish import publish, withdraw
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, operations, sites, snapshots
-from vmoodle.registry.models import Operation, Site, SiteState
+from vmoodle.registry.models import Operation, Site, SiteState, state_words
 from vmoodle.store.manifest import new_id
 
 KIND = "site.delete"
@@ -59,7 +59,7 @@ def revive(installation: Installation, shortname: str) -> Site:
     if SiteState(site.state) != SiteState.DELETED:
         raise Conflict(
             "site.state",
-            f"The site {shortname} is {site.state}; only a deleted one can be revived.",
+            f"The site {shortname} {state_words(site.state)}; only a deleted one can be revived.",
             "`vmoodle site list --state deleted` shows those that can.",
         )
     sites.revived(site)

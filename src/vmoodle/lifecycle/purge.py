@@ -19,7 +19,7 @@ from vmoodle.lifecycle.server import check_engine
 from vmoodle.lifecycle.snapshot_store import open_snapshots
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, ledger, operations, sites, snapshots
-from vmoodle.registry.models import Operation, Site, SiteState
+from vmoodle.registry.models import Operation, Site, SiteState, state_words
 
 KIND = "site.purge"
 _WAY_ON = {
@@ -112,7 +112,7 @@ def refuse_unless(site: Site, states: set[SiteState], verb: str) -> None:
     if SiteState(site.state) not in states:
         raise Conflict(
             "site.enabled",
-            f"The site {site.shortname} is {site.state}; only a suspended site can be {verb}.",
+            f"The site {site.shortname} {state_words(site.state)}; only a suspended site can be {verb}.",
             _WAY_ON.get(SiteState(site.state), "vmoodle site show {0}").format(site.shortname),
         )
 

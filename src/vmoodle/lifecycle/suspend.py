@@ -8,7 +8,7 @@ from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.publish import changing, publish_changed
 from vmoodle.registry import audit, sites
-from vmoodle.registry.models import HOLDING_STATES, Operation, Site, SiteState
+from vmoodle.registry.models import HOLDING_STATES, Operation, Site, SiteState, state_words
 
 _SETTLED = {SiteState.ENABLED, SiteState.SUSPENDED}
 
@@ -50,7 +50,7 @@ def settled(shortname: str, verb: str) -> Site:
             held = f", held by operation {holder.id}" if holder else ""
             raise Conflict(
                 "site.state",
-                f"The site {shortname} is {site.state}{held}; it cannot be {verb} now.",
+                f"The site {shortname} {state_words(site.state)}{held}; it cannot be {verb} now.",
                 f"`vmoodle site show {shortname}` tells more.",
             )
         return site

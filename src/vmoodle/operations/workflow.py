@@ -89,7 +89,7 @@ class Runner:
             return STUCK
         error = self._attempt(step.undo, operation, step)
         if error is None:
-            operations.note(operation_id, "taken back", step=step_name)
+            operations.note(operation_id, f"{step.title}: taken back", step=step_name)
             return DONE
         if not operation.error_code:
             operations.failed(operation_id, error)

@@ -8,6 +8,11 @@ from django.db import models
 from django.db.models import Q
 
 
+def state_words(state: str) -> str:
+    """Return the state of a site, template or operation as a sentence goes on: `is enabled`."""
+    return state if state == "needs attention" else f"is {state}"
+
+
 class Codebase(models.Model):
     """A Moodle code tree on disk at one version."""
 

@@ -17,6 +17,7 @@ from vmoodle.registry.models import (
     Operation,
     OperationEvent,
     OperationState,
+    state_words,
 )
 
 
@@ -192,7 +193,7 @@ def queue_again(operation_id: str, *, backwards: bool) -> None:
         state = Operation.objects.get(id=operation_id).state
         raise Conflict(
             "operation.state",
-            f"Operation {operation_id} is {state}; only one that needs attention can be retried "
+            f"Operation {operation_id} {state_words(state)}; only one that needs attention can be retried "
             "or reverted.",
             "Run the command that made it again." if state != "running" else "Let it end first.",
         )
@@ -207,7 +208,7 @@ def cancel(operation_id: str) -> Operation:
     if is_finished(row.id):
         raise Conflict(
             "operation.state",
-            f"Operation {row.id} is {row.state}; there is nothing to cancel.",
+            f"Operation {row.id} {state_words(row.state)}; there is nothing to cancel.",
             f"vmoodle operation show {row.id}",
         )
     request_cancel(row.id)

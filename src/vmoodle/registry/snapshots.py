@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from vmoodle.errors import Conflict, NotFound, Refused
 from vmoodle.registry.audit import current_actor
-from vmoodle.registry.models import Site, Snapshot, SnapshotState
+from vmoodle.registry.models import Site, Snapshot, SnapshotState, state_words
 
 # Why a snapshot was taken, where nobody asked for it by hand.
 DELETION = "deletion"
@@ -71,7 +71,9 @@ def usable(snapshot_id: str) -> Snapshot:
     row = find(snapshot_id)
     if row.state != SnapshotState.READY:
         raise Conflict(
-            "snapshot.state", f"The snapshot {row.id} is {row.state}.", "Choose a whole one."
+            "snapshot.state",
+            f"The snapshot {row.id} {state_words(row.state)}.",
+            "Choose a whole one.",
         )
     return row
 
