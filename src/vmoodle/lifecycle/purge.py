@@ -112,7 +112,8 @@ def refuse_unless(site: Site, states: set[SiteState], verb: str) -> None:
     if SiteState(site.state) not in states:
         raise Conflict(
             "site.enabled",
-            f"The site {site.shortname} {state_words(site.state)}; only a suspended site can be {verb}.",
+            f"The site {site.shortname} {state_words(site.state)}; only a suspended site can be "
+            f"{verb}.",
             _WAY_ON.get(SiteState(site.state), "vmoodle site show {0}").format(site.shortname),
         )
 

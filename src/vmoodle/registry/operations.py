@@ -193,8 +193,8 @@ def queue_again(operation_id: str, *, backwards: bool) -> None:
         state = Operation.objects.get(id=operation_id).state
         raise Conflict(
             "operation.state",
-            f"Operation {operation_id} {state_words(state)}; only one that needs attention can be retried "
-            "or reverted.",
+            f"Operation {operation_id} {state_words(state)}; only one that needs attention can be "
+            "retried or reverted.",
             "Run the command that made it again." if state != "running" else "Let it end first.",
         )
 
