@@ -1,287 +1,205 @@
-"""Copies of sites' parts beside what an administrator would use. One row per function.
+"""Deployments, clones of file pools and snapshots, each beside what would be done without VMoodle.
 
-Databases: a real fresh Moodle (shared/fixtures, VMOODLE_FIXTURES) on private servers that bring
-every commit to the disk. Files: 20,000 in a pool of 2 GB. Baseline and copy take turns, so that
-what else the machine does meets both; each row shows the medians (files: the best) and their ratio.
-
-VMOODLE_BENCH_DIR says on which disk (default: the temporary directory).
+On a real Moodle where this machine has a tree (VMOODLE_MOODLE_TREES), else on the sandbox. A worker
+executes, as in production. A deployment takes from its first step until the site is published, as
+its own log has it; the whole call, with the request that proves the site, is shown beside it.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
+import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from tests import servers
 
-from vmoodle.engines import clients
-from vmoodle.engines.embedded import EmbeddedPostgreSQL
-from vmoodle.engines.protocol import Engine, SiteDatabase, open_engine
-from vmoodle.moodle.filedir import copy_filedir
-from vmoodle.secret import generate_password
+from bench.copies import bench_directory, copy_pool, make_pool, password_of, pipe_of, shell
+from bench.create import vmoodle, worker
+from vmoodle.demo.trees import real_trees
+from vmoodle.engines.address import ServerAddress
+from vmoodle.engines.protocol import open_engine
 
-FIXTURES = Path(
-    os.environ.get("VMOODLE_FIXTURES") or Path(__file__).parents[2] / "shared" / "fixtures"
-)
-RUNS = 5
-POOL_FILES, POOL_FILE_SIZE = 20_000, 100_000
+RUNS = 3
+AT_ONCE = 10
+# One caller that is there already, as the console is, orders the sites and waits for all.
+ORDER = """
+import sys, time
+from vmoodle.installation import open_installation
 
+installation = open_installation()
+from vmoodle.lifecycle import deploy
+from vmoodle.lifecycle.request import SiteRequest
+from vmoodle.registry import operations
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: medians in seconds, and the ratio that is to be reached."""
-
-    what: str
-    baseline: str
-    theirs: float
-    ours: float
-    reach: float
-
-    def show(self) -> None:
-        """Print the line."""
-        ratio = self.ours / self.theirs
-        verdict = "met" if ratio <= self.reach else "NOT MET"
-        print(
-            f"{self.what:<44} {self.ours:6.2f} s   {self.baseline:<28} {self.theirs:6.2f} s   "
-            f"ratio {ratio:4.2f} (reach {self.reach:.2f}, {verdict})",
-            flush=True,
-        )
+start = time.perf_counter()
+ordered = [
+    deploy.submit(installation, SiteRequest(name, f"http://{name}.example.test"), "template:base")
+    for name in sys.argv[1:]
+]
+while not all(operations.is_finished(one.id) for one in ordered):
+    time.sleep(0.02)
+print(time.perf_counter() - start)
+if any(operations.find(one.id).state != "done" for one in ordered):
+    sys.exit("a deployment failed")
+"""
 
 
-def seconds(act: Callable[[], object]) -> float:
-    """Return how long one call takes."""
+def timed(work: Callable[[], object]) -> float:
+    """Return the seconds the work takes."""
     start = time.perf_counter()
-    act()
+    work()
     return time.perf_counter() - start
 
 
-def in_turns(
-    theirs: Callable[[], object], ours: Callable[[], object], clear: Callable[[], object]
-) -> tuple[float, float]:
-    """Return the medians of both, each after a clearing that is not counted."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(RUNS):
-        for act, measured in zip((theirs, ours), times, strict=True):
-            clear()
-            measured.append(seconds(act))
-    return statistics.median(times[0]), statistics.median(times[1])
-
-
-# ---- databases
-
-
-def shell(command: str, environment: dict[str, str], stdin: bytes = b"") -> None:
-    """Run what an administrator would type; raise CalledProcessError when it fails."""
-    subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command],
-        input=stdin,
-        env=environment,
-        check=True,
-        stdout=subprocess.DEVNULL,
+def row(what: str, took: float, baseline: str, base: float, reach: str) -> None:
+    """Print one figure beside its baseline."""
+    print(
+        f"  {what:<34}{took:7.2f} s   {baseline:<26}{base:7.2f} s   ratio {took / base:6.3f}"
+        f"   reach {reach}",
+        flush=True,
     )
 
 
-def copies_database(
-    engine: Engine,
-    what: str,
-    baseline: str,
-    reach: float,
-    pipe: Callable[[str, str], str],
-    load: str,
-    secret: dict[str, str],
-    fixture: str,
-) -> list[Row]:
-    """Compare a clone of a frozen template with dumping and loading it."""
-    environment = os.environ | secret
-    template = engine.anonymous_database("vm_template")
-    target = SiteDatabase("vm_copy", "vm_copy", generate_password())
-    other = SiteDatabase("vm_copy", "vm_copy", target.password, "x9_")
-    engine.create_account(target)
-    engine.create_database(template)
-    dump = gzip.decompress((FIXTURES / fixture).read_bytes())
-    shell(load.format(template.name), environment, dump)
-
-    def theirs() -> None:
-        engine.create_database(target)
-        shell(pipe(template.name, target.name), environment)
-
-    def clear() -> None:
-        engine.drop_database(target, if_exists=True)
-
-    rows = []
-    for words, wanted in (("", target), (", another prefix", other)):
-        medians = in_turns(theirs, lambda to=wanted: engine.clone_database(template, to), clear)
-        rows.append(Row(f"{what}{words}", baseline, *medians, reach))
-        assert engine.checksum(wanted) == engine.checksum(template)
-    return rows
+def size_of(directory: Path) -> int:
+    """Return the bytes of all files below."""
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
-def copy_mariadb(directory: Path) -> list[Row]:
-    """A clone on MariaDB beside `mariadb-dump | mariadb`."""
-    if reason := servers.mariadb_missing():
-        print(f"copy MariaDB: {reason}")
-        return []
-    options = ("--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=256M")
-    with servers.private_mariadb(directory / "mariadb", *options) as server:
-        address = server.address
-        login = f"--protocol=tcp -h{address.host} -P{address.port} -u{address.user}"
-        return copies_database(
-            open_engine(address),
-            "copy MariaDB (494 tables)",
-            "mariadb-dump | mariadb",
-            0.55,
-            lambda one, two: (
-                f"mariadb-dump {login} --single-transaction {one} | mariadb {login} {two}"
-            ),
-            f"mariadb {login} {{}}",
-            {"MYSQL_PWD": address.password.reveal()},
-            "moodle-4.5.5-mariadb.sql.gz",
+class Bench:
+    """One home on one server."""
+
+    def __init__(self, place: Path, url: str) -> None:
+        self.place, self.home, self.number = place, place / "home", 0
+        vmoodle(self.home, "server", "add", "main", url)
+
+    def create(self, *words: str) -> tuple[str, float]:
+        """Create a site; return its shortname and the seconds of the call."""
+        self.number += 1
+        name = f"s{self.number}"
+        return name, timed(lambda: vmoodle(self.home, *self.words(name), *words))
+
+    def deploy(self) -> tuple[float, float]:
+        """Return the medians of some deployments: until published, and of the whole call."""
+        published, calls = [], []
+        for _ in range(RUNS):
+            calls.append(self.create("--template", "base")[1])
+            published.append(self.between("site.deploy", "reserve", "prove"))
+        return statistics.median(published), statistics.median(calls)
+
+    def between(self, kind: str, first: str, last: str) -> float:
+        """Return the seconds between two steps of the newest operation of a kind."""
+        operations = json.loads(vmoodle(self.home, "operation", "list", "--json"))
+        newest = next(row for row in operations if row["kind"] == kind)
+        events = json.loads(vmoodle(self.home, "operation", "show", newest["id"], "--json"))
+        at = {e["step"]: datetime.fromisoformat(e["at"]) for e in reversed(events["events"])}
+        return (at[last] - at[first]).total_seconds()
+
+    def words(self, name: str) -> list[str]:
+        """Return the words that create a site."""
+        password = str(self.place / f"{name}.password")
+        url = f"http://{name}.example.test"
+        return ["site", "create", name, "--url", url, "--admin-password-out", password]
+
+    def at_once(self, count: int) -> float:
+        """Order several sites at the same time; return the seconds until all are proved."""
+        names = [f"p{self.number + n}" for n in range(count)]
+        self.number += count
+        return float(
+            subprocess.run(
+                [sys.executable, "-c", ORDER, *names],
+                env=dict(os.environ) | {"VMOODLE_HOME": str(self.home)},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
         )
 
+    def snapshots(self, shortname: str) -> None:
+        """Print what a second snapshot takes beside the first, in time and in space."""
+        took, sizes = [], [0]
+        for _ in range(2):
+            took.append(timed(lambda: vmoodle(self.home, "snapshot", "create", shortname)))
+            sizes.append(size_of(self.home / "store"))
+        row("second snapshot, 2 GB unchanged", took[1], "first", took[0], "<= 0.3")
+        added = (sizes[2] - sizes[1]) / (sizes[1] - sizes[0])
+        print(f"    and takes {added:.4f} of the first one's space   reach <= 0.1", flush=True)
 
-def _copy_postgresql(engine: Engine, programs: Path, what: str) -> list[Row]:
-    address = engine.address
-    login = f"-h {address.socket or address.host} -p {address.effective_port} -U {address.user}"
-    psql = f"psql -qX -v ON_ERROR_STOP=1 {login}"
-    return copies_database(
-        engine,
-        what,
-        "pg_dump | psql",
-        0.5,
-        lambda one, two: f"{programs}/pg_dump {login} {one} | {psql} {two}",
-        f"{psql} {{}}",
-        {"PGPASSWORD": address.password.reveal()},
-        "moodle-4.5.5-postgresql.sql.gz",
-    )
-
-
-def copy_postgresql(directory: Path) -> list[Row]:
-    """A clone on the machine's PostgreSQL beside `pg_dump | psql`."""
-    if reason := servers.postgresql_missing():
-        print(f"copy PostgreSQL: {reason}")
-        return []
-    settings = ("fsync=on", "full_page_writes=on", "shared_buffers=128MB")
-    options = [word for setting in settings for word in ("-c", setting)]
-    with servers.private_postgresql(directory / "postgresql", *options) as server:
-        engine = open_engine(server.address)
-        major = int(engine.facts().version.partition(".")[0])
-        programs = clients.postgresql_programs(major)
-        return _copy_postgresql(engine, programs, f"copy PostgreSQL {major} (494 tables)")
+    def fill_pool(self, shortname: str) -> None:
+        """Give a site the file pool of a site in use."""
+        facts = json.loads(vmoodle(self.home, "site", "show", shortname, "--json"))
+        make_pool(Path(facts["dataroot"]))
 
 
-def copy_embedded(directory: Path) -> list[Row]:
-    """A clone on the embedded PostgreSQL beside `pg_dump | psql`."""
-    server = EmbeddedPostgreSQL(directory / "embedded")
-    address = server.start()
-    try:
-        programs = clients.postgresql_programs(18)
-        return _copy_postgresql(open_engine(address), programs, "copy embedded PostgreSQL 18")
-    finally:
-        server.stop()
+def dump_and_load(address: ServerAddress, database: str) -> float:
+    """Return the seconds the engine's own tools take to dump the database and load it again."""
+    engine, pipe = open_engine(address), pipe_of(address)
+    target = replace(engine.anonymous_database(database), name="bench_copy")
+    environment = os.environ | password_of(address)
+
+    def work() -> None:
+        engine.create_database(target)
+        shell(pipe(database, target.name), environment)
+
+    taken = []
+    for _ in range(RUNS):
+        taken.append(timed(work))
+        engine.drop_database(target)
+    return statistics.median(taken)
 
 
-# ---- files
-
-
-def copy_pool(directory: Path) -> list[Row]:
-    """A clone of the file pool beside `cp -a`: until it returns, and until all is on the disk.
-
-    Nothing is removed in between: ext4 passes by inodes that were freed in the last minutes, one by
-    one, and making a directory then takes several times as long for both.
-    """
-    source = directory / "source"
-    make_pool(source)
-    flush(directory)
-    times: dict[str, list[float]] = {"cp": [], "cp+": [], "ours": [], "ours+": []}
-    for number in range(2):
-        theirs, ours = directory / f"theirs{number}", directory / f"ours{number}"
-        theirs.mkdir()
-        ours.mkdir()
-        # Where the file system shares blocks, cp does so too unless told not to.
-        cp = ["cp", "-a", "--reflink=never", f"{source}/filedir", f"{theirs}/filedir"]
-        times["cp"].append(seconds(lambda command=cp: subprocess.run(command, check=True)))
-        times["cp+"].append(times["cp"][-1] + seconds(lambda: flush(directory)))
-        free = shutil.disk_usage(directory).free
-        start = time.perf_counter()
-        method = copy_filedir(source, ours).method
-        times["ours"].append(time.perf_counter() - start)
-        times["ours+"].append(times["ours"][-1] + seconds(lambda: flush(directory)))
-        taken = free - shutil.disk_usage(directory).free
-    best = {name: min(found) for name, found in times.items()}
-    what = f"clone filedir, 20,000 files, 2 GB ({method})"
-    bare = seconds(lambda: make_directories(source / "filedir", directory / "bare"))
-    print(
-        f"{what}: {taken / 1e6:.0f} MB of disk taken, by directories and whoever writes beside;"
-        f" making the directories alone takes {bare:.2f} s"
-    )
-    return [
-        Row(what, "cp -a", best["cp"], best["ours"], 0.1),
-        Row("  until it is on the disk", "cp -a && sync -f", best["cp+"], best["ours+"], 0.1),
-    ]
-
-
-def flush(directory: Path) -> None:
-    """Bring everything on the directory's file system to its disk."""
-    subprocess.run(["sync", "-f", str(directory)], check=True)
-
-
-def make_directories(source: Path, target: Path) -> None:
-    """Make a tree's directories without its files: what no clone can do without."""
-    for place, _directories, _files in os.walk(source):
-        os.mkdir(place.replace(str(source), str(target), 1))  # noqa: PTH102 - as the clone does
-
-
-def make_pool(root: Path) -> None:
-    """Write files as Moodle names and spreads them."""
-    noise = os.urandom(POOL_FILE_SIZE)
-    for number in range(POOL_FILES):
-        content = number.to_bytes(8, "big") + noise
-        name = hashlib.sha1(content).hexdigest()  # noqa: S324 - Moodle's own naming
-        place = root / "filedir" / name[:2] / name[2:4]
-        place.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(content)
-
-
-ROWS: tuple[Callable[[Path], list[Row]], ...] = (
-    copy_pool,
-    copy_mariadb,
-    copy_postgresql,
-    copy_embedded,
-)
-
-
-@contextmanager
-def bench_directory() -> Iterator[Path]:
-    """Yield a directory that the servers' accounts can enter, gone afterwards."""
-    directory = tempfile.mkdtemp(prefix="vmb-", dir=os.environ.get("VMOODLE_BENCH_DIR"))
-    try:
-        Path(directory).chmod(0o711)
-        yield Path(directory)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+def measure(engine: str, place: Path, tree: str) -> None:
+    """Print the figures of one engine."""
+    reach = {"mariadb": "<= 0.7", "postgresql": "<= 0.5"}[engine]
+    with getattr(servers, f"private_{engine}")(place / "server") as server:
+        bench = Bench(place, server.url)
+        vmoodle(bench.home, "codebase", "add", "main", tree, "--copy")
+        with worker(bench.home):
+            first, _seconds = bench.create("--codebase", "main")
+            installer = bench.between("site.create", "install", "publish")
+            vmoodle(bench.home, "template", "create", "base", "--from", first)
+            template = json.loads(vmoodle(bench.home, "template", "show", "base", "--json"))
+            base = dump_and_load(server.address, template["database"])
+            cold, call = bench.deploy()
+            row(f"deploy cold (call {call:.2f} s)", cold, "dump and load", base, reach)
+            vmoodle(bench.home, "template", "warm", "base", "--keep", str(RUNS + AT_ONCE))
+            warm, call = bench.deploy()
+            what = f"deploy warm (call {call:.2f} s)"
+            row(what, warm, "Moodle's installer", installer, "<= 0.025, < 1 s")
+            one = statistics.median(bench.at_once(1) for _ in range(RUNS))
+            vmoodle(bench.home, "template", "warm", "base", "--keep", str(AT_ONCE))
+            many = bench.at_once(AT_ONCE)
+            row(f"{AT_ONCE} warm at once, proved", many, "one, proved", one, "<= 4")
+            # Nothing is to be made beside what is measured next.
+            vmoodle(bench.home, "template", "warm", "base", "--keep", "0")
+            bench.fill_pool(first)
+            bench.snapshots(first)
 
 
 def main() -> None:
-    """Print the rows; words on the command line choose by the functions' names."""
-    chosen = [row for row in ROWS if not sys.argv[1:] or row.__name__ in sys.argv[1:]]
-    for measure in chosen:
-        with bench_directory() as directory:
-            if measure is not copy_pool and not FIXTURES.is_dir():
-                print(f"{measure.__name__}: no fixtures at {FIXTURES}")
-                continue
-            for row in measure(directory):
-                row.show()
+    """Print the figures."""
+    trees = real_trees()
+    tree = str(trees[0]) if trees else "sandbox"
+    print(f"on {Path(tree).name}")
+    for engine in ("mariadb", "postgresql"):
+        if missing := getattr(servers, f"{engine}_missing")():
+            print(f"{engine}: not measured, {missing}")
+            continue
+        print(engine)
+        with tempfile.TemporaryDirectory(prefix="vmoodle-bench-") as directory:
+            place = Path(directory)
+            place.chmod(0o755)
+            measure(engine, place, tree)
+    with bench_directory() as place:
+        for line in copy_pool(place):
+            line.show()
 
 
 if __name__ == "__main__":
