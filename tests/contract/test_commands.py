@@ -169,7 +169,7 @@ def test_a_site_that_fails_holds_up_no_other_snapshot(fleet: Fleet, broken: str)
     assert "1 taken, 1 failed" in fleet.run("snapshot", "create", "--all", status=1).stderr
     assert fleet.problem("snapshot", "create", "none-*")["code"] == "target.none"
     assert fleet.problem("snapshot", "create")["code"] == "target.nothing"
-    words = ("snapshot", "create", "--all", "--label", "region=none")
+    words = ("snapshot", "create", "--label", "region=none")
     assert fleet.problem(*words)["code"] == "target.none"
     fleet.run("snapshot", "prune", "--keep", "last=1")
 
