@@ -12,7 +12,8 @@ from vmoodle.installation import Installation
 from vmoodle.lifecycle import leftover, snapshot, warm
 from vmoodle.lifecycle.kinds import KINDS
 from vmoodle.lifecycle.rebuild import rebuild
-from vmoodle.operations.follow import work
+from vmoodle.operations.follow import follow, work
+from vmoodle.operations.outcome import raise_its_error
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import audit
 from vmoodle.registry.models import LedgerEntry
@@ -64,7 +65,11 @@ def write_map() -> Mend:
 
 def work_off() -> Mend:
     """Execute what waits, as `vmoodle worker --until-idle`."""
-    return Mend("execute the operations that wait", _work_off)
+
+    def act(installation: Installation) -> None:
+        work(installation, KINDS, until_idle=True)
+
+    return Mend("execute the operations that wait", act)
 
 
 def refill(template: str, keep: int, *, drop_all: bool = False) -> Mend:
@@ -72,8 +77,9 @@ def refill(template: str, keep: int, *, drop_all: bool = False) -> Mend:
 
     def act(installation: Installation) -> None:
         for count in (0, keep) if drop_all else (keep,):
-            warm.keep(installation, template, count)
-            _work_off(installation)
+            operation = warm.keep(installation, template, count)
+            ended = follow(installation, KINDS, operation.id, lambda _row, _events: None)
+            raise_its_error(ended, KINDS)
 
     return Mend(f"make the waiting copies of the template {template} anew", act)
 
@@ -93,7 +99,3 @@ def drop_leftover(entry: LedgerEntry) -> Mend:
         f"drop the {entry.kind} {entry.name}, left over from {entry.owner}",
         lambda installation: leftover.drop(installation, entry),
     )
-
-
-def _work_off(installation: Installation) -> None:
-    work(installation, KINDS, until_idle=True)

@@ -13,7 +13,12 @@ from vmoodle.operations.node import NodeLock
 from vmoodle.operations.plan import Kinds
 from vmoodle.registry import operations
 from vmoodle.registry.changes import Changes
-from vmoodle.registry.models import Operation, OperationEvent, OperationState
+from vmoodle.registry.models import (
+    ACTIVE_STATES,
+    Operation,
+    OperationEvent,
+    OperationState,
+)
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
@@ -45,17 +50,14 @@ def follow_all(
 ) -> list[Operation]:
     """Wait until the operations have ended, return them; call `watch` with what is new meanwhile.
 
-    `waits` is called once, with the process that executes, when none of them has begun after
-    some seconds.
-
-    Where no other process of this node executes operations this one does, and stays until the
-    node's other waiting operations have ended too. An interrupt (Ctrl-C) asks for the cancellation
-    of all; a second one leaves at once, and the next executor goes on.
+    `waits` is called once, with the process that executes, when none of them has begun after some
+    seconds. Where no other process of this node executes operations this one does, and stays until
+    the node's other waiting operations have ended too. An interrupt (Ctrl-C) asks for the
+    cancellation of all; a second one leaves at once, and the next executor goes on.
     """
     lock = NodeLock(installation.home.run)
     executor: Executor | None = None
-    last_events = dict.fromkeys(operation_ids, 0)
-    running = list(operation_ids)
+    followed = _Followed(operation_ids, watch)
     interrupted = False
     changes = Changes()
     told_at = time.monotonic() + SILENT_SECONDS
@@ -72,22 +74,44 @@ def follow_all(
                     time.sleep(POLL_SECONDS)
                     continue
                 busy = executor.pull(all_but_background=operation_ids) if executor else 0
-                ended = [one for one in running if operations.is_finished(one)]
-                for one in running:
-                    last_events[one] = _tell(one, last_events[one], watch)
-                running = [one for one in running if one not in ended]
-                if not running and not busy:
-                    return [Operation.objects.get(id=one) for one in operation_ids]
+                followed.look()
+                if not followed.running and not busy:
+                    return [operations.find(one) for one in operation_ids]
             except KeyboardInterrupt:
                 if interrupted:
                     raise
                 interrupted = True
-                for one in running:
+                for one in followed.running:
                     operations.request_cancel(one)
     finally:
         if executor:
             executor.close()
         lock.release()
+
+
+class _Followed:
+    """Operations that somebody waits for: a look costs by those that run, not by those queued."""
+
+    def __init__(self, operation_ids: Sequence[str], watch: Watcher) -> None:
+        self.running = list(operation_ids)
+        self._last_event: dict[str, int] = {}
+        self._watch = watch
+
+    def look(self) -> None:
+        """Tell the watcher what is new, and leave those that have ended."""
+        ended = set()
+        for row in operations.rows(self.running):
+            # What has ended by now has told all it has to tell.
+            if row.state not in ACTIVE_STATES:
+                ended.add(row.id)
+            if row.state == OperationState.QUEUED and row.id in self._last_event:
+                continue
+            last = self._last_event.setdefault(row.id, 0)
+            events = operations.events_after(row.id, last)
+            self._watch(row, events)
+            if events:
+                self._last_event[row.id] = events[-1].id
+        self.running = [one for one in self.running if one not in ended]
 
 
 def _tell_of_waiting(
@@ -147,9 +171,3 @@ def _open(installation: Installation, kinds: Kinds, *, stays: bool = False) -> E
     from vmoodle.operations.engine import Executor
 
     return Executor(installation, kinds, stays=stays)
-
-
-def _tell(operation_id: str, last_event: int, watch: Watcher) -> int:
-    events = operations.events_after(operation_id, last_event)
-    watch(Operation.objects.get(id=operation_id), events)
-    return events[-1].id if events else last_event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -130,7 +131,15 @@ def refuse_used(source: str) -> None:
 
 def waiting(node: str) -> list[Operation]:
     """Return the node's operations that are to be executed, oldest first."""
-    return list(Operation.objects.filter(node=node, state__in=ACTIVE_STATES).order_by("created_at"))
+    found = Operation.objects.filter(node=node, state__in=ACTIVE_STATES).order_by("created_at")
+    # Looked at often: what a step is given is read when it begins.
+    return list(found.defer("parameters", "result", "secret_encrypted"))
+
+
+def rows(operation_ids: Sequence[str]) -> list[Operation]:
+    """Return the operations of these ids, in their order; an unknown one is left out."""
+    found = Operation.objects.filter(id__in=operation_ids).in_bulk()
+    return [found[one] for one in operation_ids if one in found]
 
 
 def is_finished(operation_id: str) -> bool:
