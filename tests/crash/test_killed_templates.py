@@ -133,6 +133,18 @@ def test_a_refresh_killed_at_each_step_ends_in_a_new_revision(fleet: Killable) -
     assert len(fleet.engine.list_databases()) == len(before)
 
 
+def test_a_site_whose_template_is_captured_anew_meanwhile_goes_back(fleet: Killable) -> None:
+    before = fleet.engine.list_databases()
+    revision = fleet.fleet.json("template", "show", "base")["revision"]
+    operation = fleet.order("deploy", "mixed", "template:base")
+    assert not fleet.killed_at("site.deploy/files:refreshed")
+    assert fleet.fleet.json("template", "show", "base")["revision"] == revision + 1
+    fleet.assert_ended(operation, "reverted")
+    assert fleet.look(operation)["code"] == "template.changed"
+    assert not fleet.site_exists("mixed")
+    assert len(fleet.engine.list_databases()) == len(before)
+
+
 def test_an_upgrade_killed_while_it_is_taken_back_changes_nothing(fleet: Killable) -> None:
     before, frozen = fleet.engine.list_databases(), fleet.engine.checksum(fleet.template("base"))
     operation = fleet.order("upgrade", "base", "newer")
@@ -147,13 +159,17 @@ def test_an_upgrade_stopped_while_moodle_is_at_it_begins_with_a_new_copy(fleet: 
     fleet.order("keep", "base", 1)
     fleet.work()
     operation = fleet.order("upgrade", "base", "newer")
-    assert fleet.killed_at("template.upgrade/upgrade:amid")
+    facts = fleet.fleet.json("template", "show", "base")
+    before, files = facts["revision"], facts["files"]
+    for _again in ("Moodle is at it", "the files are not copied again yet"):
+        assert fleet.killed_at("template.upgrade/upgrade:amid")
     assert len(lent(fleet)) == 1
     assert not [said for said in fleet.look(operation)["doctor"] if said.startswith("V030")]
     killed_after(fleet, operation, "template.upgrade", ("upgrade", *ENDING))
     fleet.assert_ended(operation, "done")
     facts = fleet.fleet.json("template", "show", "base")
-    assert (facts["revision"], facts["state"], facts["fits"]) == (3, "ready", ["newer"])
+    assert (facts["revision"], facts["state"], facts["fits"]) == (before + 1, "ready", ["newer"])
+    assert facts["files"] == files
     with fleet.engine.connect(fleet.template("base")) as connection:
         assert ("role", "description", 1) in content_urls.find(connection, NEUTRAL)
     assert lent(fleet) == []
