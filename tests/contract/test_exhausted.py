@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ import psycopg
 import pymysql
 import pytest
 from tests import servers
+from tests.disk import fill, small_disk
 from tests.fleet import Fleet
 
 DISK_BYTES = 160 * 2**20
@@ -163,27 +162,8 @@ def test_a_server_that_only_reads_before_anything_could_be_taken_back_says_so_an
 
 @pytest.fixture
 def disk() -> Iterator[Path]:
-    """Yield the mount point of a small file system in memory; skip where none may be mounted."""
-    place = Path(tempfile.mkdtemp(prefix="vmoodle-disk-"))
-    options = f"size={DISK_BYTES},mode=0711"
-    mounted = os.geteuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "vmoodle-test", str(place)],
-        capture_output=True, check=False,
-    ).returncode == 0  # fmt: skip
-    try:
-        if not mounted:
-            pytest.skip("only root of a machine that allows it can mount a small disk")
+    with small_disk(DISK_BYTES) as place:
         yield place
-    finally:
-        if mounted:
-            subprocess.run(["umount", str(place)], check=True)
-        place.rmdir()
-
-
-def fill(disk: Path, leave: int = 0) -> None:
-    """Write a file that leaves so many bytes free."""
-    with (disk / "filler").open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - leave)
 
 
 def test_a_disk_that_is_full_is_refused_before_anything_is_made(fleet: Fleet, disk: Path) -> None:

@@ -41,8 +41,11 @@ def exported(copies: CopyFleet, promoted: dict[str, Any]) -> Path:
 
 
 def test_a_template_of_a_snapshot_has_no_identity(
-    copies: CopyFleet, promoted: dict[str, Any]
+    copies: CopyFleet, promoted: dict[str, Any], snapshot: str
 ) -> None:
+    assert promoted["snapshot"] == snapshot
+    problem = copies.fleet.problem("template", "refresh", "base")
+    assert problem["code"] == "template.sourceless"
     assert (promoted["state"], promoted["source"], promoted["files"]) == ("ready", "first", 1)
     assert SECRET not in copies.config(copies.template("base")).values()
     with copies.engine.connect(copies.template("base")) as connection:

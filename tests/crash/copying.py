@@ -67,23 +67,41 @@ class Killable(CopyFleet):
         assert list((self.fleet.home / "run").glob("operation-*")) == []
         return str(seen["state"])
 
-    def killed_forwards(self, operation: str, kind: str, steps: tuple[str, ...]) -> None:
-        """Kill the executors before and after each step, one executor each; then go on."""
-        self.killed_on_the_way(operation, kind, steps)
+    def killed_forwards(
+        self,
+        operation: str,
+        kind: str,
+        steps: tuple[str, ...],
+        moments: tuple[str, ...] = ("before", "after"),
+    ) -> None:
+        """Kill the executors at the moments of each step, one executor each; then go on."""
+        self.killed_on_the_way(operation, kind, steps, moments)
         self.work()
 
-    def killed_on_the_way(self, operation: str, kind: str, steps: tuple[str, ...]) -> None:
-        """Kill the executors before and after each step, one executor each, and leave it there."""
+    def killed_on_the_way(
+        self,
+        operation: str,
+        kind: str,
+        steps: tuple[str, ...],
+        moments: tuple[str, ...] = ("before", "after"),
+    ) -> None:
+        """Kill the executors at the moments of each step, one executor each; leave it there."""
         for step in steps:
-            for moment in ("before", "after"):
+            for moment in moments:
                 self._kill_at(f"{kind}/{step}:{moment}", operation)
 
-    def killed_backwards(self, operation: str, kind: str, steps: tuple[str, ...]) -> None:
-        """Kill after the last of the steps, cancel, kill before and after each is taken back."""
+    def killed_backwards(
+        self,
+        operation: str,
+        kind: str,
+        steps: tuple[str, ...],
+        moments: tuple[str, ...] = ("undo", "undone"),
+    ) -> None:
+        """Kill after the last of the steps, cancel, kill at the moments of each one's undo."""
         self._kill_at(f"{kind}/{steps[-1]}:after", operation)
         self.order("cancel", operation)
         for step in reversed(steps):
-            for moment in ("undo", "undone"):
+            for moment in moments:
                 self._kill_at(f"{kind}/{step}:{moment}", operation)
         self.work()
 

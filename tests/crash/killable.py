@@ -6,7 +6,10 @@ begins as a fresh `vmoodle worker` does, without 0.7 s of imports.
 {"do": "call", "name": "move", "args": [...]}    order an operation; answers its id
 {"do": "work", "die": "KIND/STEP:MOMENT"}        execute until idle, or until that moment: before or
                                                  after its act, undo or undone, or amid: as the act
-                                                 comes to drop a database or to upgrade one
+                                                 comes to drop a database, to upgrade one or to
+                                                 copy files for an upgrade again; at refreshed
+                                                 nothing dies: before its act `base` is captured
+                                                 anew, by an operation beside this one
 {"do": "work", "seconds": 0.2, "victims": V}     … until the executor, its clients or all are killed
 {"do": "look", "operation": ID}                  state and error of an operation, doctor's findings
 """
@@ -106,6 +109,13 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def refreshed() -> None:
+    """Capture the template anew, beside the operation that is under way."""
+    row = template_refresh.submit(installation, "base")
+    while not operations.is_finished(row.id):
+        time.sleep(0.02)
+
+
 def deadly(step: Step, moment: str, flag: str) -> Step:
     def wrapped(function: StepFunction, before: str, after: str) -> StepFunction:
         def act(context: StepContext) -> None:
@@ -117,6 +127,9 @@ def deadly(step: Step, moment: str, flag: str) -> Step:
             if before == "before" and moment == "amid":
                 resources.drop_database = lambda *_arguments: die()
                 template_upgrade.upgrade_site = lambda *_arguments, **_words: die()
+                template_refresh.copy_files = lambda *_arguments: die()
+            if before == "before" and moment == "refreshed":
+                refreshed()
             function(context)
             if moment == after:
                 die()

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
-import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +17,7 @@ import pytest
 from tests import servers
 from tests.contract.copies import OLD
 from tests.crash.copying import ENDED, Killable, copying
+from tests.disk import fill, small_disk
 
 from vmoodle.moodle import content_urls
 
@@ -393,21 +391,8 @@ def test_a_server_restarted_amid_a_copy_leaves_no_half_a_site(
 
 @pytest.fixture
 def disk() -> Iterator[Path]:
-    """Yield the mount point of a small file system in memory; skip where none may be mounted."""
-    place = Path(tempfile.mkdtemp(prefix="vmoodle-disk-"))
-    options = f"size={DISK_BYTES},mode=0711"
-    mounted = os.geteuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "vmoodle-test", str(place)],
-        capture_output=True, check=False,
-    ).returncode == 0  # fmt: skip
-    try:
-        if not mounted:
-            pytest.skip("only root of a machine that allows it can mount a small disk")
+    with small_disk(DISK_BYTES) as place:
         yield place
-    finally:
-        if mounted:
-            subprocess.run(["umount", str(place)], check=True)
-        place.rmdir()
 
 
 @pytest.fixture(scope="module")
@@ -432,8 +417,7 @@ def test_a_disk_that_fills_up_amid_a_copy_leaves_nothing(
         "site": ("site", "clone", "bulky", "late", "--url", url),
     }[source]
     ordered = fleet.fleet.json(*words, "--detach", **base)
-    with (disk / "filler").open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - LEFT_BYTES)
+    fill(disk, leave=LEFT_BYTES)
     fleet.fleet.run("worker", "--until-idle", **base)
     seen = fleet.fleet.json("operation", "show", ordered["operation"], **base)
     assert seen["state"] == "reverted", seen

@@ -22,6 +22,8 @@ NEUTRAL = "https://site.vmoodle.invalid"
 IMPORT = ("reserve", "account", "database", "files", "finish")
 BESIDE = ("database", "files")
 ENDING = ("exchange", "drop", "copies")
+# A kill before a step's act is `test_killed_copies`' subject.
+AFTER, UNDONE = ("after",), ("undone",)
 UPGRADE = ("account", "database", "files", "upgrade", "identity")
 
 
@@ -71,27 +73,11 @@ def assert_like_base(fleet: Killable, name: str) -> None:
     )
 
 
-def killed_after(fleet: Killable, operation: str, kind: str, steps: tuple[str, ...]) -> None:
-    """Kill the executors after each step, before that is written down; then go on."""
-    for step in steps:
-        assert fleet.killed_at(f"{kind}/{step}:after"), (step, fleet.look(operation))
-    fleet.work()
-
-
-def killed_undone(fleet: Killable, operation: str, kind: str, steps: tuple[str, ...]) -> None:
-    """Kill after the last of the steps, cancel, kill after each is taken back; then go on."""
-    assert fleet.killed_at(f"{kind}/{steps[-1]}:after"), fleet.look(operation)
-    fleet.order("cancel", operation)
-    for step in reversed(steps):
-        assert fleet.killed_at(f"{kind}/{step}:undone"), (step, fleet.look(operation))
-    fleet.work()
-
-
 def test_an_import_killed_at_each_step_is_whole(
     fleet: Killable, archive: bytes, tmp_path: Path
 ) -> None:
     operation = ordered(fleet, archive, "killed", tmp_path)
-    killed_after(fleet, operation, "template.import", IMPORT)
+    fleet.killed_forwards(operation, "template.import", IMPORT, AFTER)
     fleet.assert_ended(operation, "done")
     assert_like_base(fleet, "killed")
 
@@ -101,7 +87,7 @@ def test_an_import_killed_while_it_is_taken_back_leaves_nothing(
 ) -> None:
     before = fleet.engine.list_databases()
     operation = ordered(fleet, archive, "back", tmp_path)
-    killed_undone(fleet, operation, "template.import", IMPORT)
+    fleet.killed_backwards(operation, "template.import", IMPORT, UNDONE)
     fleet.assert_ended(operation, "cancelled")
     assert fleet.engine.list_databases() == before
     assert fleet.fleet.problem("template", "show", "back")["code"] == "template.unknown"
@@ -126,17 +112,29 @@ def test_an_archive_whose_database_is_not_as_it_says_is_taken_back(
 def test_a_refresh_killed_at_each_step_ends_in_a_new_revision(fleet: Killable) -> None:
     before = fleet.engine.list_databases()
     operation = fleet.order("refresh", "base")
-    killed_after(fleet, operation, "template.refresh", (*BESIDE, *ENDING))
+    fleet.killed_forwards(operation, "template.refresh", (*BESIDE, *ENDING), AFTER)
     fleet.assert_ended(operation, "done")
     facts = fleet.fleet.json("template", "show", "base")
     assert (facts["revision"], facts["state"], facts["fits"]) == (2, "ready", ["sandbox"])
     assert len(fleet.engine.list_databases()) == len(before)
 
 
+def test_a_site_whose_template_is_captured_anew_meanwhile_goes_back(fleet: Killable) -> None:
+    before = fleet.engine.list_databases()
+    revision = fleet.fleet.json("template", "show", "base")["revision"]
+    operation = fleet.order("deploy", "mixed", "template:base")
+    assert not fleet.killed_at("site.deploy/files:refreshed")
+    assert fleet.fleet.json("template", "show", "base")["revision"] == revision + 1
+    fleet.assert_ended(operation, "reverted")
+    assert fleet.look(operation)["code"] == "template.changed"
+    assert not fleet.site_exists("mixed")
+    assert len(fleet.engine.list_databases()) == len(before)
+
+
 def test_an_upgrade_killed_while_it_is_taken_back_changes_nothing(fleet: Killable) -> None:
     before, frozen = fleet.engine.list_databases(), fleet.engine.checksum(fleet.template("base"))
     operation = fleet.order("upgrade", "base", "newer")
-    killed_undone(fleet, operation, "template.upgrade", UPGRADE)
+    fleet.killed_backwards(operation, "template.upgrade", UPGRADE, UNDONE)
     fleet.assert_ended(operation, "cancelled")
     assert fleet.engine.list_databases() == before
     assert fleet.engine.checksum(fleet.template("base")) == frozen
@@ -147,13 +145,17 @@ def test_an_upgrade_stopped_while_moodle_is_at_it_begins_with_a_new_copy(fleet: 
     fleet.order("keep", "base", 1)
     fleet.work()
     operation = fleet.order("upgrade", "base", "newer")
-    assert fleet.killed_at("template.upgrade/upgrade:amid")
+    facts = fleet.fleet.json("template", "show", "base")
+    before, files = facts["revision"], facts["files"]
+    for _again in ("Moodle is at it", "the files are not copied again yet"):
+        assert fleet.killed_at("template.upgrade/upgrade:amid")
     assert len(lent(fleet)) == 1
     assert not [said for said in fleet.look(operation)["doctor"] if said.startswith("V030")]
-    killed_after(fleet, operation, "template.upgrade", ("upgrade", *ENDING))
+    fleet.killed_forwards(operation, "template.upgrade", ("upgrade", *ENDING), AFTER)
     fleet.assert_ended(operation, "done")
     facts = fleet.fleet.json("template", "show", "base")
-    assert (facts["revision"], facts["state"], facts["fits"]) == (3, "ready", ["newer"])
+    assert (facts["revision"], facts["state"], facts["fits"]) == (before + 1, "ready", ["newer"])
+    assert facts["files"] == files
     with fleet.engine.connect(fleet.template("base")) as connection:
         assert ("role", "description", 1) in content_urls.find(connection, NEUTRAL)
     assert lent(fleet) == []

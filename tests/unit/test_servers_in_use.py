@@ -1,4 +1,4 @@
-"""A database server is forgotten only when nothing of VMoodle's is on it."""
+"""Servers and codebases are forgotten only when nothing of VMoodle's is on them or needs them."""
 
 from __future__ import annotations
 
@@ -23,3 +23,27 @@ def test_a_server_with_a_template_is_kept_and_the_template_named(
     template.delete()
     servers.remove(row)
     assert not DatabaseServer.objects.exists()
+
+
+@pytest.mark.parametrize("noun", ["codebase", "server"])
+def test_what_an_operation_under_way_needs_is_kept_and_the_operation_named(
+    installation: Installation, noun: str
+) -> None:
+    from vmoodle.registry import codebases, operations, servers
+    from vmoodle.registry.models import Codebase, DatabaseServer, OperationState
+
+    server = DatabaseServer.objects.create(name="main", engine="mariadb", address="mariadb://x@y")
+    codebase = Codebase.objects.create(name="main", path="/nowhere")
+    refuse = {
+        "codebase": lambda: codebases.refuse_used(codebase),
+        "server": lambda: servers.refuse_used(server),
+    }[noun]
+    operation = operations.submit(
+        "snapshot.drill", site="drill:one", parameters={noun: "main"}, node="here"
+    )
+    with pytest.raises(Conflict) as caught:
+        refuse()
+    assert caught.value.code == f"{noun}.used"
+    assert operation.id in caught.value.message
+    operations.finished(operation.id, OperationState.DONE)
+    refuse()

@@ -2,12 +2,17 @@
 
 A copy that waits warm is claimed; otherwise database and files are copied. Identity is rewritten in
 one transaction before PHP ever runs on the copy. The source is only read.
+
+All of a copy is of that revision of a template which was there when the site was ordered.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, fit, identity, new_site, preflight, resources, warm
 from vmoodle.lifecycle.new_settings import SETTINGS
@@ -23,7 +28,7 @@ from vmoodle.lifecycle.sources import (
 from vmoodle.moodle.sanitise import find_policy
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import codebases, servers, sites, templates
-from vmoodle.registry.models import Operation
+from vmoodle.registry.models import Operation, Template
 
 KIND = "site.deploy"
 # The copy of the database and of the files, and room to work in.
@@ -65,6 +70,7 @@ def submit(
             "wwwroot": facts.wwwroot,
             "rewrite": facts.has_addresses,
             "sanitise": sanitise,
+            "revision": facts.revision,
         },
     )
 
@@ -81,13 +87,50 @@ def _source(context: StepContext) -> Source:
     return open_source(context.installation, str(context.parameters["source"]))
 
 
-def _claim(context: StepContext) -> None:
+def _template(context: StepContext) -> str:
+    """Return the name of the template that the site is made from, empty for another source."""
     kind, _separator, name = str(context.parameters["source"]).partition(":")
-    if kind != "template":
+    return name if kind == "template" else ""
+
+
+def _refuse_changed(context: StepContext, template: Template) -> None:
+    """Raise Conflict where the template is at another revision than the site was ordered of."""
+    # An older release ordered without a revision.
+    if context.parameters.get("revision") not in {None, template.revision}:
+        raise Conflict(
+            "template.changed",
+            f"The template {template.name} was captured anew or upgraded since the site was "
+            "ordered.",
+            "Order the site again; it is made from what the template holds now.",
+        )
+
+
+@contextmanager
+def _one_revision(context: StepContext) -> Iterator[None]:
+    """Raise Conflict where the template was at another revision before or after the block.
+
+    What is exchanged amid a copy is dropped soon: that is the reason, whatever the copy met.
+    """
+    name = _template(context)
+    if not name:
+        yield
+        return
+    _refuse_changed(context, templates.find(name))
+    try:
+        yield
+    finally:
+        _refuse_changed(context, templates.find(name))
+
+
+def _claim(context: StepContext) -> None:
+    name = _template(context)
+    # What is claimed already is whole, and of the revision that was ordered.
+    if not name or _claimed_directory(context) is not None:
         return
     # While this operation is under way the template cannot be deleted; it could be before.
     template, site = templates.usable(name), sites.find(context.site)
-    if site.table_prefix != template.table_prefix or _given_up(context):
+    _refuse_changed(context, template)
+    if site.table_prefix != template.table_prefix:
         return
     if template.server_id == site.server_id and templates.claim(
         template, context.site, context.operation_id
@@ -130,12 +173,13 @@ def _database(context: StepContext) -> None:
     if _claimed_directory(context) is not None and not _given_up(context):
         return
     site = sites.find(context.site)
-    source = _source(context)
-    resources.copy_database(
-        context,
-        resources.of_site(context.installation, site),
-        lambda _engine, database: source.copy_database(database, site.server),
-    )
+    with _one_revision(context):
+        source = _source(context)
+        resources.copy_database(
+            context,
+            resources.of_site(context.installation, site),
+            lambda _engine, database: source.copy_database(database, site.server),
+        )
 
 
 def _files(context: StepContext) -> None:
@@ -147,8 +191,9 @@ def _files(context: StepContext) -> None:
         return
     if claimed is not None:
         dataroot.destroy_at(context, claimed, owner=context.site)
-    dataroot.make(context, holdings)
-    context.say(_source(context).copy_files(holdings.directory))
+    with _one_revision(context):
+        dataroot.make(context, holdings)
+        context.say(_source(context).copy_files(holdings.directory))
 
 
 def _identity(context: StepContext) -> None:
@@ -166,8 +211,8 @@ def _identity(context: StepContext) -> None:
 
 
 def _refill(context: StepContext) -> None:
-    kind, _separator, name = str(context.parameters["source"]).partition(":")
-    if kind == "template":
+    name = _template(context)
+    if name:
         warm.refill(context.installation, templates.find(name))
 
 

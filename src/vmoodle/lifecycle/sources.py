@@ -54,6 +54,8 @@ class SourceFacts:
     """Whether the database comes from a dump, whatever the server."""
     has_addresses: bool = True
     """Whether addresses of its own stand in its content; True where nobody looked."""
+    revision: int | None = None
+    """A template's revision, of which all of these are; None for what has none."""
 
 
 class Source(Protocol):
@@ -107,6 +109,7 @@ class TemplateSource:
             database_bytes=row.database_bytes,
             files_bytes=row.files_bytes,
             has_addresses=row.content_urls > 0,
+            revision=row.revision,
         )
 
     def copy_database(self, target: SiteDatabase, server: DatabaseServer) -> None:

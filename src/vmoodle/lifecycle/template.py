@@ -34,12 +34,13 @@ def create(
     NotFound, Conflict for a name that is taken or a site that is not settled, Unavailable for too
     little disk.
     """
-    source, captured = _whole_source(source)
+    source, captured, snapshot = _whole_source(source)
     facts = open_source(installation, source).facts()
     values = reserved_values(
         installation, name, bytes_needed=facts.database_bytes + facts.files_bytes
     ) | {
         "source": captured,
+        "snapshot": snapshot,
         "people": people,
         "note": note[:500],
         "moodle_version": facts.moodle_version,
@@ -84,13 +85,13 @@ def reserved_values(
     }
 
 
-def _whole_source(source: str) -> tuple[str, str]:
-    """Return a source with its whole id, and the site that it is or was taken of."""
+def _whole_source(source: str) -> tuple[str, str, str]:
+    """Return a source with its whole id, the site it is or was taken of, and a snapshot's id."""
     kind, _separator, rest = source.partition(":")
     if kind != "snapshot":
-        return source, rest
+        return source, rest, ""
     row = snapshots.usable(rest)
-    return f"snapshot:{row.id}", row.site_shortname
+    return f"snapshot:{row.id}", row.site_shortname, row.id
 
 
 def delete(installation: Installation, name: str, *, typed: str) -> Operation:

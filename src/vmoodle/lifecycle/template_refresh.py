@@ -20,7 +20,7 @@ from vmoodle.lifecycle.sources import SiteSource, open_source
 from vmoodle.lifecycle.template import name_of
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import audit, operations, servers, templates
-from vmoodle.registry.models import Operation
+from vmoodle.registry.models import Operation, Template
 from vmoodle.secret import Secret, generate_password
 
 KIND = "template.refresh"
@@ -29,17 +29,13 @@ KIND = "template.refresh"
 def submit(installation: Installation, name: str, *, source: str = "") -> Operation:
     """Queue capturing a template anew, from its own source or from another site.
 
-    Raise NotFound, Conflict for a template or site that is not ready and for a template that was
-    imported and so has no source, Unavailable for too little disk.
+    Raise NotFound, Conflict for a template or site that is not ready and for a template that has no
+    site as its source, Unavailable for too little disk.
     """
     template = templates.usable(name)
+    if not source:
+        _refuse_sourceless(template)
     chosen = source or template.source
-    if chosen == templates.IMPORTED:
-        raise Conflict(
-            "template.sourceless",
-            f"The template {name} was imported: there is no site here that it was captured from.",
-            "Name a site with --from, or bring it to a newer codebase with --upgrade.",
-        )
     facts = SiteSource(installation, chosen).facts()
     dataroot.refuse_full(
         installation.dataroot_base, dataroot.FREE_BYTES_NEEDED + facts.database_bytes
@@ -63,6 +59,21 @@ def submit(installation: Installation, name: str, *, source: str = "") -> Operat
         )
         audit.record(KIND, name, outcome="submitted", source=chosen)
     return operation
+
+
+def _refuse_sourceless(template: Template) -> None:
+    """Raise Conflict for a template that was not captured from a site as it stands."""
+    if template.source == templates.IMPORTED:
+        why = "was imported: there is no site here that it was captured from"
+    elif template.snapshot:
+        why = f"holds the snapshot {template.snapshot}, not the site {template.source} as it is now"
+    else:
+        return
+    raise Conflict(
+        "template.sourceless",
+        f"The template {template.name} {why}.",
+        "Name a site with --from, or bring it to a newer codebase with --upgrade.",
+    )
 
 
 def places_beside(installation: Installation, name: str) -> dict[str, str]:

@@ -105,7 +105,8 @@ def _upgrade(context: StepContext, holdings: Holdings) -> None:
         return
     if progress == "begun":
         context.say("the upgrade was stopped half-way: it begins with a new copy")
-        _copy_database(context, holdings)
+        # It stays "begun" until both are whole: stopped in here, the next try copies again.
+        template_refresh.copy_database(context, holdings)
         dataroot.destroy(context, holdings)
         template_refresh.copy_files(context, holdings)
     context.keep({"upgrade": "begun"})

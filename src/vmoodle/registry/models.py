@@ -165,6 +165,8 @@ class Template(models.Model):
     state = models.CharField(max_length=20, choices=TemplateState.choices)
     state_reason = models.CharField(max_length=500, blank=True, default="")
     source = models.CharField(max_length=40)
+    # Of `source`, where it was captured from this and not from the site as it stands.
+    snapshot = models.CharField(max_length=120, blank=True, default="")
     people = models.BooleanField(default=False)
     note = models.CharField(max_length=500, blank=True, default="")
     revision = models.PositiveIntegerField(default=1)

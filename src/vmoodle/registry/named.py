@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from django.db.models import Manager
 
 from vmoodle.errors import Conflict, InvalidInput, NotFound
+from vmoodle.registry import operations
 from vmoodle.registry.models import Codebase, DatabaseServer, Site
 
 Thing = TypeVar("Thing", bound=Codebase | DatabaseServer)
@@ -53,11 +54,19 @@ class Named(Generic[Thing]):
         return Site.objects.filter(**{self._noun: row}).count()
 
     def refuse_used(self, row: Thing) -> None:
-        """Raise Conflict when sites are on it."""
+        """Raise Conflict when sites are on it, or operations that have not ended need it."""
         count = self.count_sites(row)
         if count:
             raise Conflict(
                 f"{self._noun}.used",
                 f"{count} site(s) are on the {self._title} {row.name}.",
                 f"`vmoodle site list --{self._noun} {row.name}` shows them.",
+            )
+        users = operations.under_way_with(**{self._noun: row.name})
+        if users:
+            raise Conflict(
+                f"{self._noun}.used",
+                f"{len(users)} operation(s) need the {self._title} {row.name}: "
+                + ", ".join(user.id for user in users),
+                f"Let them end first: vmoodle operation show {users[0].id}",
             )

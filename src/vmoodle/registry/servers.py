@@ -37,7 +37,7 @@ def refuse_taken(name: str) -> None:
 
 
 def refuse_used(server: DatabaseServer) -> None:
-    """Raise Conflict when sites or templates are on it."""
+    """Raise Conflict when sites or templates are on it, or operations under way need it."""
     _NAMED.refuse_used(server)
     templates = list(server.templates.values_list("name", flat=True).order_by("name"))
     if templates:

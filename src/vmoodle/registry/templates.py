@@ -122,6 +122,8 @@ def exchanged(name: str, operation_id: str) -> None:
         made, measured_facts = operation.parameters, operation.result
         Template.objects.filter(id=template.id).update(
             source=made.get("captured") or made["source"].partition(":")[2],
+            # What was upgraded is still the snapshot's; a refresh captures a site.
+            snapshot=template.snapshot if made.get("captured") else "",
             server=DatabaseServer.objects.get(name=made["server"]),
             database=made["database"],
             account=made["database"],
@@ -240,6 +242,7 @@ def facts(template: Template) -> dict[str, Any]:
         "state": template.state,
         "reason": template.state_reason,
         "source": template.source,
+        "snapshot": template.snapshot,
         "moodle": template.moodle_release,
         "server": template.server.name,
         "engine": template.server.engine,
