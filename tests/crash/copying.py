@@ -155,6 +155,11 @@ class Killable(CopyFleet):
         """Tell whether the fleet has the site."""
         return bool(self._registry("SELECT 1 FROM registry_site WHERE shortname = ?", shortname))
 
+    def tombstone(self, address_key: str) -> bool:
+        """Tell whether the registry has an address as a deleted site's."""
+        sql = "SELECT 1 FROM registry_deletedaddress WHERE address_key = ?"
+        return bool(self._registry(sql, address_key))
+
     def snapshots_stored(self) -> list[str]:
         """Return the ids of the snapshots in the store."""
         if not (self.fleet.home / "store").exists():

@@ -11,6 +11,8 @@ begins as a fresh `vmoodle worker` does, without 0.7 s of imports.
                                                  nothing dies: before its act `base` is captured
                                                  anew, by an operation beside this one
 {"do": "work", "seconds": 0.2, "victims": V}     … until the executor, its clients or all are killed
+{"do": "work", "stops": PID}                     … and end that database server as the first client
+                                                 program is to run
 {"do": "look", "operation": ID}                  state and error of an operation, doctor's findings
 """
 
@@ -42,6 +44,7 @@ installation = open_installation()
 connections.close_all()
 
 from vmoodle.doctor.examination import examine  # noqa: E402
+from vmoodle.engines.clients import Client  # noqa: E402
 from vmoodle.lifecycle import (  # noqa: E402
     adopt,
     delete,
@@ -63,6 +66,7 @@ from vmoodle.lifecycle.adopt_request import AdoptRequest  # noqa: E402
 from vmoodle.lifecycle.kinds import KINDS  # noqa: E402
 from vmoodle.lifecycle.new_settings import NewSettings  # noqa: E402
 from vmoodle.lifecycle.request import SiteRequest  # noqa: E402
+from vmoodle.operations.decide import revert  # noqa: E402
 from vmoodle.operations.follow import work  # noqa: E402
 from vmoodle.operations.plan import Kinds, Step, StepContext, StepFunction  # noqa: E402
 from vmoodle.registry import operations, sites  # noqa: E402
@@ -102,6 +106,7 @@ ORDERS: dict[str, Callable[..., Any]] = {
     "run": lambda due: snapshot_run.submit(installation, due),
     "drill": lambda identity: drill.submit(installation, identity),
     "cancel": operations.cancel,
+    "revert": lambda identity: revert(KINDS, identity),
 }
 
 
@@ -202,7 +207,23 @@ def killer(seconds: float, victims: str) -> Callable[[int, int], None]:
     return kill
 
 
+def stop_amid(pid: int) -> None:
+    """Let a client program find that its server has just ended."""
+    run = Client.run
+
+    def deserted(client: Client, **streams: Any) -> None:
+        server = psutil.Process(pid)
+        server.terminate()
+        while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.02)
+        run(client, **streams)
+
+    Client.run = deserted  # type: ignore[method-assign]
+
+
 def executed(command: dict[str, Any]) -> Any:
+    if "stops" in command:
+        stop_amid(command["stops"])
     kinds = deadly_kinds(command.get("die", ""), command.get("flag", ""))
     while not work(installation, kinds, until_idle=True):
         time.sleep(0.02)  # the one that was killed has not let go of the node yet

@@ -75,6 +75,43 @@ def test_a_drill_killed_while_it_is_taken_back_leaves_nothing(fleet: Killable) -
     fleet.assert_ended(operation, "cancelled")
 
 
+@pytest.mark.parametrize(("step", "amid"), [("database", True), ("look", False)])
+def test_a_drill_whose_server_goes_away_says_nothing_of_the_snapshot(
+    fleet: Killable, step: str, amid: bool
+) -> None:
+    (taken,) = fleet.snapshots_stored()
+    before = fleet.fleet.json("snapshot", "show", taken)
+    operation = fleet.order("drill", taken)
+    assert fleet.killed_at(f"{KIND}/{step}:before")
+    process = fleet.server.process
+    assert process is not None
+    if amid:
+        fleet.ask(do="work", stops=process.pid)
+        process.wait(servers.LIMIT)
+        seen = fleet.look(operation)
+        fleet.server.start()
+    else:
+        with fleet.server.stopped():
+            fleet.work()
+            seen = fleet.look(operation)
+    assert (seen["state"], seen["code"]) == ("needs attention", "engine.connect")
+    fleet.order("revert", operation)
+    fleet.work()
+    fleet.assert_ended(operation, "reverted")
+    assert fleet.fleet.json("snapshot", "show", taken) == before
+
+
+def test_a_drill_cancelled_after_its_last_step_goes_back_without_its_password(
+    fleet: Killable,
+) -> None:
+    (taken,) = fleet.snapshots_stored()
+    operation = fleet.order("drill", taken)
+    assert fleet.killed_at(f"{KIND}/finish:after")
+    fleet.order("cancel", operation)
+    fleet.work()
+    fleet.assert_ended(operation, "cancelled")
+
+
 def test_a_run_killed_at_each_step_takes_one_snapshot_of_each_site(fleet: Killable) -> None:
     before = fleet.snapshots_stored()
     operation = fleet.order("run", "2026-03-02T02:30:00+00:00")
@@ -92,6 +129,11 @@ def test_a_deletion_killed_at_each_step_keeps_one_snapshot_or_takes_none(fleet: 
     fleet.assert_ended(operation, "cancelled")
     assert fleet.snapshots_stored() == before
     assert fleet.map_state("ended.example.test") == "suspended"
+    # Nothing is left of its being deleted: neither a grace period nor a tombstone.
+    assert fleet.fleet.json("site", "show", "ended")["kept_until"] == ""
+    words = ("site", "purge", "ended", "--confirm", "other")
+    assert fleet.fleet.problem(*words)["code"] == "site.delete.unconfirmed"
+    assert not fleet.tombstone("ended.example.test")
     operation = fleet.order("end", "ended")
     fleet.killed_forwards(operation, "site.delete", steps)
     fleet.assert_ended(operation, "done")

@@ -75,6 +75,20 @@ def test_a_failure_behind_a_point_of_no_return_needs_attention_and_can_go_on(
     assert state_of(operation) == "done"
 
 
+def test_an_attempt_that_ends_once_more_does_not_end_the_next_one(
+    installation: Installation, journal: Path
+) -> None:
+    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.operations.workflow import STUCK, Runner
+    from vmoodle.registry import operations
+
+    operation = submit(journal, kind="late", fail_at="three")
+    run("work", journal)
+    operations.queue_again(operation, backwards=False)
+    Runner(installation, KINDS).close(operation, STUCK, 1)
+    assert state_of(operation) == "queued"
+
+
 def stuck_behind_three(journal: Path) -> str:
     """Return an operation whose first attempt did all three steps' work and is stuck there."""
     operation = submit(journal, fail_at="three")

@@ -59,9 +59,121 @@ def nightly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VMOODLE_SNAPSHOTS__SCHEDULE", "daily 02:30")
 
 
-def end(operation: Any) -> None:
+def end(operation: Any, state: str = "done", moment: datetime = NIGHT) -> None:
     """Let a run have ended."""
-    type(operation).objects.filter(id=operation.id).update(state="done")
+    rows = type(operation).objects.filter(id=operation.id)
+    rows.update(state=state, finished_at=moment)
+
+
+def carried_out(operation: Any) -> Any:
+    """Let the run go through its steps; return it as it ended."""
+    from vmoodle.installation import open_installation
+    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.operations.workflow import Runner
+
+    runner = Runner(open_installation(), KINDS)
+    outcomes = [
+        runner.forwards(operation.id, name, index)
+        for index, name in enumerate(runner.plan(operation.id))
+    ]
+    runner.close(operation.id, outcomes[-1])
+    operation.refresh_from_db()
+    return operation
+
+
+def test_a_run_that_failed_is_tried_again_after_a_pause_until_one_ends(
+    installation: Installation,
+) -> None:
+    from vmoodle.scheduler.snapshots import order_due
+
+    order_due(installation, NIGHT - MINUTE)
+    first = order_due(installation, NIGHT)
+    assert first is not None
+    end(first, "reverted")
+    assert order_due(installation, NIGHT + MINUTE) is None
+    again = order_due(installation, NIGHT + 5 * MINUTE)
+    assert again is not None
+    assert again.parameters == first.parameters
+    end(again)
+    assert order_due(installation, NIGHT + 60 * MINUTE) is None
+
+
+def test_a_run_that_somebody_cancelled_is_not_tried_again(installation: Installation) -> None:
+    from vmoodle.scheduler.snapshots import order_due
+
+    order_due(installation, NIGHT - MINUTE)
+    run = order_due(installation, NIGHT)
+    end(run, "cancelled")
+    assert order_due(installation, NIGHT + 60 * MINUTE) is None
+
+
+def test_while_the_store_is_away_a_run_fails_and_the_next_one_orders_each_site_once(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.unit.test_site_changes import make_site
+
+    from vmoodle.lifecycle.snapshot_run import ordered_by
+    from vmoodle.scheduler.snapshots import order_due
+
+    make_site(installation, "one")
+    order_due(installation, NIGHT - MINUTE)
+    away = installation.home.path / "away"
+    away.write_text("no directory")
+    monkeypatch.setenv("VMOODLE_SNAPSHOTS__STORE", str(away / "store"))
+    run = carried_out(order_due(installation, NIGHT))
+    assert (run.state, ordered_by(run)) == ("reverted", [])
+    end(run, "reverted")
+    away.unlink()
+    run = carried_out(order_due(installation, NIGHT + 5 * MINUTE))
+    assert (run.state, [one.subject for one in ordered_by(run)]) == ("done", ["one"])
+
+
+@pytest.mark.parametrize(
+    ("words", "met", "unmet"),
+    [
+        ("*", ["one", "two"], []),
+        ("one shcool1", ["one"], ["shcool1"]),
+        ("one x*", ["one"], ["x*"]),
+        ("region=north", ["one"], []),
+        ("region=south", [], ["region=south"]),
+        ("two region=north", [], ["two region=north"]),
+        ("region=north region=south", [], ["region=north region=south"]),
+        ("one =", [], ["one ="]),
+    ],
+)
+def test_words_that_mean_no_site_are_told_and_hold_no_other(
+    installation: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    met: list[str],
+    unmet: list[str],
+) -> None:
+    from tests.unit.test_site_changes import make_site
+
+    from vmoodle.installation import open_installation
+    from vmoodle.lifecycle.snapshot_run import ordered_by, skipped
+    from vmoodle.registry import sites
+    from vmoodle.scheduler.snapshots import facts, order_due
+
+    sites.set_labels(make_site(installation, "one"), {"region": "north"})
+    make_site(installation, "two")
+    order_due(installation, NIGHT - MINUTE)
+    monkeypatch.setenv("VMOODLE_SNAPSHOTS__SCHEDULE_SITES", words)
+    run = carried_out(order_due(open_installation(), NIGHT))
+    assert run.state == "done"
+    assert [one.subject for one in ordered_by(run)] == met
+    told = skipped(run)
+    assert list(told) == unmet
+    assert {error.code for error in told.values()} <= {"snapshot.skipped"}
+    shown = facts(open_installation(), NIGHT + MINUTE)
+    assert (shown["matching"], shown["failed"]) == (len(met), unmet)
+    assert shown["unmet"] == [error.message for error in told.values()]
+
+
+def test_that_there_is_no_site_at_all_is_no_mistake(installation: Installation) -> None:
+    from vmoodle.lifecycle.snapshot_run import targets
+
+    assert targets(installation) == ([], {})
 
 
 def test_what_was_due_before_the_schedule_was_there_is_not_caught_up(

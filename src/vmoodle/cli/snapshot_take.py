@@ -153,7 +153,6 @@ def due(json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.outcome import FAILED, Outcome
     from vmoodle.lifecycle import snapshot_run
     from vmoodle.scheduler import snapshots
 
@@ -167,11 +166,7 @@ def due(json: Json = False) -> None:
         return
     run = carry_out(installation, run)
     taken, failed = _ended(carry_out_all(installation, snapshot_run.ordered_by(run)))
-    skipped = run.result.get("skipped", {})
-    failed += [
-        Outcome(site, FAILED, code="snapshot.skipped", message=why).as_facts()
-        for site, why in skipped.items()
-    ]
+    failed += [_refused(what, why) for what, why in snapshot_run.skipped(run).items()]
     _show_taken(taken, failed, json=json)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from vmoodle.errors import Unavailable
 from vmoodle.hook.address import SiteAddress
 from vmoodle.hook.check import MOST_REDIRECTS, REDIRECTS, TIMEOUT_SECONDS
 from vmoodle.secret import Secret
@@ -28,7 +29,7 @@ def log_in(
     """Log in by the form of the site that the server at `connect_to` serves without TLS.
 
     Return what went wrong in words for a person, empty when the page that follows is one of
-    somebody who is logged in.
+    somebody who is logged in. Raise Unavailable when nothing answers.
     """
     visitor = _Visitor(address, connect_to)
     url = f"{address.wwwroot}/login/index.php"
@@ -47,7 +48,11 @@ def log_in(
         said = re.sub(r"<[^>]*>|\s+", " ", html.unescape(notice[1])).strip() if notice else ""
         where = urlsplit(landed.url).path
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return f"no answer ({error})"
+        raise Unavailable(
+            "site.login.unanswered",
+            f"The login page of {address.wwwroot} gave no answer ({error}).",
+            "The log of the server that serves it says more.",
+        ) from error
     return f"the login ends at {where} with {landed.status} and nobody logged in" + (
         f": {said[:200]}" if said else ""
     )

@@ -83,7 +83,7 @@ def _withdraw(context: StepContext) -> None:
 
 def _publish_again(context: StepContext) -> None:
     site = sites.find(context.site)
-    sites.suspended(site, "deletion was taken back")
+    sites.deletion_taken_back(site)
     publish(context.installation, site)
 
 

@@ -10,7 +10,7 @@ import secrets
 
 from django.db import transaction
 
-from vmoodle.errors import Failed, Refused, Unavailable, VMoodleError
+from vmoodle.errors import Conflict, Failed, Refused, Unavailable, VMoodleError
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.check import check_site
 from vmoodle.hook.login import log_in
@@ -127,6 +127,16 @@ def _with(function: ForHoldings) -> StepFunction:
     return act
 
 
+def _make_account(context: StepContext, holdings: Holdings) -> None:
+    if not holdings.database.password:
+        raise Conflict(
+            "snapshot.drill.over",
+            "The drill was over and its password is gone; it cannot be tried again.",
+            f"vmoodle operation revert {context.operation_id}, then drill the snapshot anew.",
+        )
+    resources.make_account(context, holdings)
+
+
 def _drop(context: StepContext, holdings: Holdings) -> None:
     resources.drop_database(context, holdings)
     resources.drop_account(context, holdings)
@@ -136,7 +146,8 @@ def _drop(context: StepContext, holdings: Holdings) -> None:
 def _judging(function: StepFunction) -> StepFunction:
     """Return a step that, where the snapshot is at fault, says so in its badge and fails.
 
-    A server, a disk or a program that does not answer says nothing about the snapshot.
+    A server, a disk or a program that does not answer says nothing about the snapshot: the server
+    is asked before the verdict. Raise Unavailable where it does not answer, and there is none.
     """
 
     def act(context: StepContext) -> None:
@@ -144,6 +155,8 @@ def _judging(function: StepFunction) -> StepFunction:
             function(context)
         except VMoodleError as error:
             if isinstance(error, Failed) or error.code in _FAULTS_OF_THE_SNAPSHOT:
+                # A client or a page whose server went away fails as with a bad database.
+                check_engine(context.installation.engine(_copy(context).server))
                 snapshots.drilled(_row(context).id, fault=error.message)
                 audit.record(
                     KIND, _row(context).id, outcome="failed", operation=context.operation_id
@@ -250,6 +263,12 @@ def _look(context: StepContext) -> None:
     ) as server:
         target = (server.host, server.port)
         answer = check_site(address, connect_to=target, expected_name=copy.name)
+        if not answer.status:
+            raise Unavailable(
+                "snapshot.drill.unanswered",
+                f"The private server of the drill gave {answer.summary()}. {first_fault(log)}",
+                f"Its log says more: {log}. Nothing is said of the snapshot.",
+            )
         if not answer.seen_name:
             raise _failed(
                 f"The front page does not show the site's name: {answer.summary()}. "
@@ -275,9 +294,9 @@ def _failed(said: str) -> Failed:
 
 
 def _finish(context: StepContext) -> None:
-    operations.take_secret(context.operation_id)
     context.keep({"snapshot": _row(context).id})
     audit.record(KIND, _row(context).id, operation=context.operation_id)
+    operations.take_secret(context.operation_id)
 
 
 DRILL = OperationKind(
@@ -288,7 +307,7 @@ DRILL = OperationKind(
         Step(
             "account",
             "create a database account",
-            _with(resources.make_account),
+            _with(_make_account),
             _with(resources.drop_account),
         ),
         Step(

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from vmoodle.engines.protocol import SiteDatabase
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.entry import PublishedSite
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.resources import Holdings
 from vmoodle.registry import codebases, owners, servers
 from vmoodle.registry.models import Operation, Site, SiteState
+from vmoodle.secret import Secret
 
 ADMIN_USER = "vmoodle-drill"
 PUBLISHED = "published"
@@ -68,11 +70,13 @@ def scratch_site(operation: Operation) -> Site:
 
 
 def of_drill(installation: Installation, operation: Operation) -> Holdings:
-    """Return what a drill has."""
+    """Return what a drill has; without a password once the drill was over."""
     site = scratch_site(operation)
-    return Holdings(
-        operation.subject, site.server, installation.site_database(site), Path(site.dataroot)
-    )
+    # It is taken when all is dropped that it opened; what is dropped once more needs none.
+    sealed = site.password_encrypted
+    password = installation.keyring.decrypt(sealed) if sealed else Secret("")
+    database = SiteDatabase(site.database, site.account, password, site.table_prefix)
+    return Holdings(operation.subject, site.server, database, Path(site.dataroot))
 
 
 def published_copy(installation: Installation, site: Site) -> PublishedSite:

@@ -110,6 +110,12 @@ def labels(texts: list[str]) -> dict[str, str]:
                 f"{text!r} is not a label.",
                 "Labels are key=value, as in --label region=north; keys are a-z, 0-9, . _ -.",
             )
+        if parsed.get(key, value) != value:
+            raise InvalidInput(
+                "label.twice",
+                f"The label {key} is given twice, as {parsed[key]!r} and as {value!r}.",
+                "A site has one value of a label; say one.",
+            )
         parsed[key] = value
     return parsed
 

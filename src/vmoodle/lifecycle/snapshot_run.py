@@ -5,13 +5,14 @@ Those are operations of their own, and each prunes its own site when it is whole
 
 from __future__ import annotations
 
-from vmoodle.errors import VMoodleError
+from vmoodle.errors import Failed, VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import snapshot
+from vmoodle.lifecycle import names, snapshot
 from vmoodle.lifecycle.snapshot_store import open_snapshots
 from vmoodle.operations.plan import OperationKind, Step, StepContext
-from vmoodle.registry import operations, site_search, snapshots
-from vmoodle.registry.models import Operation
+from vmoodle.registry import operations, snapshots
+from vmoodle.registry import targets as registry_targets
+from vmoodle.registry.models import Operation, SiteState
 
 KIND = "snapshot.schedule"
 # One run at a time: each holds this.
@@ -24,18 +25,46 @@ def submit(installation: Installation, due: str) -> Operation:
 
 
 def ordered_by(run: Operation) -> list[Operation]:
-    """Return the operations that a run has ordered, oldest first."""
-    rows = Operation.objects.filter(kind=snapshot.KIND, parameters__run=run.id)
+    """Return what a run has ordered, and failed ones for the same time before it, oldest first."""
+    tries = Operation.objects.filter(kind=KIND, parameters__due=run.parameters["due"])
+    ids = list(tries.values_list("id", flat=True))
+    rows = Operation.objects.filter(kind=snapshot.KIND, parameters__run__in=ids)
     return list(rows.order_by("created_at", "subject"))
 
 
-def targets(installation: Installation) -> list[str]:
-    """Return the shortnames of the sites that the settings name and that can be snapshotted."""
-    words = installation.settings.snapshots.schedule_sites.split()
-    return site_search.settled(
-        [word for word in words if "=" not in word],
-        dict(word.split("=", 1) for word in words if "=" in word),
+def skipped(run: Operation) -> dict[str, VMoodleError]:
+    """Return what a run has left out, and why: sites, and words of the settings no site meets."""
+    return {
+        what: Failed(
+            "snapshot.skipped",
+            str(why),
+            "`vmoodle snapshot create SITE` takes one by hand; `snapshots.schedule_sites` says "
+            "which are meant.",
+        )
+        for what, why in run.result.get("skipped", {}).items()
+    }
+
+
+def targets(installation: Installation) -> tuple[list[str], dict[str, str]]:
+    """Return the shortnames of the sites that the settings name, and what of them means none.
+
+    The latter is why, by the word of the settings. Labels that are none leave nothing chosen.
+    """
+    text = installation.settings.snapshots.schedule_sites
+    words = text.split()
+    try:
+        labels = names.labels([word for word in words if "=" in word])
+    except VMoodleError as error:
+        return [], {text: error.message}
+    patterns = [word for word in words if "=" not in word]
+    sites, unmet = registry_targets.choose_each(
+        patterns, labels, {SiteState.ENABLED, SiteState.SUSPENDED}
     )
+    if not labels:  # all sites are meant, and that there are none is no mistake
+        unmet = {word: error for word, error in unmet.items() if word not in {"", "*"}}
+    return [site.shortname for site in sites], {
+        word or text: error.message for word, error in unmet.items()
+    }
 
 
 def _order(context: StepContext) -> None:
@@ -43,8 +72,10 @@ def _order(context: StepContext) -> None:
     installation = context.installation
     open_snapshots(installation, create=True)
     there = {row.subject for row in ordered_by(operations.find(context.operation_id))}
-    skipped: dict[str, str] = {}
-    for shortname in targets(installation):
+    chosen, left_out = targets(installation)
+    for what, why in left_out.items():
+        context.say(f"{what}: {why}")
+    for shortname in chosen:
         if shortname in there:
             continue
         try:
@@ -58,9 +89,9 @@ def _order(context: StepContext) -> None:
             )
             there.add(shortname)
         except VMoodleError as error:
-            skipped[shortname] = error.message
+            left_out[shortname] = error.message
             context.say(f"{shortname} is left out: {error.message}")
-    context.keep({"ordered": len(there), "skipped": skipped})
+    context.keep({"ordered": len(there), "skipped": left_out})
     context.say(f"{len(there)} snapshots ordered")
 
 

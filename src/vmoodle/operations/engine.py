@@ -68,7 +68,9 @@ def _entered(operation_id: str) -> int:
 
 @DBOS.step(name="close")
 def _close(operation_id: str, outcome: str) -> str:
-    return _current().close(operation_id, outcome)
+    # An executor that ends as soon as the registry says so leaves this step to be done again, when
+    # a person may have decided already.
+    return _current().close(operation_id, outcome, _attempt_of(str(DBOS.workflow_id)))
 
 
 @DBOS.workflow(name="operation")
@@ -193,6 +195,10 @@ class Executor:
 
 def _workflow_id(operation: Operation) -> str:
     return f"{operation.id}.{operation.attempt}"
+
+
+def _attempt_of(workflow_id: str) -> int:
+    return int(workflow_id.rpartition(".")[2])
 
 
 def _make_private(path: os.PathLike[str]) -> None:

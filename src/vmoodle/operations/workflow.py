@@ -95,9 +95,14 @@ class Runner:
             operations.failed(operation_id, error)
         return STUCK
 
-    def close(self, operation_id: str, outcome: str) -> str:
-        """End an operation; return its last state."""
+    def close(self, operation_id: str, outcome: str, attempt: int | None = None) -> str:
+        """End an operation; return its last state.
+
+        One whose next attempt is queued by now is not this attempt's to end.
+        """
         operation = Operation.objects.get(id=operation_id)
+        if attempt is not None and operation.attempt != attempt:
+            return operation.state
         if outcome == STUCK:
             state = OperationState.ATTENTION
             kind = self._kinds[operation.kind]

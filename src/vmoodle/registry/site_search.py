@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from vmoodle.errors import InvalidInput
@@ -27,7 +27,6 @@ _COLUMNS = {
     "server": "server__name",
     "created": "created_at",
 }
-_SETTLED = (SiteState.ENABLED, SiteState.SUSPENDED)
 
 
 def search(
@@ -63,17 +62,3 @@ def search(
     if match == "*":
         return rows
     return [row for row in rows if fnmatch.fnmatchcase(row["shortname"], match)]
-
-
-def settled(globs: Sequence[str], labels: Mapping[str, str]) -> list[str]:
-    """Return the shortnames of the enabled and suspended sites that meet a glob and every label.
-
-    No glob stands for any name. A site that is gone by now is met by none.
-    """
-    rows = search(labels=labels)
-    return [
-        row["shortname"]
-        for row in rows
-        if row["state"] in _SETTLED
-        and any(fnmatch.fnmatchcase(row["shortname"], glob) for glob in globs or ["*"])
-    ]

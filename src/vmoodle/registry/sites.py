@@ -154,10 +154,20 @@ def kept_deleted(site: Site, until: datetime | None) -> None:
 
 def revived(site: Site) -> None:
     """A deleted site is back, and suspended."""
+    _kept_no_longer(site)
+    _change(site, SiteState.SUSPENDED, "revived")
+
+
+def deletion_taken_back(site: Site) -> None:
+    """A site whose deletion did not come to its end is suspended, as it was before."""
+    _kept_no_longer(site)
+    _change(site, SiteState.SUSPENDED, "deletion was taken back")
+
+
+def _kept_no_longer(site: Site) -> None:
     site.purge_after = None
     site.save(update_fields=["purge_after"])
     address_used_again(site.address_key)
-    _change(site, SiteState.SUSPENDED, "revived")
 
 
 def expired(moment: datetime) -> list[Site]:

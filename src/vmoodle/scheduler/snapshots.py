@@ -1,8 +1,11 @@
-"""Snapshots at the times of a schedule: each due time once, missed ones caught up by one run."""
+"""Snapshots at the times of a schedule: each due time once, missed ones caught up by one run.
+
+A run that failed, the store being away, is tried again until the next time is due.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -15,6 +18,7 @@ from vmoodle.registry.models import Operation
 from vmoodle.scheduler.times import Times
 
 NAME = "snapshots"
+_PAUSE = timedelta(minutes=5)
 
 
 def order_due(installation: Installation, moment: datetime) -> Operation | None:
@@ -28,12 +32,12 @@ def order_due(installation: Installation, moment: datetime) -> Operation | None:
         return None
     row = schedules.in_force(NAME, times.expression, moment)
     due = times.until(moment)
-    if due <= row.since or (row.due_at is not None and due <= row.due_at):
+    if not schedules.is_due(row, due, moment, _PAUSE):
         return None
     try:
         with transaction.atomic():
             operation = snapshot_run.submit(installation, due.isoformat())
-            taken_up = schedules.take_up(NAME, due, operation.id)
+            taken_up = schedules.take_up(NAME, due, operation.id, after=row.operation_id)
             if not taken_up:  # another call was faster, and its run may have ended by now
                 transaction.set_rollback(True)
     except Conflict:
@@ -48,10 +52,12 @@ def facts(installation: Installation, moment: datetime) -> dict[str, Any]:
     row = schedules.find(NAME)
     run = Operation.objects.filter(id=row.operation_id).first() if row else None
     took = snapshot_run.ordered_by(run) if run else []
+    chosen_sites, unmet = snapshot_run.targets(installation)
     return {
         "schedule": chosen.schedule or "off",
         "sites": chosen.schedule_sites,
-        "matching": len(snapshot_run.targets(installation)),
+        "matching": len(chosen_sites),
+        "unmet": sorted(unmet.values()),
         "next": times.after(moment) if times else None,
         "last": row.due_at if row else None,
         "operation": run.id if run else "",
