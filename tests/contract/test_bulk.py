@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,5 +81,41 @@ def test_a_slip_deletes_no_fleet(copies: CopyFleet) -> None:
     fleet.run("site", "suspend", "south1")
     rows = bulk(copies, "delete", "*", "--purge", "--confirm", phrase)
     assert [row["outcome"] for row in rows.values()] == ["deleted"] * 3
+    assert [row["certificate"]["site"] for row in rows.values()] == NAMES
     assert states(copies) == {"first": "enabled"}
+    fleet.assert_clean()
+
+
+def test_snapshots_of_sites_that_are_held_are_refused_and_nothing_else_is_worked_off(
+    copies: CopyFleet,
+) -> None:
+    fleet = copies.fleet
+    (queued,) = fleet.json("snapshot", "create", "f*", "--detach")
+    assert (queued["site"], queued["ok"]) == ("first", True)
+    (refused,) = fleet.json("snapshot", "create", "f*", status=1)
+    assert (refused["ok"], refused["code"]) == (False, "site.state")
+    assert [row["state"] for row in fleet.json("operation", "list", "--active")] == ["queued"]
+    fleet.run("worker", "--until-idle")
+
+
+def test_one_site_that_cannot_be_purged_stops_no_other(copies: CopyFleet, tmp_path: Path) -> None:
+    fleet = copies.fleet
+    listed = tmp_path / "list.csv"
+    lines = [f"{name};http://{name}.example.test;base;0" for name in ("stuck", "over")]
+    listed.write_text("\n".join(["shortname;url;template;enabled", *lines]))
+    fleet.run("site", "import", str(listed))
+    words = ("delete", "over", "stuck", "--confirm", "over,stuck", "--no-snapshot")
+    fleet.environment["VMOODLE_SITES__DELETE_GRACE_DAYS"] = "0"
+    bulk(copies, *words)
+    dataroot = Path(fleet.json("site", "show", "stuck")["dataroot"])
+    aside = dataroot.rename(dataroot.with_name("aside"))
+    dataroot.symlink_to(aside)
+    rows = fleet.json("site", "purge", "--expired", status=1)
+    assert [(row["site"], row["ok"]) for row in rows] == [("over", True), ("stuck", False)]
+    assert any(thing["kind"] == "database" for thing in rows[0]["destroyed"])
+    assert rows[1]["code"]
+    assert states(copies) == {"first": "enabled", "stuck": "deleted"}
+    dataroot.unlink()
+    aside.rename(dataroot)
+    assert "destroyed: stuck" in fleet.run("site", "purge", "--expired").stdout
     fleet.assert_clean()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,14 +55,23 @@ def test_lint_and_simulation_change_nothing_and_name_each_bad_line(
         + f"http://one.example.test;{template};One;one{';' * 15}\n"
         + f"http://two.example.test;nosuch;Two;two{';' * 15}\n"
         + f"not-a-url;;Three;three{';' * 15}\n"
-        + f"http://first.example.test;;Four;four{';' * 15}\n",
+        + f"http://first.example.test;;Four;four{';' * 15}\n"
+        + f"http://ONE.example.test;;Five;five{';' * 15}\n",
     )
     linted = imported(copies, path, "--lint", status=1)
-    assert [row["ok"] for row in linted.values()] == [True, True, False, True]
+    assert [row["ok"] for row in linted.values()] == [True, True, False, True, True]
     simulated = imported(copies, path, "--simulate", status=1)
     assert [(row["line"], row.get("code")) for row in simulated.values()] == [
         (2, None), (3, "template.unknown"), (4, "site.url.scheme"), (5, "site.url.taken"),
+        (6, "site.url.taken"),
     ]  # fmt: skip
+    assert "Line 2" in str(simulated["five"]["detail"])
+    snapshots = written(
+        tmp_path, "vhostname\nhttp://first.example.test\nhttp://FIRST.example.test\n"
+    )
+    once, again = copies.fleet.json("site", "import", snapshots, "--simulate", status=1)
+    assert (once["ok"], again["code"]) == (True, "operation.site.busy")
+    assert not (copies.fleet.home / "store").exists()
     assert listed(copies) == ["first"]
     assert copies.fleet.json("operation", "list", "--active") == []
     copies.fleet.assert_clean()
@@ -115,6 +126,44 @@ def test_sites_are_made_with_their_settings_and_a_bad_line_stops_no_other(
     fleet.assert_clean()
 
 
+def stored(copies: CopyFleet, column: str, kind: str = "site.deploy") -> list[str]:
+    with closing(sqlite3.connect(copies.fleet.home / "registry.sqlite3")) as connection:
+        sql = f"SELECT {column} FROM registry_operation WHERE kind = ? ORDER BY created_at"
+        return [row[0] for row in connection.execute(sql, (kind,))]
+
+
+def test_a_site_that_is_not_to_serve_never_stays_live_and_its_settings_are_forgotten(
+    copies: CopyFleet, tmp_path: Path, template: str
+) -> None:
+    fleet = copies.fleet
+    path = written(
+        tmp_path,
+        "shortname;url;template;enabled;auth_ldap|bind_pw\n"
+        f"quiet;http://quiet.example.test;{template};0;{SECRET}\n",
+    )
+    problem = fleet.problem(
+        "site", "import", path, "--detach", "--passwords-out", str(tmp_path / "out")
+    )
+    assert problem["code"] == "site.password.out"
+    assert imported(copies, path, "--detach")["quiet"]["outcome"] == "queued"
+    # The call that ordered it is over: all that is known of it, the operation knows.
+    assert stored(copies, "settings_encrypted")[-1]
+    fleet.run("worker", "--until-idle")
+    quiet = fleet.json("site", "show", "quiet")
+    assert (quiet["state"], quiet["reason"]) == (
+        "suspended", "enabled is 0 in the list it came from"
+    )  # fmt: skip
+    (answer,) = fleet.json("hook", "check", "quiet", status=None)
+    assert (answer["ok"], answer["expected"]) == (True, "503")
+    assert copies.rows(
+        copies.database("quiet"),
+        "SELECT value FROM {config_plugins} WHERE plugin = 'auth_ldap' AND name = 'bind_pw'",
+    ) == [(SECRET,)]
+    assert set(stored(copies, "settings_encrypted")) == {""}
+    assert not any("settings" in given for given in stored(copies, "parameters"))
+    fleet.run("site", "delete", "quiet", "--purge", "--confirm", "quiet")
+
+
 def test_existing_moodles_are_adopted_and_sites_snapshotted_by_a_list(
     copies: CopyFleet, tmp_path: Path
 ) -> None:
@@ -141,8 +190,11 @@ def test_existing_moodles_are_adopted_and_sites_snapshotted_by_a_list(
         adopted = imported(copies, path, status=1)
         assert [row["outcome"] for row in adopted.values()] == ["adopted", "failed"]
         assert copies.engine.checksum(first.database) == before
-        path = written(tmp_path, f"shortname,config,server\nbyconfig,{second.config},main\n")
+        path = written(
+            tmp_path, f"shortname,config,server,enabled\nbyconfig,{second.config},main,0\n"
+        )
         adopted = imported(copies, path)
+        assert fleet.json("site", "show", "byconfig")["state"] == "suspended"
         assert f"database account {account} is also that of listed" in str(adopted["byconfig"])
         path = written(tmp_path, f"vhostname\n{first.url}\nhttp://nobody.example.test\n")
         taken = imported(copies, path, status=1)

@@ -222,6 +222,30 @@ def test_what_an_older_release_had_begun_is_counted_when_the_registry_is_migrate
     assert [operations.find(row).steps_entered for row in rows] == [0, 2, 0]
 
 
+def test_settings_that_an_older_release_kept_for_ever_are_forgotten_where_the_site_is_made(
+    installation: Installation,
+) -> None:
+    from django.core.management import call_command
+
+    from vmoodle.registry import operations
+    from vmoodle.registry.models import Operation, OperationState
+
+    given = {"settings": "encrypted", "source": "template:t"}
+    ended, waiting = (
+        operations.submit("toy", site=site, node="n", parameters=given).id for site in ("a", "b")
+    )
+    call_command("migrate", "registry", "0005", verbosity=0)
+    Operation.objects.filter(id=ended).update(state="done")
+    call_command("migrate", "registry", verbosity=0)
+    rows = [operations.find(ended), operations.find(waiting)]
+    assert [row.parameters for row in rows] == [{"source": "template:t"}] * 2
+    assert [row.settings_encrypted for row in rows] == ["", "encrypted"]
+    operations.finished(waiting, OperationState.ATTENTION)
+    assert operations.find(waiting).settings_encrypted == "encrypted"
+    operations.finished(waiting, OperationState.REVERTED)
+    assert operations.find(waiting).settings_encrypted == ""
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("step", ["one", "two", "three"])
 def test_a_killed_operation_resumes_at_the_interrupted_step(

@@ -130,6 +130,7 @@ def test_a_bad_line_is_named_and_stops_no_other(
         ("shortname;url;config_version\n", "import.header"),
         ("shortname;url;config_a b\n", "import.header"),
         ("shortname;url;mod_forum|version\n", "import.header"),
+        ('shortname;"url\n', "import.header"),
     ],
 )
 def test_a_list_whose_columns_cannot_be_understood_is_refused(
@@ -138,6 +139,12 @@ def test_a_list_whose_columns_cannot_be_understood_is_refused(
     with pytest.raises(InvalidInput) as raised:
         read(text)
     assert raised.value.code == code
+
+
+def test_a_setting_of_a_plugin_may_be_a_password_too(read: Callable[..., SiteList]) -> None:
+    head = "shortname;url;auth_ldap|bind_pw\n"
+    assert read(head + "a;http://a.test;s3cret\n").holds_passwords
+    assert not read(head + "a;http://a.test;\n").holds_passwords
 
 
 def test_words_that_say_nothing_are_refused(read: Callable[..., SiteList]) -> None:

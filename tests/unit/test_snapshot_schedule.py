@@ -40,7 +40,7 @@ def test_times_come_before_and_after_a_moment(text: str, before: datetime, after
 @pytest.mark.parametrize(
     "text",
     ["daily", "daily 24:00", "weekly 02:30", "weekly xxx 02:30", "* * * *", "0 0 30 2 *", "@daily",
-     "61 * * * *", "* * * * * *"],
+     "61 * * * *", "* * * * * *", f"{'0,' * 100}0 2 * * *"],
 )  # fmt: skip
 def test_what_is_no_schedule_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as caught:

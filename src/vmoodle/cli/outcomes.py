@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,6 +11,7 @@ import typer
 from vmoodle.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
+    from vmoodle.errors import VMoodleError
     from vmoodle.fleet.outcome import Outcome
     from vmoodle.installation import Installation
     from vmoodle.registry.models import Operation
@@ -36,6 +37,21 @@ def show_outcomes(outcomes: Sequence[Outcome], *, json: bool) -> None:
         raise typer.Exit(1)
 
 
+def ordered_each(
+    ordered: Mapping[str, Operation | VMoodleError],
+) -> list[tuple[Outcome, Operation | None]]:
+    """Return what came so far of each site of which an operation was ordered, or was not."""
+    from vmoodle.errors import VMoodleError
+    from vmoodle.fleet.outcome import QUEUED, Outcome, failed
+
+    return [
+        (failed(site, what), None)
+        if isinstance(what, VMoodleError)
+        else (Outcome(site, QUEUED, what.id), what)
+        for site, what in ordered.items()
+    ]
+
+
 def carry_out_each(
     installation: Installation,
     ordered: Sequence[tuple[Outcome, Operation | None]],
@@ -43,8 +59,9 @@ def carry_out_each(
 ) -> list[Outcome]:
     """Carry out or follow all operations at once, whatever comes of each.
 
-    `done` gives the outcome of one that is done, by its place among those ordered. Where there is
-    no operation the outcome stays as it is. Ctrl-C asks for the cancellation of all.
+    `done` gives the outcome of one that is done, by its place among those ordered; what it raises
+    is that one's failure alone. Where there is no operation the outcome stays as it is. Ctrl-C
+    asks for the cancellation of all.
     """
     from vmoodle.cli.progress import carry_out_all
     from vmoodle.errors import VMoodleError
@@ -62,14 +79,15 @@ def carry_out_each(
         last = next(ended)
         try:
             raise_its_error(last, KINDS)
+            outcomes.append(done(place, last))
         except VMoodleError as error:
             outcomes.append(failed(outcome.site, error, line=outcome.line, operation=last.id))
-        else:
-            outcomes.append(done(place, last))
     return outcomes
 
 
 def _detail(outcome: Outcome) -> str:
     if outcome.code:
         return f"{outcome.message} [{outcome.code}] {outcome.hint}".rstrip()
-    return "; ".join((outcome.message, *outcome.notes)).strip("; ")
+    said = "; ".join((outcome.message, *outcome.notes)).strip("; ")
+    queued = outcome.outcome == "queued"
+    return said or (f"vmoodle operation follow {outcome.operation}" if queued else "")

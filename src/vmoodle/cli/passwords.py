@@ -60,7 +60,7 @@ def show_once(installation: Installation, operation: Operation, out: int | None 
     if out is None:
         typer.echo(f"\nadministrator's password (shown once): {password.reveal()}")
     else:
-        _write(out, f"{password.reveal()}\n", operation)
+        write(out, f"{password.reveal()}\n", operation)
     operations.take_secret(operation.id)
 
 
@@ -78,12 +78,19 @@ def how_to_get(operation: Operation) -> str:
     return f"vmoodle operation follow {operation.id} --password-out FILE"
 
 
-def _write(descriptor: int, text: str, operation: Operation) -> None:
+def write(descriptor: int, text: str, operation: Operation) -> None:
+    """Append the line with the password of an operation to a new file, all of it or nothing.
+
+    Raise InvalidInput `secret.unwritable`; the password is kept then.
+    """
+    before = os.lseek(descriptor, 0, os.SEEK_END)
+    rest = text.encode()
     try:
-        os.write(descriptor, text.encode())
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)
     except OSError as error:
-        os.ftruncate(descriptor, 0)
+        os.ftruncate(descriptor, before)
         raise InvalidInput(
             "secret.unwritable",
             f"The password cannot be written: {error.strerror}.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmoodle.cli.outcomes import carry_out_each, show_outcomes
+from vmoodle.cli.outcomes import carry_out_each, ordered_each, show_outcomes
 from vmoodle.cli.output import Json, in_bytes, moment, print_json, say
 from vmoodle.cli.site_facts import show_site
 from vmoodle.cli.site_words import AllSites, Confirm, Detach, Labels, Targets
@@ -129,22 +129,27 @@ def _end_each(
     json: bool,
 ) -> None:
     from vmoodle.errors import VMoodleError
-    from vmoodle.fleet.outcome import Outcome, failed
+    from vmoodle.fleet.outcome import Outcome
 
-    ordered: list[tuple[Outcome, Operation | None]] = []
+    made: dict[str, Operation | VMoodleError] = {}
     for name in names:
         try:
-            operation = order(name)
+            made[name] = order(name)
         except VMoodleError as error:
-            ordered.append((failed(name, error), None))
-        else:
-            ordered.append((Outcome(name, "queued", operation.id), operation))
+            made[name] = error
+    ordered = ordered_each(made)
     if detach:
         show_outcomes([outcome for outcome, _operation in ordered], json=json)
         return
-    outcomes = carry_out_each(
-        installation, ordered, lambda place, ended: Outcome(names[place], "deleted", ended.id)
-    )
+
+    def done(place: int, ended: Operation) -> Outcome:
+        told = {key: ended.result[key] for key in ("certificate",) if key in ended.result}
+        return Outcome(names[place], "deleted", ended.id, more=told)
+
+    outcomes = carry_out_each(installation, ordered, done)
+    for outcome in outcomes if not json else ():
+        if "certificate" in outcome.more:
+            _show_certificate(outcome.more["certificate"])
     show_outcomes(outcomes, json=json)
 
 
@@ -201,31 +206,48 @@ def purge(
     from vmoodle.registry import sites
 
     if expired:
-        ordered = purging.submit_expired(installation)
-    else:
-        site = sites.find(shortname)
-        if confirm is None and sys.stdin.isatty():
-            say(f"This destroys {site.wwwroot} with its database and all its files.")
-            confirm = typer.prompt("Type the shortname to go on", err=True)
-        ordered = [
-            purging.submit(
-                installation,
-                shortname,
-                typed=confirm or "",
-                now=now,
-                with_snapshots=with_snapshots,
-            )
-        ]
-    certificates = [
-        carry_out(installation, operation).result["certificate"] for operation in ordered
-    ]
-    if json:
-        print_json(certificates)
+        _purge_expired(installation, json=json)
         return
-    for certificate in certificates:
+    site = sites.find(shortname)
+    if confirm is None and sys.stdin.isatty():
+        say(f"This destroys {site.wwwroot} with its database and all its files.")
+        confirm = typer.prompt("Type the shortname to go on", err=True)
+    operation = purging.submit(
+        installation, shortname, typed=confirm or "", now=now, with_snapshots=with_snapshots
+    )
+    certificate = carry_out(installation, operation).result["certificate"]
+    if json:
+        print_json([certificate])
+    else:
         _show_certificate(certificate)
-    if not certificates:
-        say("No grace period is over.")
+
+
+def _purge_expired(installation: Installation, *, json: bool) -> None:
+    """Purge all whose grace period is over; print the certificates, then what failed."""
+    from vmoodle.fleet.outcome import Outcome
+    from vmoodle.lifecycle import purge as purging
+
+    certificates: list[dict[str, Any]] = []
+
+    def done(_place: int, ended: Operation) -> Outcome:
+        certificates.append(ended.result["certificate"])
+        return Outcome(ended.subject, "purged", ended.id)
+
+    ordered = ordered_each(purging.submit_expired(installation))
+    outcomes = carry_out_each(installation, ordered, done)
+    failures = [outcome for outcome in outcomes if not outcome.ok]
+    if json:
+        whole = [certificate | {"ok": True} for certificate in certificates]
+        print_json([*whole, *(outcome.as_facts() for outcome in failures)])
+    else:
+        for certificate in certificates:
+            _show_certificate(certificate)
+        for outcome in failures:
+            say(f"{outcome.site}: {outcome.message} [{outcome.code}] {outcome.hint}")
+        if not outcomes:
+            say("No grace period is over.")
+    if failures:
+        raise typer.Exit(1)
 
 
 def _show_certificate(certificate: dict[str, Any]) -> None:

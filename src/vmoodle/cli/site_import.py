@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,9 +54,17 @@ def import_sites(
 ) -> None:
     """Create, adopt or snapshot the sites of a CSV file; a bad line stops no other."""
     from vmoodle.cli.passwords import new_file
+    from vmoodle.errors import InvalidInput
     from vmoodle.fleet.site_list import read_list
     from vmoodle.installation import open_installation
 
+    if detach and passwords_out is not None:
+        raise InvalidInput(
+            "site.password.out",
+            "With --detach there is no password to write yet.",
+            "Leave one of the two out; with --detach: vmoodle operation follow OPERATION "
+            "--password-out FILE",
+        )
     installation = open_installation()
     from vmoodle.fleet import site_import
     from vmoodle.registry import operations
@@ -75,7 +83,7 @@ def import_sites(
             )
         show_outcomes(found, json=json)
         return
-    with new_file(None if detach else passwords_out) as out:
+    with new_file(passwords_out) as out:
         with showing("reading the list") as tell:
             ordered = site_import.order(installation, listed, tell)
         if detach:
@@ -88,7 +96,7 @@ def import_sites(
         rows = [row for _outcome, row in ordered]
 
         def done(place: int, operation: Operation) -> Outcome:
-            outcome = site_import.ended(installation, rows[place], operation)
+            outcome = site_import.ended(rows[place], operation)
             return _with_password(installation, rows[place], outcome, operation, out)
 
         outcomes = carry_out_each(installation, work, done)
@@ -105,7 +113,7 @@ def _with_password(
     """Write a generated password to the file, else say how to get it."""
     from dataclasses import replace
 
-    from vmoodle.cli.passwords import how_to_get, waits
+    from vmoodle.cli.passwords import how_to_get, waits, write
     from vmoodle.registry import operations, sites
 
     if row.action != "create" or not waits(operation):
@@ -113,10 +121,9 @@ def _with_password(
     if out is None:
         return replace(outcome, notes=(*outcome.notes, f"its password: {how_to_get(operation)}"))
     password = installation.keyring.decrypt(operations.find(operation.id).secret_encrypted)
-    with os.fdopen(os.dup(out), "a", encoding="utf-8", newline="") as file:
-        user = sites.find(row.get("shortname")).admin_user
-        csv.writer(file, delimiter=";").writerow((row.get("shortname"), user, password.reveal()))
-        file.flush()
-        os.fsync(file.fileno())
+    user = sites.find(row.get("shortname")).admin_user
+    line = io.StringIO(newline="")
+    csv.writer(line, delimiter=";").writerow((row.get("shortname"), user, password.reveal()))
+    write(out, line.getvalue(), operation)
     operations.take_secret(operation.id)
     return outcome

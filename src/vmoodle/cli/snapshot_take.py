@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmoodle.cli.outcomes import carry_out_each, ordered_each, show_outcomes
 from vmoodle.cli.output import Json, moment, print_block, print_json, say
-from vmoodle.cli.progress import showing
+from vmoodle.cli.progress import carry_out, showing
 from vmoodle.cli.site_words import AllSites, Detach, Labels, Targets
 from vmoodle.cli.snapshot_words import print_snapshots
 
 if TYPE_CHECKING:
     from vmoodle.errors import VMoodleError
+    from vmoodle.fleet.outcome import Outcome
     from vmoodle.installation import Installation
     from vmoodle.registry.models import Operation
-
-    Ordered = Mapping[str, Operation | VMoodleError]
 
 
 def create(
@@ -36,7 +36,6 @@ def create(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.errors import VMoodleError
     from vmoodle.fleet.targets import Selection, choose
     from vmoodle.lifecycle import snapshot
     from vmoodle.registry.models import SiteState
@@ -47,70 +46,47 @@ def create(
     chosen = [site.shortname for site in met]
     ordered = snapshot.submit_each(installation, chosen, note=note)
     # What becomes of one site that is named is told as that of any other operation.
-    alone = selection.names_one
-    if alone and isinstance(refused := ordered[chosen[0]], VMoodleError):
-        raise refused
+    if selection.names_one and not detach:
+        taken = carry_out(installation, _accepted(ordered[chosen[0]]))
+        _show_taken([_facts(taken)], [], json=json)
+        return
+    outcomes = ordered_each(ordered)
     if detach:
-        _show_ordered(ordered, json=json)
-    else:
-        _carry_out(installation, ordered, alone=alone, json=json)
+        if selection.names_one:
+            _accepted(ordered[chosen[0]])
+        show_outcomes([outcome for outcome, _operation in outcomes], json=json)
+        return
+    _show_taken(*_take(installation, outcomes), json=json)
 
 
-def _show_ordered(ordered: Ordered, *, json: bool) -> None:
+def _accepted(what: Operation | VMoodleError) -> Operation:
     from vmoodle.errors import VMoodleError
 
-    rows: list[dict[str, Any]] = []
-    for site, what in ordered.items():
-        if isinstance(what, VMoodleError):
-            rows.append(_refused(site, what))
-        else:
-            rows.append({"operation": what.id, "site": site})
-    if json:
-        print_json(rows)
-    else:
-        for row in rows:
-            say(
-                f"vmoodle operation follow {row['operation']}"
-                if "code" not in row
-                else f"{row['site']}: {row['detail']}"
-            )
-    raise typer.Exit(1 if any("code" in row for row in rows) else 0)
+    if isinstance(what, VMoodleError):
+        raise what
+    return what
 
 
-def _carry_out(installation: Installation, ordered: Ordered, *, alone: bool, json: bool) -> None:
-    from vmoodle.cli.progress import carry_out_all
-    from vmoodle.errors import VMoodleError
-    from vmoodle.lifecycle.kinds import KINDS
-    from vmoodle.operations.outcome import raise_its_error
+def _take(
+    installation: Installation, ordered: Sequence[tuple[Outcome, Operation | None]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Carry the operations out; return the snapshots that were taken, and what became of others."""
+    from vmoodle.fleet.outcome import Outcome
 
-    failed = [
-        _refused(site, what) for site, what in ordered.items() if isinstance(what, VMoodleError)
-    ]
-    under_way = [what for what in ordered.values() if not isinstance(what, VMoodleError)]
-    ended = carry_out_all(installation, under_way)
-    if alone:
-        raise_its_error(ended[0], KINDS)
-    taken, more = _ended(ended)
-    _show_taken(taken, failed + more, json=json)
+    taken: list[dict[str, Any]] = []
+
+    def done(_place: int, ended: Operation) -> Outcome:
+        taken.append(_facts(ended))
+        return Outcome(ended.subject, "taken", ended.id)
+
+    outcomes = carry_out_each(installation, ordered, done)
+    return taken, [outcome.as_facts() for outcome in outcomes if not outcome.ok]
 
 
-def _ended(ended: list[Operation]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the snapshots that were taken, and what became of the others."""
-    from vmoodle.errors import VMoodleError
-    from vmoodle.lifecycle.kinds import KINDS
-    from vmoodle.operations.outcome import raise_its_error
+def _facts(ended: Operation) -> dict[str, Any]:
     from vmoodle.registry import snapshots
 
-    taken, failed = [], []
-    for operation in ended:
-        try:
-            raise_its_error(operation, KINDS)
-        except VMoodleError as error:
-            failed.append(_refused(operation.subject, error, operation.id))
-        else:
-            row = snapshots.find(operation.result["snapshot"])
-            taken.append(snapshots.facts(row) | {"ok": True})
-    return taken, failed
+    return snapshots.facts(snapshots.find(ended.result["snapshot"])) | {"ok": True}
 
 
 def _show_taken(taken: list[dict[str, Any]], failed: list[dict[str, Any]], *, json: bool) -> None:
@@ -123,12 +99,6 @@ def _show_taken(taken: list[dict[str, Any]], failed: list[dict[str, Any]], *, js
         if len(taken) + len(failed) > 1:
             say(f"{len(taken)} taken, {len(failed)} failed")
     raise typer.Exit(1 if failed else 0)
-
-
-def _refused(site: str, error: VMoodleError, operation: str = "") -> dict[str, Any]:
-    from vmoodle.fleet.outcome import failed
-
-    return failed(site, error, operation=operation).as_facts()
 
 
 def schedule(json: Json = False) -> None:
@@ -149,10 +119,10 @@ def schedule(json: Json = False) -> None:
 
 def due(json: Json = False) -> None:
     """Take the snapshots that are due now: for a system timer, where no `vmoodle worker` runs."""
-    from vmoodle.cli.progress import carry_out, carry_out_all
     from vmoodle.installation import open_installation
 
     installation = open_installation()
+    from vmoodle.fleet.outcome import failed as refused
     from vmoodle.lifecycle import snapshot_run
     from vmoodle.scheduler import snapshots
 
@@ -165,8 +135,9 @@ def due(json: Json = False) -> None:
             say(f"nothing is due; next: {moment(facts['next']) or 'never'}")
         return
     run = carry_out(installation, run)
-    taken, failed = _ended(carry_out_all(installation, snapshot_run.ordered_by(run)))
-    failed += [_refused(what, why) for what, why in snapshot_run.skipped(run).items()]
+    ordered = {row.subject: row for row in snapshot_run.ordered_by(run)}
+    taken, failed = _take(installation, ordered_each(ordered))
+    failed += [refused(what, why).as_facts() for what, why in snapshot_run.skipped(run).items()]
     _show_taken(taken, failed, json=json)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from vmoodle.errors import VMoodleError
 
 FAILED = "failed"
+QUEUED = "queued"
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Outcome:
     hint: str = ""
     line: int | None = None
     notes: tuple[str, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Further members for JSON."""
 
     @property
     def ok(self) -> bool:
@@ -34,7 +37,7 @@ class Outcome:
         members = {
             "line": self.line, "site": self.site, "outcome": self.outcome, "ok": self.ok,
             "operation": self.operation, "code": self.code, "detail": self.message,
-            "hint": self.hint, "notes": list(self.notes),
+            "hint": self.hint, "notes": list(self.notes), **self.more,
         }  # fmt: skip
         return {key: value for key, value in members.items() if value not in (None, "", [])}
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-from django.db import transaction
+from typing import Any
 
 from vmoodle.errors import Conflict, NotFound, VMoodleError
-from vmoodle.fleet.outcome import Outcome, failed
+from vmoodle.fleet.outcome import QUEUED, Outcome, failed
 from vmoodle.fleet.site_list import ListedSite, SiteList, label_words
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.installation import Installation
@@ -19,15 +17,23 @@ from vmoodle.lifecycle.adopt_request import AdoptRequest
 from vmoodle.lifecycle.adopt_server import choose_server
 from vmoodle.lifecycle.new_settings import NewSettings
 from vmoodle.lifecycle.request import SiteRequest
-from vmoodle.lifecycle.suspend import suspend
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry.models import Operation, Site
 from vmoodle.secret import Secret
 
 OK = "ok"
 SKIPPED = "skipped"
-QUEUED = "queued"
 _DONE = {"create": "created", "adopt": "adopted", "snapshot": "snapshotted"}
+
+# What two lines cannot both have, and the error's code.
+_UNIQUE = {
+    "shortname": "site.shortname.taken",
+    "address_key": "site.url.taken",
+    "dataroot": "site.dataroot.taken",
+    "database": "site.taken",
+    "account": "site.taken",
+    "snapshot": "operation.site.busy",
+}
 
 
 def lint(listed: SiteList) -> list[Outcome]:
@@ -54,14 +60,9 @@ def order(
     return list(_Import(installation, keep=True).each(listed, tell))
 
 
-def ended(installation: Installation, row: ListedSite, operation: Operation) -> Outcome:
-    """Return the outcome of a line whose operation is done; suspend the site if the list says so.
-
-    Raise Conflict when somebody else holds the site by then.
-    """
+def ended(row: ListedSite, operation: Operation) -> Outcome:
+    """Return the outcome of a line whose operation is done."""
     notes = operation.result.get("notes", [])
-    if row.get("enabled") == "0" and row.action != "snapshot":
-        suspend(installation, row.get("shortname"), "enabled is 0 in the list it came from")
     return Outcome(_name(row), _DONE[row.action], operation.id, line=row.line, notes=tuple(notes))
 
 
@@ -72,6 +73,7 @@ class _Import:
         self._installation = installation
         self._keep = keep
         self._known: KnownIdentifiers | None = None
+        self._taken = _Taken()
 
     def each(self, listed: SiteList, tell: Tell) -> Iterator[tuple[Outcome, ListedSite]]:
         """Give what came of each line, with the line."""
@@ -87,19 +89,27 @@ class _Import:
             raise row.problem
         if row.action != "snapshot" and _is_there(row):
             return Outcome(_name(row), SKIPPED, message="The site is there already.", line=row.line)
-        if row.action == "adopt" and not self._keep:
-            found = adopt.plan(
-                self._installation, _adoption(row), _config(row), self._identifiers()
-            )
-            return Outcome(_name(row), OK, line=row.line, notes=found.notes)
-        with _kept(self._keep):
-            operation = self._submit(row)
-        return Outcome(
-            _name(row),
-            QUEUED if self._keep else OK,
-            operation.id if self._keep else "",
-            line=row.line,
-        )
+        if not self._keep:
+            return Outcome(_name(row), OK, line=row.line, notes=self._plan(row))
+        return Outcome(_name(row), QUEUED, self._submit(row).id, line=row.line)
+
+    def _plan(self, row: ListedSite) -> tuple[str, ...]:
+        """Check a line and return what to know of it; change nothing, raise as `_submit`."""
+        installation = self._installation
+        if row.action == "snapshot":
+            site = snapshot.plan(installation, _site_at(row.get("url")))
+            self._taken.take({"snapshot": site.shortname}, row.line)
+            return ()
+        notes: tuple[str, ...] = ()
+        if row.action == "adopt":
+            found = adopt.plan(installation, _adoption(row), _config(row), self._identifiers())
+            values, notes = found.values, found.notes
+        elif source := _source(row):
+            values = deploy.plan(installation, self._request(row), source).values
+        else:
+            values = create.plan(installation, self._request(row)).values
+        self._taken.take(values, row.line)
+        return notes
 
     def _submit(self, row: ListedSite) -> Operation:
         installation = self._installation
@@ -110,8 +120,7 @@ class _Import:
         if row.action == "snapshot":
             return snapshot.submit(installation, _site_at(row.get("url")))
         request = self._request(row)
-        source = _source(row)
-        if source:
+        if source := _source(row):
             return deploy.submit(installation, request, source)
         return create.submit(installation, request)
 
@@ -132,6 +141,7 @@ class _Import:
             table_prefix=row.get("prefix"),
             labels=label_words(row.get("labels")),
             settings=NewSettings(row.config, row.plugins, row.get("description")),
+            suspended=_suspended(row),
         )
 
     def _identifiers(self) -> KnownIdentifiers:
@@ -140,15 +150,28 @@ class _Import:
         return self._known
 
 
-@contextmanager
-def _kept(keep: bool) -> Iterator[None]:
-    """Run the block; unless it is to be kept, leave the registry as it was before."""
-    if keep:
-        yield
-        return
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
+class _Taken:
+    """What the earlier lines of a simulated list would have taken: by what, and its line."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[str, ...], int] = {}
+
+    def take(self, values: Mapping[str, Any], line: int) -> None:
+        """Note what a line takes; raise Conflict, as the registry would, for what is taken."""
+        on = str(values["server"].name) if "server" in values else ""
+        keys = {
+            (name, on if name in {"database", "account"} else "", str(values[name])): code
+            for name, code in _UNIQUE.items()
+            if name in values and not (name == "account" and values.get("adopted"))
+        }
+        for key, code in keys.items():
+            if key in self._lines:
+                raise Conflict(
+                    code,
+                    f"Line {self._lines[key]} takes the {key[0]} {key[2]} before.",
+                    "Remove one of the two lines, or choose another.",
+                )
+        self._lines |= dict.fromkeys(keys, line)
 
 
 def _adoption(row: ListedSite) -> AdoptRequest:
@@ -169,7 +192,13 @@ def _adoption(row: ListedSite) -> AdoptRequest:
         port=port,
         socket=row.get("socket"),
         labels=label_words(row.get("labels")),
+        suspended=_suspended(row),
     )
+
+
+def _suspended(row: ListedSite) -> str:
+    """Return why the site is to be suspended once it is proved, empty for one that serves."""
+    return "enabled is 0 in the list it came from" if row.get("enabled") == "0" else ""
 
 
 def _host_and_port(row: ListedSite) -> tuple[str, int | None]:

@@ -90,13 +90,22 @@ def read_list(path: Path, *, separator: str = "", encoding: str = "", action: st
     if not number:
         raise InvalidInput("import.file", f"{path} lists nothing.", "Its first line is the header.")
     mark = _separator(separator, header)
-    columns = _columns(number, [word.strip().lower() for word in _split(header, mark)])
+    try:
+        words = [word.strip().lower() for word in _split(header, mark)]
+    except csv.Error as error:
+        raise InvalidInput(
+            "import.header",
+            f"Line {number}, the header, has a quoted word that does not end.",
+            'Write a quote in a word as "", or none at all.',
+        ) from error
+    columns = _columns(number, words)
     usual = _usual_action(action, columns)
     rows = tuple(_told_apart(_row(at, line, mark, columns, usual) for at, line in lines))
     ignored = sorted(_WITHOUT_MEANING & set(columns))
     notes = [*said, *([f"not used: {', '.join(ignored)}"] if ignored else [])]
     secret = {"password", "admin_password"} & set(columns)
-    return SiteList(rows, tuple(notes), bool(secret) or any(row.config for row in rows))
+    has_settings = any(row.config or row.plugins for row in rows)
+    return SiteList(rows, tuple(notes), bool(secret) or has_settings)
 
 
 def _text(path: Path, encoding: str) -> tuple[str, list[str]]:

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from vmoodle.errors import Conflict, Refused
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, new_site, resources
+from vmoodle.lifecycle import dataroot, new_site
 from vmoodle.lifecycle.adopt_checks import Adoptable, KnownIdentifiers, examine
 from vmoodle.lifecycle.adopt_request import AdoptRequest, complete
 from vmoodle.lifecycle.prove import prove
@@ -63,6 +63,7 @@ def submit(
                 "notes": list(found.notes),
                 "unproved": found.unproved,
                 "own": take_ownership,
+                "suspended": request.suspended,
             },
             node=installation.node,
         )
@@ -149,12 +150,6 @@ def _things(site: Site) -> tuple[tuple[str, str, str], ...]:
 
 def _owned(context: StepContext) -> None:
     audit.record(OWN_KIND, context.site, operation=context.operation_id)
-
-
-def is_owned(installation: Installation, site: Site) -> bool:
-    """Tell whether VMoodle may drop the site's database and moodledata."""
-    left = resources.unproven(resources.of_site(installation, site))
-    return all(kind == ledger.ACCOUNT for kind, _place, _name in left)
 
 
 ADOPT = OperationKind(

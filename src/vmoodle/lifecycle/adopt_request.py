@@ -54,6 +54,8 @@ class AdoptRequest:
     labels: list[str] = field(default_factory=list)
     notes: tuple[str, ...] = ()
     """What config.php says that the adopted site will not have."""
+    suspended: str = ""
+    """Why the site is suspended once it is proved; empty for one that serves."""
 
 
 def complete(request: AdoptRequest, config: Path | None) -> AdoptRequest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, new_site, preflight, resources
 from vmoodle.lifecycle.new_settings import SETTINGS
-from vmoodle.lifecycle.request import SiteRequest, reserve, wanted_site
+from vmoodle.lifecycle.request import SiteRequest, WantedSite, reserve, wanted_site
 from vmoodle.lifecycle.resources import making, removing
 from vmoodle.moodle.install import install_site
 from vmoodle.moodle.tree import MoodleTree
@@ -16,16 +16,22 @@ from vmoodle.registry.models import Operation
 KIND = "site.create"
 
 
+def plan(installation: Installation, request: SiteRequest) -> WantedSite:
+    """Return the site that would be made; change nothing, raise as `submit`."""
+    codebase = codebases.chosen(request.codebase)
+    server = servers.chosen(request.server)
+    wanted = wanted_site(installation, request, codebase, server)
+    preflight.check(installation, codebase, server, wanted.address, wanted.values)
+    return wanted
+
+
 def submit(installation: Installation, request: SiteRequest) -> Operation:
     """Check the request, reserve the site and queue its creation.
 
     Nothing is changed when it raises: InvalidInput for what cannot be, Conflict for what is taken,
     Refused and Unavailable for what this machine, codebase or server does not allow.
     """
-    codebase = codebases.chosen(request.codebase)
-    server = servers.chosen(request.server)
-    wanted = wanted_site(installation, request, codebase, server)
-    preflight.check(installation, codebase, server, wanted.address, wanted.values)
+    wanted = plan(installation, request)
     return reserve(installation, wanted, KIND, password=request.admin_password)
 
 

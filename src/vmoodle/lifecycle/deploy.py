@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, fit, identity, new_site, preflight, resources, warm
 from vmoodle.lifecycle.new_settings import SETTINGS
-from vmoodle.lifecycle.request import SiteRequest, reserve, wanted_site
+from vmoodle.lifecycle.request import SiteRequest, WantedSite, reserve, wanted_site
 from vmoodle.lifecycle.resources import ForHoldings, removing
 from vmoodle.lifecycle.sources import (
     Source,
@@ -44,6 +45,14 @@ def submit(
     changed when it raises: InvalidInput, NotFound, Conflict for a source that is not ready or a
     name that is taken, Refused for a codebase, server or account that does not fit, Unavailable.
     """
+    wanted = plan(installation, request, source, sanitise=sanitise)
+    return reserve(installation, wanted, KIND, password=request.admin_password)
+
+
+def plan(
+    installation: Installation, request: SiteRequest, source: str, *, sanitise: str = ""
+) -> WantedSite:
+    """Return the site that would be made; change nothing, raise as `submit`."""
     if sanitise:
         find_policy(sanitise)
     facts = open_source(installation, source).facts()
@@ -60,19 +69,14 @@ def submit(
         wanted.values,
         bytes_needed=int(SPACE_FACTOR * (facts.database_bytes + facts.files_bytes)),
     )
-    return reserve(
-        installation,
-        wanted,
-        KIND,
-        password=request.admin_password,
-        parameters={
-            "source": source,
-            "wwwroot": facts.wwwroot,
-            "rewrite": facts.has_addresses,
-            "sanitise": sanitise,
-            "revision": facts.revision,
-        },
-    )
+    told = {
+        "source": source,
+        "wwwroot": facts.wwwroot,
+        "rewrite": facts.has_addresses,
+        "sanitise": sanitise,
+        "revision": facts.revision,
+    }
+    return replace(wanted, parameters=told)
 
 
 def _only_fitting(facts: SourceFacts) -> str:

@@ -12,7 +12,7 @@ from vmoodle.errors import Failed
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.script import run_on_one
 from vmoodle.operations.plan import Step, StepContext
-from vmoodle.registry import sites
+from vmoodle.registry import operations, sites
 from vmoodle.secret import Secret
 
 # Where PHP keeps what it has read of the settings (lib/setup.php, cache/stores/file 4.5).
@@ -32,7 +32,7 @@ class NewSettings:
         return bool(self.config or self.plugins or self.description)
 
     def encrypted(self, installation: Installation) -> str:
-        """Return them for an operation's parameters: those are kept in clear, these are not."""
+        """Return them for an operation, which keeps them apart and forgets them when it ends."""
         members = {
             "config": dict(self.config),
             "plugins": {name: dict(values) for name, values in self.plugins.items()},
@@ -42,11 +42,11 @@ class NewSettings:
 
 
 def _write(context: StepContext) -> None:
-    token = context.parameters.get("settings")
+    token = operations.find(context.operation_id).settings_encrypted
     if not token:
         return
     installation, site = context.installation, sites.find(context.site)
-    settings = NewSettings(**json.loads(installation.keyring.decrypt(str(token)).reveal()))
+    settings = NewSettings(**json.loads(installation.keyring.decrypt(token).reveal()))
     engine = installation.engine(site.server)
     with engine.connect(installation.site_database(site), read_only=False) as connection:
         for name, value in settings.config.items():

@@ -99,12 +99,18 @@ def refuse_indestructible(installation: Installation, site: Site) -> None:
     dataroot.refuse_indestructible(installation, holdings)
 
 
-def submit_expired(installation: Installation) -> list[Operation]:
-    """Queue the destruction of every deleted site whose grace period is over."""
-    return [
-        submit(installation, site.shortname, typed=site.shortname)
-        for site in sites.expired(timezone.now())
-    ]
+def submit_expired(installation: Installation) -> dict[str, Operation | VMoodleError]:
+    """Queue the destruction of every deleted site whose grace period is over.
+
+    Return by shortname its operation, or why not: one that cannot be purged stops no other.
+    """
+    outcome: dict[str, Operation | VMoodleError] = {}
+    for site in sites.expired(timezone.now()):
+        try:
+            outcome[site.shortname] = submit(installation, site.shortname, typed=site.shortname)
+        except VMoodleError as error:
+            outcome[site.shortname] = error
+    return outcome
 
 
 def refuse_unless(site: Site, states: set[SiteState], verb: str) -> None:

@@ -33,16 +33,23 @@ class SiteRequest:
     table_prefix: str = ""
     labels: list[str] = field(default_factory=list)
     settings: NewSettings = field(default_factory=NewSettings)
+    suspended: str = ""
+    """Why the site is suspended once it is proved; empty for one that serves."""
 
 
 @dataclass(frozen=True)
 class WantedSite:
-    """A request that names a usable site: its row's values, address, labels and settings."""
+    """A request that names a usable site: its row's values, address, labels, settings and state.
+
+    `parameters` are what the operation that makes it is told besides.
+    """
 
     values: dict[str, Any]
     address: SiteAddress
     labels: dict[str, str]
     settings: NewSettings = field(default_factory=NewSettings)
+    suspended: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 def wanted_site(
@@ -79,7 +86,9 @@ def wanted_site(
     }
     values["database"], values["account"] = names_for(shortname, defaults.database_prefix)
     sites.refuse_taken(values)
-    return WantedSite(values, address, names.labels(request.labels), request.settings)
+    return WantedSite(
+        values, address, names.labels(request.labels), request.settings, request.suspended
+    )
 
 
 def reserve(
@@ -88,7 +97,6 @@ def reserve(
     kind: str,
     *,
     password: Secret | None,
-    parameters: dict[str, Any] | None = None,
 ) -> Operation:
     """Reserve the site and queue the operation that makes it, or neither.
 
@@ -96,16 +104,15 @@ def reserve(
     site has by now, or when an operation holds the site.
     """
     shortname = wanted.values["shortname"]
-    given = dict(parameters or {})
-    if wanted.settings:
-        given["settings"] = wanted.settings.encrypted(installation)
     with transaction.atomic():
         operation = operations.submit(
             kind,
             site=shortname,
-            parameters={"generated": password is None} | given,
+            parameters={"generated": password is None, "suspended": wanted.suspended}
+            | wanted.parameters,
             node=installation.node,
             secret_encrypted=installation.encrypt(password or generate_password()),
+            settings_encrypted=wanted.settings.encrypted(installation) if wanted.settings else "",
         )
         sites.reserve(
             wanted.values | {"password_encrypted": installation.encrypt(generate_password(32))},

@@ -28,7 +28,7 @@ from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.operations.scratch import scratch
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import audit, operations, sites, snapshots
-from vmoodle.registry.models import Operation, Snapshot, SnapshotState
+from vmoodle.registry.models import Operation, Site, Snapshot, SnapshotState
 from vmoodle.store.add import walk, walk_filedir
 from vmoodle.store.finding import Finding
 from vmoodle.store.manifest import (
@@ -52,6 +52,17 @@ def submit(
     settled(shortname, "snapshotted")
     open_snapshots(installation, create=True)
     return order(installation, shortname, reason=reason, note=note)
+
+
+def plan(installation: Installation, shortname: str) -> Site:
+    """Return the site of which a snapshot would be taken; change nothing, raise as `submit`.
+
+    A store that is not there yet is not made, and is no error.
+    """
+    site = settled(shortname, "snapshotted")
+    with contextlib.suppress(NotFound):
+        open_snapshots(installation)
+    return site
 
 
 def submit_each(

@@ -62,8 +62,9 @@ class Site(models.Model):
     address_key = models.CharField(max_length=255, unique=True)
     codebase = models.ForeignKey(Codebase, on_delete=models.PROTECT, related_name="sites")
     server = models.ForeignKey(DatabaseServer, on_delete=models.PROTECT, related_name="sites")
-    database = models.CharField(max_length=63)
-    account = models.CharField(max_length=32)
+    # VMoodle's own names are shorter; an adopted site's are as long as any server takes.
+    database = models.CharField(max_length=80)
+    account = models.CharField(max_length=80)
     password_encrypted = models.TextField()
     table_prefix = models.CharField(max_length=10)
     dataroot = models.CharField(max_length=500, unique=True)
@@ -255,7 +256,7 @@ class Schedule(models.Model):
     """
 
     name = models.CharField(max_length=40, primary_key=True)
-    expression = models.CharField(max_length=100, blank=True, default="")
+    expression = models.CharField(max_length=200, blank=True, default="")
     since = models.DateTimeField()
     due_at = models.DateTimeField(null=True)
     operation_id = models.CharField(max_length=32, blank=True, default="")
@@ -290,6 +291,8 @@ class Operation(models.Model):
     subject = models.CharField(max_length=80, blank=True, default="")
     parameters = models.JSONField(default=dict)
     secret_encrypted = models.TextField(blank=True, default="")
+    # What a new site's settings are to be: they may hold passwords. Empty once it has ended.
+    settings_encrypted = models.TextField(blank=True, default="")
     actor = models.CharField(max_length=100)
     node = models.CharField(max_length=100)
     state = models.CharField(max_length=20, choices=OperationState.choices)

@@ -29,6 +29,7 @@ def submit(
     parameters: dict[str, Any] | None = None,
     node: str,
     secret_encrypted: str = "",
+    settings_encrypted: str = "",
 ) -> Operation:
     """Queue an operation. Raise Conflict when another one holds the site."""
     try:
@@ -39,6 +40,7 @@ def submit(
                 subject=site,
                 parameters=parameters or {},
                 secret_encrypted=secret_encrypted,
+                settings_encrypted=settings_encrypted,
                 actor=current_actor(),
                 node=node,
                 state=OperationState.QUEUED,
@@ -177,8 +179,14 @@ def turned_back(operation_id: str) -> None:
 
 
 def finished(operation_id: str, state: OperationState) -> None:
-    """End an operation in one of the states that last."""
-    Operation.objects.filter(id=operation_id).update(state=state, finished_at=timezone.now())
+    """End an operation in one of the states that last; what it was to write is forgotten.
+
+    One that needs attention may be tried again and keeps it.
+    """
+    changes = {"state": state, "finished_at": timezone.now()}
+    if state != OperationState.ATTENTION:
+        changes["settings_encrypted"] = ""
+    Operation.objects.filter(id=operation_id).update(**changes)
 
 
 def request_cancel(operation_id: str) -> None:

@@ -20,6 +20,8 @@ _HINT = (
 )
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _CLOCK = r"([01]?[0-9]|2[0-3]):([0-5][0-9])"
+# So much of an expression the registry keeps.
+LONGEST = 200
 # What people say, and the cron expression for it.
 _WORDS: tuple[tuple[str, str], ...] = (
     (r"hourly", "0 * * * *"),
@@ -44,7 +46,7 @@ class Times:
         for pattern, expression in _WORDS:
             if re.fullmatch(pattern, plain):
                 return cls(re.sub(pattern, expression, plain))
-        if len(plain.split()) != _FIELDS or not croniter.is_valid(plain):
+        if len(plain) > LONGEST or len(plain.split()) != _FIELDS or not croniter.is_valid(plain):
             raise InvalidInput("schedule.invalid", f"{text!r} is no schedule.", _HINT)
         times = cls(plain)
         try:
