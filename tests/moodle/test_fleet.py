@@ -184,9 +184,8 @@ def test_a_site_below_a_path_is_itself(world: World) -> None:
     password = world.fleet.home / "sub.password"
     password.write_text("Sub-path-Passw0rd!\n")
     created = world.fleet.json(
-        "site", "create", "sub", "--url", f"http://{site.host}/sub", "--name", "«sub»",
-        "--codebase", site.codebase, "--server", "postgres",
-        "--admin-password-file", str(password),
+        "site", "clone", site.shortname, "sub", "--url", f"http://{site.host}/sub",
+        "--name", "«sub»", "--admin-password-file", str(password),
     )  # fmt: skip
     assert created["state"] == "enabled"
     visitor = Browser(site.address, site.host)
@@ -198,14 +197,6 @@ def test_a_site_below_a_path_is_itself(world: World) -> None:
     world.fleet.run("site", "delete", "sub", "--confirm", "sub", "--purge")
     assert Browser(site.address, site.host).get("/sub/").status == 410
     assert site.browser().get("/").status == 200
-
-
-def test_a_snapshot_stands_its_drill(world: World) -> None:
-    site = next(s for s in reversed(world.sites) if s.server == "maria")
-    world.fleet.run("snapshot", "create", site.shortname)
-    assert world.fleet.json("snapshot", "drill", "--site", site.shortname)["drilled_ok"] is True
-    assert site.browser().get("/").status == 200
-    world.fleet.assert_clean()
 
 
 def test_a_deleted_site_answers_410_and_leaves_nothing(world: World) -> None:
