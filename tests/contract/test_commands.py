@@ -46,6 +46,25 @@ def test_what_changes_settings_and_the_map_prints_a_document(fleet: Fleet) -> No
     assert fleet.json("hook", "rebuild") == {"sites": 1, "configurations": 0}
 
 
+def test_a_registry_without_sites_empties_no_map(fleet: Fleet) -> None:
+    entries = fleet.home / "map" / "web"
+    before = {path.name for path in entries.iterdir()}
+    aside = fleet.home / "aside"
+    aside.mkdir()
+    for path in fleet.home.glob("registry.sqlite3*"):
+        path.rename(aside / path.name)
+    try:
+        assert fleet.problem("hook", "rebuild")["code"] == "hook.rebuild.empty"
+        assert {path.name for path in entries.iterdir()} == before
+    finally:
+        for path in fleet.home.glob("registry.sqlite3*"):
+            path.unlink()
+        for path in aside.iterdir():
+            path.rename(fleet.home / path.name)
+        aside.rmdir()
+    assert fleet.json("hook", "rebuild")["sites"] == 1
+
+
 def test_an_operation_cancelled_and_a_worker_print_documents(fleet: Fleet) -> None:
     fleet.run("site", "suspend", "first")
     ordered = fleet.json("site", "delete", "first", "--confirm", "first", "--purge", "--detach")

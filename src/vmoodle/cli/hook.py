@@ -45,7 +45,12 @@ def check(
 
 
 @app.command()
-def rebuild(json: Json = False) -> None:
+def rebuild(
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Also where the registry has no site and the map has.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Write the host map, the hook and each tree's config.php anew from the registry."""
     from vmoodle.installation import open_installation
 
@@ -53,7 +58,7 @@ def rebuild(json: Json = False) -> None:
     from vmoodle.lifecycle import rebuild as rebuilding
 
     with showing("rebuilding the map") as tell:
-        rebuilt = rebuilding.rebuild(installation, tell)
+        rebuilt = rebuilding.rebuild(installation, tell, may_empty=empty)
     if json:
         print_json(vars(rebuilt))
     else:

@@ -74,10 +74,10 @@ def export(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import carry
+    from vmoodle.lifecycle import snapshot_archive
 
     with showing(f"writing {path}"):
-        row = carry.export_snapshot(installation, snapshot, path)
+        row = snapshot_archive.export_snapshot(installation, snapshot, path)
     print_json({"snapshot": row.id, "path": str(path)}) if json else say(f"wrote {path}")
 
 
@@ -90,11 +90,11 @@ def import_snapshot(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import carry
+    from vmoodle.lifecycle import snapshot_archive
     from vmoodle.registry import snapshots
 
     with showing(f"reading {path}"):
-        row = carry.import_snapshot(installation, path)
+        row = snapshot_archive.import_snapshot(installation, path)
     if json:
         print_json(snapshots.facts(row))
     else:

@@ -156,6 +156,10 @@ class HostMap:
                     path.unlink(missing_ok=True)
         return len(links)
 
+    def count(self) -> int:
+        """Return how many addresses the map answers for."""
+        return sum(1 for _ in self._web.glob("*.json")) if self._web.is_dir() else 0
+
     def read(self, address: SiteAddress) -> dict[str, Any] | None:
         """Return the entry that stands for an address, None when there is none.
 

@@ -18,7 +18,7 @@ from vmoodle.installation import Installation
 from vmoodle.lifecycle import (
     code_cache,
     dataroot,
-    drill_scratch,
+    drill_copy,
     identity,
     publish,
     resources,
@@ -79,7 +79,7 @@ def submit(
         snapshots.usable(row.id)
         operation = operations.submit(
             KIND,
-            site=drill_scratch.subject(row.id),
+            site=drill_copy.subject(row.id),
             parameters={
                 "snapshot": row.id,
                 "source": f"snapshot:{row.id}",
@@ -116,13 +116,13 @@ def _fitting(manifest: Manifest, named: Codebase | None, first: str) -> Codebase
 
 
 def _copy(context: StepContext) -> Site:
-    return drill_scratch.scratch_site(operations.find(context.operation_id))
+    return drill_copy.scratch_site(operations.find(context.operation_id))
 
 
 def _with(function: ForHoldings) -> StepFunction:
     def act(context: StepContext) -> None:
         operation = operations.find(context.operation_id)
-        function(context, drill_scratch.of_drill(context.installation, operation))
+        function(context, drill_copy.of_drill(context.installation, operation))
 
     return act
 
@@ -185,7 +185,7 @@ def _database(context: StepContext) -> None:
     operation = operations.find(context.operation_id)
     resources.copy_database(
         context,
-        drill_scratch.of_drill(context.installation, operation),
+        drill_copy.of_drill(context.installation, operation),
         lambda _engine, database: load_database(
             context.installation, manifest, copy.server, database
         ),
@@ -194,7 +194,7 @@ def _database(context: StepContext) -> None:
 
 def _files(context: StepContext) -> None:
     operation = operations.find(context.operation_id)
-    holdings = drill_scratch.of_drill(context.installation, operation)
+    holdings = drill_copy.of_drill(context.installation, operation)
     dataroot.make(context, holdings)
     try:
         said = fetch_files(context.installation, _manifest(context), holdings.directory)
@@ -235,15 +235,15 @@ def _identity(context: StepContext) -> None:
 
 
 def _publish(context: StepContext) -> None:
-    context.keep({drill_scratch.PUBLISHED: True})
+    context.keep({drill_copy.PUBLISHED: True})
     copy = _copy(context)
     publish.publish_copy(
-        context.installation, drill_scratch.published_copy(context.installation, copy)
+        context.installation, drill_copy.published_copy(context.installation, copy)
     )
 
 
 def _withdraw(context: StepContext) -> None:
-    context.keep({drill_scratch.PUBLISHED: False})
+    context.keep({drill_copy.PUBLISHED: False})
     copy = _copy(context)
     publish.withdraw_copy(context.installation, copy.shortname, copy.wwwroot)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vmoodle.errors import Refused
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.codebase import refresh_configs
-from vmoodle.lifecycle.publish import publish_all
+from vmoodle.lifecycle.publish import publish_all, tombstones
 from vmoodle.progress import Tell, tell_nobody
+from vmoodle.registry import sites
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,22 @@ class Rebuilt:
     configurations: int
 
 
-def rebuild(installation: Installation, tell: Tell = tell_nobody) -> Rebuilt:
-    """Write each tree's config.php where it is another release's, the hook and the whole map."""
+def rebuild(
+    installation: Installation, tell: Tell = tell_nobody, *, may_empty: bool = False
+) -> Rebuilt:
+    """Write each tree's config.php where it is another release's, the hook and the whole map.
+
+    Raise Refused where a registry without any site would empty a map that sites are served by,
+    unless it `may_empty` it.
+    """
+    served = installation.host_map.count()
+    if served and not may_empty and not (sites.every().exists() or tombstones()):
+        raise Refused(
+            "hook.rebuild.empty",
+            f"The registry has no site, and the map answers for {served} addresses.",
+            "Put the registry back from a backup, or, if no site is left: vmoodle hook rebuild "
+            "--empty",
+        )
     tell("reading each tree's config.php")
     configurations = refresh_configs(installation)
     return Rebuilt(publish_all(installation, tell), configurations)
