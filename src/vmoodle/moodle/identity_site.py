@@ -47,6 +47,14 @@ OF_THE_SITE: tuple[Entry, ...] = (
         "is the address of the administrator", DIFFERS,
     ),
     regenerate(
+        Settings("core", ("badges_defaultissuercontact",), "value <> ''"), "admin_email",
+        "is the support address at installation (admin/settings/badges.php)", DIFFERS,
+    ),
+    regenerate(
+        Settings("core", ("badges_defaultissuername",), "value <> ''"), "name",
+        "is the site's name at installation (admin/settings/badges.php)", DIFFERS,
+    ),
+    regenerate(
         Settings("core", ("chat_serverhost",)), "host", "is the site's host (up to 4.5)", DIFFERS
     ),
     regenerate(
