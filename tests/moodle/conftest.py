@@ -72,13 +72,7 @@ def database_urls() -> Iterator[dict[str, str]]:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-@pytest.fixture(
-    scope="session",
-    params=[
-        pytest.param("sandbox", marks=pytest.mark.xdist_group("sandbox")),
-        pytest.param("real", marks=[pytest.mark.moodle, pytest.mark.xdist_group("real")]),
-    ],
-)
+@pytest.fixture(scope="session", params=["sandbox", pytest.param("real", marks=pytest.mark.moodle)])
 def world(request: pytest.FixtureRequest, database_urls: dict[str, str]) -> Iterator[World]:
     """Two codebases, two servers, for each pair a site and a clone of it, made by `vmoodle`."""
     trees: dict[str, Path | str] = {"4.5": "sandbox", "5.1": "sandbox-5.1"}
