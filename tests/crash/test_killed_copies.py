@@ -1,7 +1,7 @@
 """Killed at each step and at random moments, copies end whole or leave nothing.
 
 The source is never changed. VMOODLE_RANDOM_KILLS says how often each kind of operation is killed
-at random (default 10), VMOODLE_RANDOM_SEED repeats a run.
+at random (default 5), VMOODLE_RANDOM_SEED repeats a run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.disk import fill, small_disk
 
 from vmoodle.moodle import content_urls
 
-KILLS = int(os.environ.get("VMOODLE_RANDOM_KILLS", "10"))
+KILLS = int(os.environ.get("VMOODLE_RANDOM_KILLS", "5"))
 SEED = int(os.environ.get("VMOODLE_RANDOM_SEED", "0")) or random.randrange(1 << 32)  # noqa: S311
 LONGEST = 0.6
 """Seconds within which an executor is killed; most operations take less."""
@@ -44,7 +44,7 @@ DROP = ("close", "copies", "database", "account", "files", "forget")
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(name, marks=pytest.mark.xdist_group(name))
+        pytest.param(name, marks=pytest.mark.xdist_group(f"copies on {name}"))
         for name in ("mariadb", "postgresql")
     ],
 )

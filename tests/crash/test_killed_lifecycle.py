@@ -26,7 +26,7 @@ DELETE_STEPS = ("check", "withdraw", "database", "account", "dataroot", "forget"
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(name, marks=pytest.mark.xdist_group(name))
+        pytest.param(name, marks=pytest.mark.xdist_group(f"lifecycle on {name}"))
         for name in ("mariadb", "postgresql")
     ],
 )

@@ -30,7 +30,7 @@ UPGRADE = ("account", "database", "files", "upgrade", "identity")
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(name, marks=pytest.mark.xdist_group(name))
+        pytest.param(name, marks=pytest.mark.xdist_group(f"templates on {name}"))
         for name in ("mariadb", "postgresql")
     ],
 )
