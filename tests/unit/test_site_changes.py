@@ -374,3 +374,19 @@ def test_what_was_not_running_is_not_said_to_be_stopped(installation: Installati
 
     (installation.home.embedded / "data").mkdir(parents=True)
     assert stop_all(installation.home) == ["nothing was running"]
+
+
+@pytest.mark.parametrize("name", ["A <b> site", "</i>", "x<!-- y"])
+def test_a_name_of_which_moodle_would_take_a_tag_is_refused(name: str) -> None:
+    from vmoodle.lifecycle import names
+
+    with pytest.raises(InvalidInput) as refused:
+        names.full_name(name)
+    assert refused.value.code == "site.name.tag"
+
+
+@pytest.mark.parametrize("name", ["1 < 2", "a <3", '<span lang="en" class="multilang">A</span>'])
+def test_a_name_that_moodle_leaves_as_it_is_is_taken(name: str) -> None:
+    from vmoodle.lifecycle import names
+
+    assert names.full_name(name) == name

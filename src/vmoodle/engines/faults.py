@@ -51,7 +51,8 @@ def unlisted(kind: type[VMoodleError]) -> Fault:
 def said(fault: Fault, text: str, *, about: str = "The database server said") -> VMoodleError:
     """Return the error of a fault, with what the server said."""
     kind, code, hint = fault
-    return kind(code, f"{about}: {text}", hint)
+    stop = "" if text.rstrip().endswith((".", "!", "?")) else "."
+    return kind(code, f"{about}: {text.rstrip()}{stop}", hint)
 
 
 def unusable_parameters(error: Exception) -> InvalidInput:

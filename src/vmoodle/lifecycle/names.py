@@ -12,6 +12,8 @@ _LABEL_KEY = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,58}[a-z0-9])?")
 _SETTING = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _TABLE_PREFIX = re.compile(r"[a-z][a-z0-9_]{0,9}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Moodle leaves the tags of texts in several languages (multilang) as they are.
+_TAG = re.compile(r"<(?!/?(?:span|lang)\b)[A-Za-z/!?]")
 # Loose on purpose: Moodle's installer applies its own rule; this refuses what no mail server takes.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[A-Za-z0-9.-]+")
 
@@ -61,6 +63,13 @@ def full_name(text: str) -> str:
             "site.name.invalid",
             "The name of a site is 1 to 254 characters, none of them a control character.",
             "Quotes, semicolons, accents and any script are fine.",
+        )
+    if _TAG.search(text):
+        # PARAM_TEXT (Moodle 4.5, lib/classes/param.php) strips tags: the site would be called else.
+        raise InvalidInput(
+            "site.name.tag",
+            f"Moodle takes what looks like a tag out of a name, as in {text.strip()!r}.",
+            "Leave the tag out; a < that stands alone is fine.",
         )
     return text.strip()
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
 from django.utils import timezone
 
 from vmoodle.errors import Conflict, NotFound, Refused
@@ -52,15 +53,22 @@ def forget(snapshot_id: str) -> None:
 
 def find(snapshot_id: str) -> Snapshot:
     """Return the snapshot of an id, or of an unambiguous beginning or end of one."""
-    rows = list(Snapshot.objects.filter(id=snapshot_id)[:1]) or list(
-        Snapshot.objects.filter(id__startswith=snapshot_id)[:2]
-    )
-    if len(rows) != 1 and snapshot_id:
-        rows = list(Snapshot.objects.filter(id__endswith=f"-{snapshot_id}")[:2])
-    if len(rows) != 1 or not snapshot_id:
+    rows = list(Snapshot.objects.filter(id=snapshot_id))
+    if not rows and snapshot_id:
+        shortened = Q(id__startswith=snapshot_id) | Q(id__endswith=snapshot_id)
+        rows = list(Snapshot.objects.filter(shortened).order_by("id")[:6])
+    if len(rows) > 1:
         raise NotFound(
             "snapshot.unknown",
-            f"There is no snapshot {snapshot_id!r}, or more than one.",
+            f"More than one snapshot begins or ends with {snapshot_id!r}: "
+            + ", ".join(row.id for row in rows)
+            + ".",
+            "Give more of the id.",
+        )
+    if not rows:
+        raise NotFound(
+            "snapshot.unknown",
+            f"There is no snapshot {snapshot_id!r}.",
             "`vmoodle snapshot list` shows them.",
         )
     return rows[0]
