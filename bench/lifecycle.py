@@ -13,15 +13,21 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from tests import servers
 
-from bench.copies import bench_directory, copy_pool, make_pool, password_of, pipe_of, shell
+from bench.copies import (
+    bench_directory,
+    copy_pool,
+    make_pool,
+    password_of,
+    pipe_of,
+    seconds,
+    shell,
+)
 from bench.create import vmoodle, worker
 from vmoodle.demo.trees import real_trees
 from vmoodle.engines.address import ServerAddress
@@ -52,13 +58,6 @@ if any(operations.find(one.id).state != "done" for one in ordered):
 """
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Return the seconds the work takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def row(what: str, took: float, baseline: str, base: float, reach: str) -> None:
     """Print one figure beside its baseline."""
     print(
@@ -84,7 +83,7 @@ class Bench:
         """Create a site; return its shortname and the seconds of the call."""
         self.number += 1
         name = f"s{self.number}"
-        return name, timed(lambda: vmoodle(self.home, *self.words(name), *words))
+        return name, seconds(lambda: vmoodle(self.home, *self.words(name), *words))
 
     def deploy(self) -> tuple[float, float]:
         """Return the medians of some deployments: until published, and of the whole call."""
@@ -126,7 +125,7 @@ class Bench:
         """Print what a second snapshot takes beside the first, in time and in space."""
         took, sizes = [], [0]
         for _ in range(2):
-            took.append(timed(lambda: vmoodle(self.home, "snapshot", "create", shortname)))
+            took.append(seconds(lambda: vmoodle(self.home, "snapshot", "create", shortname)))
             sizes.append(size_of(self.home / "store"))
         row("second snapshot, 2 GB unchanged", took[1], "first", took[0], "<= 0.3")
         added = (sizes[2] - sizes[1]) / (sizes[1] - sizes[0])
@@ -150,7 +149,7 @@ def dump_and_load(address: ServerAddress, database: str) -> float:
 
     taken = []
     for _ in range(RUNS):
-        taken.append(timed(work))
+        taken.append(seconds(work))
         engine.drop_database(target)
     return statistics.median(taken)
 

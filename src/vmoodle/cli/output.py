@@ -109,3 +109,11 @@ def _line(row: Sequence[str], widths: Sequence[int], *, colour: bool = False) ->
             else text
         )
     return "  ".join(padded).rstrip()
+
+
+def show_queued(operation: str, facts: dict[str, Any], *, json: bool) -> None:
+    """Say how to follow an operation that was only queued; with `json` give it and the facts."""
+    if json:
+        print_json({"operation": operation} | facts)
+    else:
+        say(f"vmoodle operation follow {operation}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vmoodle.cli import site_adopt, site_end, site_import, site_new, site_state
-from vmoodle.cli.output import Json, print_json, print_table, say
+from vmoodle.cli.output import Json, print_json, print_table, show_queued
 from vmoodle.cli.site_facts import show_site
 from vmoodle.cli.site_words import Detach, Labels, Shortname
 
@@ -121,8 +121,7 @@ def move(
         return
     operation = moving.submit(installation, shortname, url, redirect=redirect)
     if detach:
-        facts = {"operation": operation.id, "site": shortname}
-        print_json(facts) if json else say(f"vmoodle operation follow {operation.id}")
+        show_queued(operation.id, {"site": shortname}, json=json)
         return
     carry_out(installation, operation)
     show_site(sites.find(shortname), json=json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, print_block, print_json, say
+from vmoodle.cli.output import Json, print_block, print_json, say, show_queued
 from vmoodle.cli.site_words import Confirm, Detach, Labels, Shortname
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def adopt(
             installation, request, config, take_ownership=take_ownership, typed=typed
         )
     if detach:
-        facts = {"operation": operation.id, "site": shortname}
-        print_json(facts) if json else say(f"vmoodle operation follow {operation.id}")
+        show_queued(operation.id, {"site": shortname}, json=json)
         return
     ended = carry_out(installation, operation)
     shown = site_facts(sites.find(shortname))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vmoodle.cli.output import Json, print_block, print_json, say
+from vmoodle.cli.output import Json, print_block, print_json, say, show_queued
 from vmoodle.cli.site_words import Detach, Labels, Shortname
 
 AdminUser = Annotated[str, typer.Option(help="The administrator's user name.")]
@@ -188,10 +188,10 @@ def _make(
 
     if detach:
         operation = submit()
-        facts = {"operation": operation.id, "site": values["shortname"]}
+        facts = {"site": values["shortname"]}
         if password is None:
             facts["password"] = how_to_get(operation)
-        print_json(facts) if json else say(f"vmoodle operation follow {operation.id}")
+        show_queued(operation.id, facts, json=json)
         return
     with new_file(password_out) as out:
         ended = carry_out(installation, submit())

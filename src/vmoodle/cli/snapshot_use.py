@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, print_json, say
+from vmoodle.cli.output import Json, print_json, say, show_queued
 from vmoodle.cli.progress import showing
 from vmoodle.cli.site_words import Confirm, Detach
 from vmoodle.cli.snapshot_words import SnapshotId
@@ -105,8 +105,7 @@ def drill(
     row = snapshots.newest_of(site) if site else snapshots.find(snapshot)
     operation = drilling.submit(installation, row.id, codebase=codebase, server=server)
     if detach:
-        facts = {"operation": operation.id, "snapshot": row.id}
-        print_json(facts) if json else say(f"vmoodle operation follow {operation.id}")
+        show_queued(operation.id, {"snapshot": row.id}, json=json)
         return
     carry_out(installation, operation)
     if json:
@@ -136,8 +135,7 @@ def restore(
         confirm = typer.prompt("Type the shortname to go on", err=True)
     operation = restoring.submit(installation, row.id, typed=confirm or "")
     if detach:
-        facts = {"operation": operation.id, "site": row.site_shortname}
-        print_json(facts) if json else say(f"vmoodle operation follow {operation.id}")
+        show_queued(operation.id, {"site": row.site_shortname}, json=json)
         return
     carry_out(installation, operation)
     show_site(sites.find(row.site_shortname), json=json)

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, in_bytes, moment, print_block, print_json, print_table, say
+from vmoodle.cli.output import (
+    Json,
+    in_bytes,
+    moment,
+    print_block,
+    print_json,
+    print_table,
+    say,
+    show_queued,
+)
 from vmoodle.cli.progress import carry_out, showing
 from vmoodle.errors import InvalidInput
 
@@ -206,7 +215,7 @@ def delete(
         confirm = typer.prompt("Type its name to go on", err=True)
     operation = template.delete(installation, name, typed=confirm or "")
     if detach:
-        _queued(operation.id, name, json=json)
+        show_queued(operation.id, {"template": name}, json=json)
         return
     ended = carry_out(installation, operation)
     if json:
@@ -231,17 +240,10 @@ def _carry_out(
     """Execute the operation and show its template, or say how to follow it."""
     name = operation.subject.partition(":")[2]
     if detach:
-        _queued(operation.id, name, json=json)
+        show_queued(operation.id, {"template": name}, json=json)
         return
     carry_out(installation, operation)
     _show(name, json=json)
-
-
-def _queued(operation: str, name: str, *, json: bool) -> None:
-    if json:
-        print_json({"operation": operation, "template": name})
-    else:
-        say(f"vmoodle operation follow {operation}")
 
 
 def _show(name: str, *, json: bool) -> None:

@@ -229,9 +229,17 @@ def destroy(context: StepContext, holdings: Holdings) -> None:
 
 def destroy_at(context: StepContext, path: Path, *, owner: str) -> None:
     """Remove a directory of the base when the ledger proves it the owner's; none is no error."""
-    if not ledger.is_ours(ledger.DIRECTORY, "", str(path), owner=owner):
-        return
-    refuse_outside(context.installation, path)
+    if ledger.is_ours(ledger.DIRECTORY, "", str(path), owner=owner):
+        remove(context.installation, path)
+        ledger.removed(ledger.DIRECTORY, "", str(path))
+
+
+def remove(installation: Installation, path: Path) -> None:
+    """Remove a directory of the base, which the caller knows to be ours; none is no error.
+
+    Raise Refused for one outside the base, Unavailable when the disk refuses.
+    """
+    refuse_outside(installation, path)
     try:
         if path.exists():
             shutil.rmtree(path)
@@ -241,7 +249,6 @@ def destroy_at(context: StepContext, path: Path, *, owner: str) -> None:
             f"{path} cannot be removed: {error.strerror}.",
             "Let VMoodle's account write in the moodledata base; nothing may be mounted in it.",
         ) from error
-    ledger.removed(ledger.DIRECTORY, "", str(path))
 
 
 def _hand_over(installation: Installation, path: Path) -> None:

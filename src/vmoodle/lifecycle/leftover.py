@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from vmoodle.errors import Conflict, Unavailable
+from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot
 from vmoodle.registry import ledger, owners, servers
@@ -25,7 +24,10 @@ def drop(installation: Installation, entry: LedgerEntry) -> None:
             "Nothing was dropped.",
         )
     if entry.kind == ledger.DIRECTORY:
-        _remove(installation, Path(entry.name))
+        path = Path(entry.name)
+        # One that is gone already is only forgotten, wherever it was.
+        if path.exists():
+            dataroot.remove(installation, path)
     else:
         engine = installation.engine(servers.find(entry.place))
         if entry.kind == ledger.ACCOUNT:
@@ -33,17 +35,3 @@ def drop(installation: Installation, entry: LedgerEntry) -> None:
         else:
             engine.drop_database(engine.anonymous_database(entry.name), if_exists=True)
     ledger.removed(entry.kind, entry.place, entry.name)
-
-
-def _remove(installation: Installation, path: Path) -> None:
-    if not path.exists():
-        return
-    dataroot.refuse_outside(installation, path)
-    try:
-        shutil.rmtree(path)
-    except OSError as error:
-        raise Unavailable(
-            "dataroot.unwritable",
-            f"{path} cannot be removed: {error.strerror}.",
-            "Let VMoodle's account write in the moodledata base; nothing may be mounted in it.",
-        ) from error

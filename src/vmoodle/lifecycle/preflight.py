@@ -14,7 +14,7 @@ from vmoodle.lifecycle import dataroot, resources
 from vmoodle.lifecycle.codebase import REQUIRED, requirements
 from vmoodle.lifecycle.server import check_engine
 from vmoodle.moodle import config_php
-from vmoodle.moodle.components import all_versions_hash
+from vmoodle.moodle.components import all_versions_hash, database_versions_hash
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.registry import ledger
 from vmoodle.registry.models import Codebase, DatabaseServer, Site
@@ -100,6 +100,5 @@ def upgrade_pending(installation: Installation, site: Site) -> bool:
     """Tell whether the site's database is at other versions than its codebase."""
     engine, database = installation.engine(site.server), installation.site_database(site)
     with engine.connect(database) as connection:
-        rows = connection.query("SELECT value FROM {config} WHERE name = 'allversionshash'")
-    tree = MoodleTree.open(Path(site.codebase.path))
-    return not rows or str(rows[0][0]) != all_versions_hash(tree)
+        found = database_versions_hash(connection)
+    return found != all_versions_hash(MoodleTree.open(Path(site.codebase.path)))

@@ -47,11 +47,16 @@ def last_manifest(store: Store, shortname: str) -> Manifest | None:
         return None
 
 
+def engine_of(manifest: Manifest) -> str:
+    """Return the engine whose servers take a manifest's dump."""
+    return "postgresql" if manifest.engine.flavour == "postgresql" else "mariadb"
+
+
 def refuse_unfit_snapshot(
     manifest: Manifest, engine: str, codebase_version: str, prefix: str = ""
 ) -> None:
     """Raise Refused for a snapshot that cannot run on an engine and a codebase."""
-    source = "postgresql" if manifest.engine.flavour == "postgresql" else "mariadb"
+    source = engine_of(manifest)
     if source != engine:
         raise Refused(
             "source.engine",

@@ -16,6 +16,7 @@ from vmoodle.errors import Conflict, InvalidInput, Refused
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.site_files import copy_files
 from vmoodle.lifecycle.snapshot_store import (
+    engine_of,
     fetch_files,
     load_database,
     open_snapshots,
@@ -27,7 +28,6 @@ from vmoodle.moodle.tree import MoodleTree
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry import servers, sites, snapshots, templates
 from vmoodle.registry.models import Codebase, DatabaseServer, Site
-from vmoodle.store.manifest import Manifest
 
 Say = Callable[[str], None]
 
@@ -196,11 +196,6 @@ class SnapshotSource:
             target,
             Path(site.dataroot) if site else None,
         )
-
-
-def engine_of(manifest: Manifest) -> str:
-    """Return the engine whose servers take a manifest's dump."""
-    return "postgresql" if manifest.engine.flavour == "postgresql" else "mariadb"
 
 
 def site_facts(installation: Installation, site: Site) -> SourceFacts:

@@ -14,8 +14,7 @@ from vmoodle.errors import Failed, Refused
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, fit, resources, template
 from vmoodle.lifecycle.resources import Holdings
-from vmoodle.lifecycle.snapshot_store import DATABASE_PART, fetch_files, load_database
-from vmoodle.lifecycle.sources import engine_of
+from vmoodle.lifecycle.snapshot_store import DATABASE_PART, engine_of, fetch_files, load_database
 from vmoodle.lifecycle.template import for_template, name_of
 from vmoodle.lifecycle.template_archive import (
     ArchivedTemplate,

@@ -21,7 +21,7 @@ from vmoodle.lifecycle import dataroot, preflight, template_refresh
 from vmoodle.lifecycle.resources import Holdings
 from vmoodle.lifecycle.snapshot_store import FILE_PARTS
 from vmoodle.lifecycle.template_refresh import making
-from vmoodle.moodle.components import all_versions_hash
+from vmoodle.moodle.components import all_versions_hash, database_versions_hash
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.moodle.upgrade import upgrade_site
 from vmoodle.operations.plan import OperationKind, Step, StepContext
@@ -158,8 +158,8 @@ def _refuse_other_versions(context: StepContext, holdings: Holdings) -> None:
     """Raise Failed unless Moodle says of the copy what was read from the tree beforehand."""
     engine = context.installation.engine(holdings.server)
     with engine.connect(holdings.database) as connection:
-        rows = connection.query("SELECT value FROM {config} WHERE name = 'allversionshash'")
-    if [str(value) for (value,) in rows] != [context.parameters["versions_hash"]]:
+        found = database_versions_hash(connection)
+    if found != context.parameters["versions_hash"]:
         raise Failed(
             "template.upgrade.other",
             f"The codebase {context.parameters['codebase']} has changed since the upgrade was "
