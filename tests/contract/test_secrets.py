@@ -63,7 +63,7 @@ def test_no_password_is_seen_while_a_site_is_made_and_deleted(
 ) -> None:
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-planted-"))
     directory.chmod(0o755)
-    fleet = Fleet(directory / "home")
+    fleet = Fleet(directory / "home", forked=False)  # what is watched is a process of its own
     administrator = server.address.password.reveal()
     url = server.url.replace(f":{administrator}@", "@")
     said = []
