@@ -21,6 +21,7 @@ from fixtures import fixture
 from servers import wait_until
 from vmoodle.engines import mariadb as mariadb_engine
 from vmoodle.engines import mariadb_connection, mariadb_table_copies, postgresql_connection
+from vmoodle.engines.address import ServerAddress
 from vmoodle.engines.protocol import Engine, SiteDatabase, open_engine
 from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable, VMoodleError
 from vmoodle.secret import Secret
@@ -547,6 +548,50 @@ def test_a_copy_whose_process_was_killed_is_made_again(
         assert all(name.startswith("x9_") for name in engine.tables(target))
     finally:
         engine.drop_database(template)
+
+
+_WAITING = """
+import sys
+from vmoodle.engines.address import parse_url
+from vmoodle.engines.postgresql_connection import open_session
+with open_session(parse_url(sys.argv[1]), database="postgres") as session:
+    session.ask("SELECT pg_sleep(600)")
+"""
+
+
+def sleeping(address: ServerAddress) -> int:
+    """Return how many sessions of the administrator sleep on the server."""
+    with postgresql_connection.open_session(address, database="postgres") as session:
+        return len(
+            session.ask(
+                "SELECT 1 FROM pg_stat_activity"
+                " WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'"
+            )
+        )
+
+
+def test_what_a_killed_process_asked_for_is_ended_and_what_a_living_one_asks_for_goes_on(
+    server: Server, site: SiteDatabase
+) -> None:
+    if server.name == "mariadb":
+        pytest.skip("MariaDB's sessions do not tell whose they are")
+    address = server.address
+    url = address.display().replace("@", f":{address.password.reveal()}@", 1)
+    living, killed = (
+        subprocess.Popen([sys.executable, "-c", _WAITING, url]) for _number in range(2)
+    )
+    try:
+        wait_until(lambda: sleeping(address) == 2, "both statements")
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        assert sleeping(address) == 2
+        server.engine.create_account(site, if_missing=True)
+        assert sleeping(address) == 1
+    finally:
+        living.kill()
+        living.wait()
+        server.engine.create_account(site, if_missing=True)
+    assert sleeping(address) == 0
 
 
 def test_a_server_that_goes_down_in_a_copy_is_a_typed_error_and_the_copy_is_made_again(

@@ -22,6 +22,7 @@ from vmoodle.engines.postgresql_accounts import (
 from vmoodle.engines.postgresql_connection import (
     Session,
     connection_parameters,
+    end_forsaken,
     open_session,
     open_site,
 )
@@ -284,6 +285,8 @@ class PostgreSQL(Copies):
             with open_session(self.address, database=self._maintenance_database) as session:
                 if writes and _is_read_only(session):
                     raise read_only_server(self.address)
+                if writes:
+                    end_forsaken(session)
                 yield session
         except Refused as error:
             missing = self.missing_grants()

@@ -24,6 +24,7 @@ from vmoodle.errors import (
     Unavailable,
     VMoodleError,
 )
+from vmoodle.process import ProcessName, this_process
 from vmoodle.secret import Secret
 
 # By SQLSTATE, else by its class (the first two characters).
@@ -66,6 +67,13 @@ _LOGIN_WORDS: Sequence[tuple[str, faults.Fault]] = (
 )
 
 
+_PROGRAM = "vmoodle"
+_SESSIONS = """
+    SELECT pid, application_name FROM pg_stat_activity
+     WHERE usename = current_user AND pid <> pg_backend_pid() AND application_name LIKE %s
+"""
+
+
 def translate(error: psycopg.Error, otherwise: type[VMoodleError] = Failed) -> VMoodleError:
     """Return the typed error for a driver's error; `otherwise` is for unlisted ones."""
     state = error.sqlstate or ""
@@ -75,6 +83,9 @@ def translate(error: psycopg.Error, otherwise: type[VMoodleError] = Failed) -> V
     if fault is None:
         fault = faults.unlisted(otherwise)
     text = error.diag.message_primary or str(error).strip() or "the connection is gone"
+    # What uses an account stands in the detail only, a line for each.
+    if state == "2BP01" and error.diag.message_detail:
+        text = f"{text}: {', '.join(error.diag.message_detail.splitlines())}"
     return faults.said(fault, text)
 
 
@@ -198,7 +209,7 @@ def open_session(
             dbname=database,
             autocommit=True,
             client_encoding="UTF8",
-            application_name="vmoodle",
+            application_name=_client_name(),
         )
     except psycopg.Error as error:
         raise _login_fault(error) from error
@@ -206,6 +217,32 @@ def open_session(
         yield Session(driver)
     finally:
         driver.close()
+
+
+def _client_name() -> str:
+    """Return what this process is called among the server's sessions."""
+    own = this_process()
+    return f"{_PROGRAM} {own.machine} {own.pid} {own.started:.2f}"
+
+
+def end_forsaken(session: Session) -> None:
+    """End what the server still does for processes of this machine that were killed.
+
+    A statement goes on when its client is gone: it would give an account a database after somebody
+    saw that it has none.
+    """
+    rows = session.ask(_SESSIONS, (f"{_PROGRAM} %",))
+    forsaken = [pid for pid, client in rows if _is_gone(client)]
+    if forsaken:
+        session.ask("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s) pid", (forsaken,))
+
+
+def _is_gone(client: str) -> bool:
+    try:
+        _program, machine, pid, started = client.split()
+        return ProcessName(machine, int(pid), float(started)).is_gone
+    except ValueError:  # an older release, which gave itself no such name
+        return False
 
 
 class PostgreSQLSiteConnection:

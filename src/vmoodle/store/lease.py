@@ -12,13 +12,12 @@ import os
 import socket
 import threading
 import time
+from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from vmoodle.errors import Conflict, Unavailable, VMoodleError
+from vmoodle.process import ProcessName, this_process
 from vmoodle.store.place import Entry, Place
 
 Role = Literal["writer", "collector"]
@@ -39,7 +38,7 @@ class Lease:
         self._place = place
         self._role = role
         self.name = f"{role}-{os.urandom(8).hex()}.json"
-        self._body = json.dumps({"host": socket.gethostname(), **_process()}).encode()
+        self._body = json.dumps({"host": socket.gethostname(), **asdict(this_process())}).encode()
         self._stop = threading.Event()
         self._lost = False
         self._put()
@@ -141,30 +140,11 @@ def _is_dead(place: Place, entry: Entry) -> bool:
     try:
         with place.read(FOLDER, entry.name, entry.size) as file:
             body = json.loads(file.read(_BODY))
-        if body["machine"] != _machine():
-            return False
-        process = psutil.Process(int(body["pid"]))
-        return abs(process.create_time() - float(body["started"])) > 1
-    except psutil.NoSuchProcess:
-        return True
+        return ProcessName(str(body["machine"]), int(body["pid"]), float(body["started"])).is_gone
     except FileNotFoundError:
         return True
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def _process() -> dict[str, object]:
-    return {
-        "machine": _machine(),
-        "pid": os.getpid(),
-        "started": psutil.Process().create_time(),
-    }
-
-
-def _machine() -> str:
-    """Return what tells this boot and this process namespace (a container) from all others."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
 
 
 def _busy(place: Place, reason: str) -> Conflict:
