@@ -45,27 +45,19 @@ connections.close_all()
 
 from vmoodle.doctor.examination import examine  # noqa: E402
 from vmoodle.engines.clients import Client  # noqa: E402
-from vmoodle.lifecycle import (  # noqa: E402
-    adopt,
-    delete,
-    deploy,
-    drill,
-    move,
-    resources,
-    restore,
-    snapshot,
-    snapshot_run,
-    suspend,
-    template,
-    template_import,
-    template_refresh,
-    template_upgrade,
-    warm,
-)
-from vmoodle.lifecycle.adopt_request import AdoptRequest  # noqa: E402
+from vmoodle.lifecycle import delete, move, resources, suspend  # noqa: E402
+from vmoodle.lifecycle.adopt import adopt  # noqa: E402
+from vmoodle.lifecycle.adopt.request import AdoptRequest  # noqa: E402
+from vmoodle.lifecycle.create import deploy  # noqa: E402
+from vmoodle.lifecycle.create.request import SiteRequest  # noqa: E402
+from vmoodle.lifecycle.create.settings import NewSettings  # noqa: E402
 from vmoodle.lifecycle.kinds import KINDS  # noqa: E402
-from vmoodle.lifecycle.new_settings import NewSettings  # noqa: E402
-from vmoodle.lifecycle.request import SiteRequest  # noqa: E402
+from vmoodle.lifecycle.snapshot import drill, restore, snapshot  # noqa: E402
+from vmoodle.lifecycle.snapshot import run as snapshot_run  # noqa: E402
+from vmoodle.lifecycle.template import archive_import as template_import  # noqa: E402
+from vmoodle.lifecycle.template import refresh as template_refresh  # noqa: E402
+from vmoodle.lifecycle.template import template, warm  # noqa: E402
+from vmoodle.lifecycle.template import upgrade as template_upgrade  # noqa: E402
 from vmoodle.operations.decide import revert  # noqa: E402
 from vmoodle.operations.follow import work  # noqa: E402
 from vmoodle.operations.plan import Kinds, Step, StepContext, StepFunction  # noqa: E402

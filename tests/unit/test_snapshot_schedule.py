@@ -112,7 +112,7 @@ def test_while_the_store_is_away_a_run_fails_and_the_next_one_orders_each_site_o
 ) -> None:
     from tests.unit.test_site_changes import make_site
 
-    from vmoodle.lifecycle.snapshot_run import ordered_by
+    from vmoodle.lifecycle.snapshot.run import ordered_by
     from vmoodle.scheduler.snapshots import order_due
 
     make_site(installation, "one")
@@ -151,7 +151,7 @@ def test_words_that_mean_no_site_are_told_and_hold_no_other(
     from tests.unit.test_site_changes import make_site
 
     from vmoodle.installation import open_installation
-    from vmoodle.lifecycle.snapshot_run import ordered_by, skipped
+    from vmoodle.lifecycle.snapshot.run import ordered_by, skipped
     from vmoodle.registry import sites
     from vmoodle.scheduler.snapshots import facts, order_due
 
@@ -171,7 +171,7 @@ def test_words_that_mean_no_site_are_told_and_hold_no_other(
 
 
 def test_that_there_is_no_site_at_all_is_no_mistake(installation: Installation) -> None:
-    from vmoodle.lifecycle.snapshot_run import targets
+    from vmoodle.lifecycle.snapshot.run import targets
 
     assert targets(installation) == ([], {})
 

@@ -45,7 +45,7 @@ def archived(store: Store, path: Path, *, key: Secret | None = None, **changes: 
 
 def refusal(installation: Installation, path: Path, **words: str) -> str:
     """Return the code with which an import is refused, after seeing that it left nothing."""
-    from vmoodle.lifecycle import template_import
+    from vmoodle.lifecycle.template import archive_import as template_import
     from vmoodle.registry import operations, templates
 
     with pytest.raises(VMoodleError) as caught:
@@ -123,7 +123,7 @@ def test_an_archive_is_refused_where_its_engine_is_not(
 def test_an_encrypted_archive_takes_its_key_and_a_clear_one_none(
     installation: Installation, store: Store, tmp_path: Path
 ) -> None:
-    from vmoodle.lifecycle.template_archive import archive_key
+    from vmoodle.lifecycle.template.archive import archive_key
 
     key = new_key()
     sealed, clear = archived(store, tmp_path / "sealed", key=key), archived(store, tmp_path / "c")
@@ -138,7 +138,7 @@ def test_an_import_takes_the_archive_in_and_refuses_a_name_that_is_taken(
     installation: Installation, store: Store, tmp_path: Path
 ) -> None:
     from vmoodle.errors import Conflict
-    from vmoodle.lifecycle import template_import
+    from vmoodle.lifecycle.template import archive_import as template_import
     from vmoodle.registry import operations, templates
 
     known_server("postgresql")

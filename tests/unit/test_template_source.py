@@ -20,7 +20,7 @@ MEASURED = ("content_urls", "database_bytes", "files_count", "files_bytes")
 def test_an_upgrade_keeps_the_snapshot_a_template_was_made_of_and_a_refresh_does_not(
     installation: Installation, given: dict[str, str], source: str, snapshot: str
 ) -> None:
-    from vmoodle.lifecycle import template_refresh
+    from vmoodle.lifecycle.template import refresh as template_refresh
     from vmoodle.registry import operations, templates
     from vmoodle.registry.models import DatabaseServer, Operation, Template
 

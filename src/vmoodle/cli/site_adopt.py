@@ -12,7 +12,7 @@ from vmoodle.cli.output import Json, print_block, print_json, say, show_queued
 from vmoodle.cli.site_words import Confirm, Detach, Labels, Shortname
 
 if TYPE_CHECKING:
-    from vmoodle.lifecycle.adopt_checks import Adoptable
+    from vmoodle.lifecycle.adopt.checks import Adoptable
 
 
 def adopt(
@@ -60,8 +60,8 @@ def adopt(
 
     password = read_secret(password_file) if password_file else None
     installation = open_installation()
-    from vmoodle.lifecycle import adopt as adoption
-    from vmoodle.lifecycle.adopt_request import AdoptRequest
+    from vmoodle.lifecycle.adopt import adopt as adoption
+    from vmoodle.lifecycle.adopt.request import AdoptRequest
     from vmoodle.registry import sites
 
     request = AdoptRequest(

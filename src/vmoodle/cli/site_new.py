@@ -171,8 +171,8 @@ def _make(
     _refuse_lost_password(password_file, password_out, detach=detach, json=json)
     password = read_secret(password_file) if password_file else None
     installation = open_installation()
-    from vmoodle.lifecycle import create, deploy
-    from vmoodle.lifecycle.request import SiteRequest
+    from vmoodle.lifecycle.create import create, deploy
+    from vmoodle.lifecycle.create.request import SiteRequest
     from vmoodle.operations.follow import warm_up
     from vmoodle.registry import sites
     from vmoodle.registry.models import Operation

@@ -58,7 +58,7 @@ def delete(snapshot: SnapshotId, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import snapshot as snapshotting
+    from vmoodle.lifecycle.snapshot import snapshot as snapshotting
 
     row = snapshotting.delete(installation, snapshot)
     print_json({"deleted": row.id}) if json else say(f"deleted {row.id}")
@@ -74,7 +74,7 @@ def export(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import snapshot_archive
+    from vmoodle.lifecycle.snapshot import archive as snapshot_archive
 
     with showing(f"writing {path}"):
         row = snapshot_archive.export_snapshot(installation, snapshot, path)
@@ -90,7 +90,7 @@ def import_snapshot(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import snapshot_archive
+    from vmoodle.lifecycle.snapshot import archive as snapshot_archive
     from vmoodle.registry import snapshots
 
     with showing(f"reading {path}"):
@@ -117,7 +117,7 @@ def _pin(snapshot_id: str, *, on: bool, json: bool) -> None:
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.lifecycle import snapshot as snapshotting
+    from vmoodle.lifecycle.snapshot import snapshot as snapshotting
     from vmoodle.registry import snapshots
 
     row = snapshotting.pin(snapshot_id, on=on)

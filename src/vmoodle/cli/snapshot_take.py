@@ -37,7 +37,7 @@ def create(
 
     installation = open_installation()
     from vmoodle.fleet.targets import Selection, choose
-    from vmoodle.lifecycle import snapshot
+    from vmoodle.lifecycle.snapshot import snapshot
     from vmoodle.registry.models import SiteState
 
     selection = Selection(sites or [], label or [], all_sites)
@@ -123,7 +123,7 @@ def due(json: Json = False) -> None:
 
     installation = open_installation()
     from vmoodle.fleet.outcome import failed as refused
-    from vmoodle.lifecycle import snapshot_run
+    from vmoodle.lifecycle.snapshot import run as snapshot_run
     from vmoodle.scheduler import snapshots
 
     run = snapshots.order_due(installation, datetime.now(UTC))
@@ -153,7 +153,7 @@ def prune(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import snapshot as snapshotting
+    from vmoodle.lifecycle.snapshot import snapshot as snapshotting
 
     with showing("pruning"):
         outcome = snapshotting.prune(installation, site, keep, dry_run=dry_run)

@@ -32,8 +32,8 @@ def verify(
             "`vmoodle snapshot list` shows the snapshots.",
         )
     installation = open_installation()
-    from vmoodle.lifecycle import snapshot as snapshotting
-    from vmoodle.lifecycle.snapshot_store import require_whole
+    from vmoodle.lifecycle.snapshot import snapshot as snapshotting
+    from vmoodle.lifecycle.snapshot.store import require_whole
     from vmoodle.registry import snapshots
 
     if not snapshot:
@@ -99,7 +99,7 @@ def drill(
             "`vmoodle snapshot list` shows the snapshots.",
         )
     installation = open_installation()
-    from vmoodle.lifecycle import drill as drilling
+    from vmoodle.lifecycle.snapshot import drill as drilling
     from vmoodle.registry import snapshots
 
     row = snapshots.newest_of(site) if site else snapshots.find(snapshot)
@@ -126,7 +126,7 @@ def restore(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import restore as restoring
+    from vmoodle.lifecycle.snapshot import restore as restoring
     from vmoodle.registry import sites, snapshots
 
     row = snapshots.find(snapshot)

@@ -54,7 +54,7 @@ def create(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import template
+    from vmoodle.lifecycle.template import template
 
     chosen = _source(source, snapshot)
     operation = template.create(installation, name, chosen, people=people, note=note)
@@ -117,7 +117,8 @@ def refresh(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import template_refresh, template_upgrade
+    from vmoodle.lifecycle.template import refresh as template_refresh
+    from vmoodle.lifecycle.template import upgrade as template_upgrade
 
     if source and upgrade:
         raise InvalidInput(
@@ -144,7 +145,7 @@ def warm(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import warm as warm_copies
+    from vmoodle.lifecycle.template import warm as warm_copies
 
     operation = warm_copies.keep(installation, name, keep)
     _carry_out(installation, operation, detach=detach, json=json)
@@ -160,7 +161,7 @@ def export(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import template_archive
+    from vmoodle.lifecycle.template import archive as template_archive
 
     with showing(f"writing {path}"):
         notices = template_archive.export(installation, name, path)
@@ -186,7 +187,7 @@ def import_template(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import template_import
+    from vmoodle.lifecycle.template import archive_import as template_import
 
     with showing(f"reading {path}"):
         operation = template_import.submit(installation, path, name=name, server=server)
@@ -206,7 +207,7 @@ def delete(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle import template
+    from vmoodle.lifecycle.template import template
     from vmoodle.registry import templates
 
     row = templates.find(name)
@@ -247,7 +248,7 @@ def _carry_out(
 
 
 def _show(name: str, *, json: bool) -> None:
-    from vmoodle.lifecycle import fit
+    from vmoodle.lifecycle.copy import fit
     from vmoodle.registry import templates
 
     row = templates.find(name)

@@ -9,8 +9,8 @@ from vmoodle.doctor.checks_ledger import usable_engines
 from vmoodle.doctor.finding import Found
 from vmoodle.errors import NotFound, VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.lifecycle.site_identifiers import identifiers
-from vmoodle.lifecycle.snapshot_store import open_snapshots
+from vmoodle.lifecycle.copy.identifiers import identifiers
+from vmoodle.lifecycle.snapshot.store import open_snapshots
 from vmoodle.registry import owners, sites, snapshots, templates
 from vmoodle.registry.models import (
     SiteState,

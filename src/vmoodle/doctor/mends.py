@@ -9,9 +9,11 @@ from pathlib import Path
 from vmoodle.doctor.finding import Finding, Mend
 from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import leftover, snapshot, warm
+from vmoodle.lifecycle import leftover
 from vmoodle.lifecycle.kinds import KINDS
 from vmoodle.lifecycle.rebuild import rebuild
+from vmoodle.lifecycle.snapshot import snapshot
+from vmoodle.lifecycle.template import warm
 from vmoodle.operations.follow import follow, work
 from vmoodle.operations.outcome import raise_its_error
 from vmoodle.progress import Tell, tell_nobody

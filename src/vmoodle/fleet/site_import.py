@@ -11,12 +11,14 @@ from vmoodle.fleet.outcome import QUEUED, Outcome, failed
 from vmoodle.fleet.site_list import ListedSite, SiteList, label_words
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import adopt, create, deploy, snapshot
-from vmoodle.lifecycle.adopt_checks import KnownIdentifiers
-from vmoodle.lifecycle.adopt_request import AdoptRequest
-from vmoodle.lifecycle.adopt_server import choose_server
-from vmoodle.lifecycle.new_settings import NewSettings
-from vmoodle.lifecycle.request import SiteRequest
+from vmoodle.lifecycle.adopt import adopt
+from vmoodle.lifecycle.adopt.checks import KnownIdentifiers
+from vmoodle.lifecycle.adopt.request import AdoptRequest
+from vmoodle.lifecycle.adopt.server import choose_server
+from vmoodle.lifecycle.create import create, deploy
+from vmoodle.lifecycle.create.request import SiteRequest
+from vmoodle.lifecycle.create.settings import NewSettings
+from vmoodle.lifecycle.snapshot import snapshot
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry.models import Operation, Site
 from vmoodle.secret import Secret

@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from vmoodle.errors import Conflict, Failed, VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import purge, snapshot
+from vmoodle.lifecycle import purge
 from vmoodle.lifecycle.publish import publish, withdraw
+from vmoodle.lifecycle.snapshot import snapshot
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, operations, sites, snapshots
 from vmoodle.registry.models import Operation, Site, SiteState, state_words

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from vmoodle.lifecycle import (
-    adopt,
-    drill,
-    restore,
-    snapshot,
-    snapshot_run,
-    template,
-    template_import,
-    template_refresh,
-    template_upgrade,
-    warm,
-)
-from vmoodle.lifecycle.create import CREATE
+from vmoodle.lifecycle.adopt import adopt
+from vmoodle.lifecycle.create.create import CREATE
+from vmoodle.lifecycle.create.deploy import DEPLOY
 from vmoodle.lifecycle.delete import DELETE
-from vmoodle.lifecycle.deploy import DEPLOY
 from vmoodle.lifecycle.move import MOVE
 from vmoodle.lifecycle.purge import PURGE
+from vmoodle.lifecycle.snapshot import drill, restore, snapshot
+from vmoodle.lifecycle.snapshot import run as snapshot_run
+from vmoodle.lifecycle.template import (
+    archive_import as template_import,
+)
+from vmoodle.lifecycle.template import (
+    refresh as template_refresh,
+)
+from vmoodle.lifecycle.template import (
+    template,
+    warm,
+)
+from vmoodle.lifecycle.template import (
+    upgrade as template_upgrade,
+)
 from vmoodle.operations.plan import Kinds
 
 KINDS: Kinds = {

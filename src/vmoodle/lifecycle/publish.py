@@ -17,7 +17,7 @@ from vmoodle.hook.address import SiteAddress, parse_wwwroot
 from vmoodle.hook.entry import PublishedSite, State
 from vmoodle.hook.install import install_hook
 from vmoodle.installation import Installation
-from vmoodle.lifecycle.drill_copy import every_published_copy
+from vmoodle.lifecycle.snapshot.drill_copy import every_published_copy
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import operations, sites
 from vmoodle.registry.forced import ForcedSettings

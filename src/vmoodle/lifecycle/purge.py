@@ -12,11 +12,12 @@ from django.utils import timezone
 
 from vmoodle.errors import Conflict, Refused, VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, resources, snapshot
+from vmoodle.lifecycle import dataroot, resources
 from vmoodle.lifecycle.publish import publish, withdraw
 from vmoodle.lifecycle.resources import removing
 from vmoodle.lifecycle.server import check_engine
-from vmoodle.lifecycle.snapshot_store import open_snapshots
+from vmoodle.lifecycle.snapshot import snapshot
+from vmoodle.lifecycle.snapshot.store import open_snapshots
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, ledger, operations, sites, snapshots
 from vmoodle.registry.models import Operation, Site, SiteState, state_words

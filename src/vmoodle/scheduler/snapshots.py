@@ -12,7 +12,7 @@ from django.db import transaction
 
 from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import snapshot_run
+from vmoodle.lifecycle.snapshot import run as snapshot_run
 from vmoodle.registry import operations, schedules
 from vmoodle.registry.models import Operation
 from vmoodle.scheduler.times import Times

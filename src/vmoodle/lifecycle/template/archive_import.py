@@ -12,16 +12,18 @@ from django.db import transaction
 
 from vmoodle.errors import Failed, Refused
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, fit, resources, template
+from vmoodle.lifecycle import dataroot, resources
+from vmoodle.lifecycle.copy import fit
 from vmoodle.lifecycle.resources import Holdings
-from vmoodle.lifecycle.snapshot_store import DATABASE_PART, engine_of, fetch_files, load_database
-from vmoodle.lifecycle.template import for_template, name_of
-from vmoodle.lifecycle.template_archive import (
+from vmoodle.lifecycle.snapshot.store import DATABASE_PART, engine_of, fetch_files, load_database
+from vmoodle.lifecycle.template import template
+from vmoodle.lifecycle.template.archive import (
     ArchivedTemplate,
     archive_key,
     read_facts,
     staged_store,
 )
+from vmoodle.lifecycle.template.template import for_template, name_of
 from vmoodle.moodle import content_urls
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.operations.scratch import discard, prepared

@@ -15,25 +15,20 @@ from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.check import check_site
 from vmoodle.hook.login import log_in
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import (
-    code_cache,
-    dataroot,
-    drill_copy,
-    identity,
-    publish,
-    resources,
-)
+from vmoodle.lifecycle import code_cache, dataroot, publish, resources
+from vmoodle.lifecycle.copy import identity
+from vmoodle.lifecycle.copy.sources import SnapshotSource
 from vmoodle.lifecycle.prove import first_fault
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
 from vmoodle.lifecycle.server import check_engine
-from vmoodle.lifecycle.snapshot_store import (
+from vmoodle.lifecycle.snapshot import drill_copy
+from vmoodle.lifecycle.snapshot.store import (
     fetch_files,
     load_database,
     open_snapshots,
     refuse_unfit_snapshot,
     require_whole,
 )
-from vmoodle.lifecycle.sources import SnapshotSource
 from vmoodle.moodle.components import all_versions_hash
 from vmoodle.moodle.server import PhpServer
 from vmoodle.moodle.tree import MoodleTree

@@ -13,11 +13,11 @@ from vmoodle.errors import Conflict, InvalidInput, Refused, VMoodleError
 from vmoodle.hook.address import SiteAddress, parse_wwwroot
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import names, preflight
-from vmoodle.lifecycle.adopt_database import ExistingMoodle, look_into
-from vmoodle.lifecycle.adopt_request import AdoptRequest
-from vmoodle.lifecycle.adopt_server import choose_server
-from vmoodle.lifecycle.fit import fitting_codebases
-from vmoodle.lifecycle.site_identifiers import identifiers
+from vmoodle.lifecycle.adopt.database import ExistingMoodle, look_into
+from vmoodle.lifecycle.adopt.request import AdoptRequest
+from vmoodle.lifecycle.adopt.server import choose_server
+from vmoodle.lifecycle.copy.fit import fitting_codebases
+from vmoodle.lifecycle.copy.identifiers import identifiers
 from vmoodle.moodle.account import can_write
 from vmoodle.moodle.components import all_versions_hash, plugins
 from vmoodle.moodle.php_source import Number

@@ -12,7 +12,7 @@ from vmoodle.engines.names import names_for
 from vmoodle.hook.address import SiteAddress, parse_wwwroot
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, names
-from vmoodle.lifecycle.new_settings import NewSettings
+from vmoodle.lifecycle.create.settings import NewSettings
 from vmoodle.registry import audit, operations, sites
 from vmoodle.registry.models import Codebase, DatabaseServer, Operation
 from vmoodle.secret import Secret, generate_password

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmoodle.engines.address import EngineName, ServerAddress, parse_url
 from vmoodle.errors import Conflict, InvalidInput, Refused
 from vmoodle.installation import Installation
-from vmoodle.lifecycle.adopt_request import AdoptRequest, engine_of
+from vmoodle.lifecycle.adopt.request import AdoptRequest, engine_of
 from vmoodle.registry import servers
 from vmoodle.registry.models import DatabaseServer
 

@@ -10,10 +10,12 @@ from django.db import transaction
 from vmoodle.engines.names import names_for
 from vmoodle.errors import Refused
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, identity, names, resources, warm
+from vmoodle.lifecycle import dataroot, names, resources
+from vmoodle.lifecycle.copy import identity
+from vmoodle.lifecycle.copy.files import measure
+from vmoodle.lifecycle.copy.sources import open_source
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
-from vmoodle.lifecycle.site_files import measure
-from vmoodle.lifecycle.sources import open_source
+from vmoodle.lifecycle.template import warm
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import audit, operations, snapshots, templates
 from vmoodle.registry.models import Operation, Template, TemplateState

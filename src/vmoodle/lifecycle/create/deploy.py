@@ -15,17 +15,20 @@ from pathlib import Path
 
 from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, fit, identity, new_site, preflight, resources, warm
-from vmoodle.lifecycle.new_settings import SETTINGS
-from vmoodle.lifecycle.request import SiteRequest, WantedSite, reserve, wanted_site
-from vmoodle.lifecycle.resources import ForHoldings, removing
-from vmoodle.lifecycle.sources import (
+from vmoodle.lifecycle import dataroot, preflight, resources
+from vmoodle.lifecycle.copy import fit, identity
+from vmoodle.lifecycle.copy.sources import (
     Source,
     SourceFacts,
     open_source,
     refuse_another_prefix,
     refuse_unfit,
 )
+from vmoodle.lifecycle.create import steps as new_site
+from vmoodle.lifecycle.create.request import SiteRequest, WantedSite, reserve, wanted_site
+from vmoodle.lifecycle.create.settings import SETTINGS
+from vmoodle.lifecycle.resources import ForHoldings, removing
+from vmoodle.lifecycle.template import warm
 from vmoodle.moodle.sanitise import find_policy
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import codebases, servers, sites, templates

@@ -16,13 +16,13 @@ from django.db import transaction
 
 from vmoodle.errors import Conflict, Failed, NotFound, VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.lifecycle.snapshot_store import (
+from vmoodle.lifecycle.copy.sources import site_facts
+from vmoodle.lifecycle.snapshot.store import (
     DATABASE_PART,
     FILE_PARTS,
     last_manifest,
     open_snapshots,
 )
-from vmoodle.lifecycle.sources import site_facts
 from vmoodle.lifecycle.suspend import settled
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.operations.scratch import scratch

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from vmoodle.installation import Installation
-from vmoodle.lifecycle.snapshot import sizes_of
-from vmoodle.lifecycle.snapshot_store import open_snapshots
+from vmoodle.lifecycle.snapshot.snapshot import sizes_of
+from vmoodle.lifecycle.snapshot.store import open_snapshots
 from vmoodle.registry import audit, snapshots
 from vmoodle.registry.models import Snapshot, SnapshotState
 from vmoodle.store import archive

@@ -12,9 +12,10 @@ from django.db import transaction
 
 from vmoodle.errors import Conflict, Refused
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, new_site
-from vmoodle.lifecycle.adopt_checks import Adoptable, KnownIdentifiers, examine
-from vmoodle.lifecycle.adopt_request import AdoptRequest, complete
+from vmoodle.lifecycle import dataroot
+from vmoodle.lifecycle.adopt.checks import Adoptable, KnownIdentifiers, examine
+from vmoodle.lifecycle.adopt.request import AdoptRequest, complete
+from vmoodle.lifecycle.create import steps as new_site
 from vmoodle.lifecycle.prove import prove
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, ledger, operations, sites

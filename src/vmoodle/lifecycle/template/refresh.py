@@ -13,11 +13,13 @@ from django.db import transaction
 from vmoodle.engines.protocol import SiteDatabase
 from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, identity, resources, warm
+from vmoodle.lifecycle import dataroot, resources
+from vmoodle.lifecycle.copy import identity
+from vmoodle.lifecycle.copy.files import measure
+from vmoodle.lifecycle.copy.sources import SiteSource, open_source
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
-from vmoodle.lifecycle.site_files import measure
-from vmoodle.lifecycle.sources import SiteSource, open_source
-from vmoodle.lifecycle.template import name_of
+from vmoodle.lifecycle.template import warm
+from vmoodle.lifecycle.template.template import name_of
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import audit, operations, servers, templates
 from vmoodle.registry.models import Operation, Template

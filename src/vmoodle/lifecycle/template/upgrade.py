@@ -17,10 +17,11 @@ from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.entry import PublishedSite
 from vmoodle.hook.install import install_hook
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, preflight, template_refresh
+from vmoodle.lifecycle import dataroot, preflight
 from vmoodle.lifecycle.resources import Holdings
-from vmoodle.lifecycle.snapshot_store import FILE_PARTS
-from vmoodle.lifecycle.template_refresh import making
+from vmoodle.lifecycle.snapshot.store import FILE_PARTS
+from vmoodle.lifecycle.template import refresh as template_refresh
+from vmoodle.lifecycle.template.refresh import making
 from vmoodle.moodle.components import all_versions_hash, database_versions_hash
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.moodle.upgrade import upgrade_site

@@ -14,8 +14,8 @@ from typing import Protocol
 from vmoodle.engines.protocol import Engine, SiteDatabase
 from vmoodle.errors import Conflict, InvalidInput, Refused
 from vmoodle.installation import Installation
-from vmoodle.lifecycle.site_files import copy_files
-from vmoodle.lifecycle.snapshot_store import (
+from vmoodle.lifecycle.copy.files import copy_files
+from vmoodle.lifecycle.snapshot.store import (
     engine_of,
     fetch_files,
     load_database,

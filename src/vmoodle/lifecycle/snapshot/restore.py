@@ -16,7 +16,7 @@ from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, interruption, preflight, resources
 from vmoodle.lifecycle.prove import prove
 from vmoodle.lifecycle.resources import Holdings
-from vmoodle.lifecycle.snapshot_store import (
+from vmoodle.lifecycle.snapshot.store import (
     fetch_files,
     load_database,
     open_snapshots,

@@ -15,8 +15,8 @@ from django.db import transaction
 from vmoodle.errors import Conflict, InvalidInput
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, resources
+from vmoodle.lifecycle.copy.sources import TemplateSource
 from vmoodle.lifecycle.resources import Holdings
-from vmoodle.lifecycle.sources import TemplateSource
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, operations, templates
 from vmoodle.registry.models import Operation, Template, WarmCopy, WarmCopyState

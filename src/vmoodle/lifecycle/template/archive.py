@@ -16,7 +16,7 @@ from vmoodle.errors import Conflict, Failed, InvalidInput, Refused, VMoodleError
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import names
-from vmoodle.lifecycle.snapshot_store import DATABASE_PART, FILE_PARTS
+from vmoodle.lifecycle.snapshot.store import DATABASE_PART, FILE_PARTS
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry import audit, templates
 from vmoodle.registry.audit import current_actor

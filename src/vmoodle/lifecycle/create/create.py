@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, new_site, preflight, resources
-from vmoodle.lifecycle.new_settings import SETTINGS
-from vmoodle.lifecycle.request import SiteRequest, WantedSite, reserve, wanted_site
+from vmoodle.lifecycle import dataroot, preflight, resources
+from vmoodle.lifecycle.create import steps as new_site
+from vmoodle.lifecycle.create.request import SiteRequest, WantedSite, reserve, wanted_site
+from vmoodle.lifecycle.create.settings import SETTINGS
 from vmoodle.lifecycle.resources import making, removing
 from vmoodle.moodle.install import install_site
 from vmoodle.moodle.tree import MoodleTree

@@ -1,0 +1,1 @@
+"""Templates: captured, kept ready, carried between installations, brought to newer Moodles."""
