@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,12 @@ def test_a_snapshot_that_stands_its_drill_says_so(copies: CopyFleet, taken: str)
     assert (drilled["id"], drilled["drilled_ok"]) == (taken, True)
     listed = copies.fleet.run("snapshot", "list").stdout
     assert drilled["drilled"][:10] in listed.splitlines()[1].replace(drilled["taken"][:10], "", 1)
+
+    # Whoever knew its address could visit it: it is written down for nobody.
+    address = re.compile(rb"drill-[0-9a-f]{32}")
+    files = [path for path in copies.fleet.home.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert [path for path in files if address.search(path.read_bytes())] == []
 
 
 @contextmanager

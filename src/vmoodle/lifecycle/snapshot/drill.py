@@ -69,7 +69,7 @@ def submit(
         base, dataroot.FREE_BYTES_NEEDED + 2 * row.database_bytes + row.files_bytes
     )
     check_engine(installation.engine(chosen))
-    token = secrets.token_hex(16)
+    mark = secrets.token_hex(6)
     with transaction.atomic():
         snapshots.usable(row.id)
         operation = operations.submit(
@@ -80,10 +80,10 @@ def submit(
                 "source": f"snapshot:{row.id}",
                 "codebase": tree.name,
                 "server": chosen.name,
-                "database": f"{installation.settings.sites.database_prefix}d_{token[:12]}",
-                "directory": str(base / f".drill-{token[:12]}"),
+                "database": f"{installation.settings.sites.database_prefix}d_{mark}",
+                "directory": str(base / f".drill-{mark}"),
                 "prefix": manifest.prefix,
-                "token": token,
+                "mark": mark,
             },
             node=installation.node,
             secret_encrypted=installation.encrypt(generate_password(32)),
@@ -111,7 +111,7 @@ def _fitting(manifest: Manifest, named: Codebase | None, first: str) -> Codebase
 
 
 def _copy(context: StepContext) -> Site:
-    return drill_copy.scratch_site(operations.find(context.operation_id))
+    return drill_copy.scratch_site(context.installation, operations.find(context.operation_id))
 
 
 def _with(function: ForHoldings) -> StepFunction:

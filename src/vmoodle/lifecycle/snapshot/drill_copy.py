@@ -6,6 +6,7 @@ the host map at an address that nobody can guess and no name server knows.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,17 +42,21 @@ def subject(snapshot_id: str) -> str:
     return owners.DRILL + snapshot_id[len(owners.DRILL) - _SUBJECT_LENGTH :]
 
 
-def scratch_wwwroot(token: str) -> str:
-    """Return the copy's address. RFC 6761 lets nobody have the domain; the token is a secret."""
-    return f"http://drill-{token}.vmoodle.invalid"
+def scratch_wwwroot(password: Secret) -> str:
+    """Return the copy's address, which nobody guesses who does not know its database's password.
+
+    RFC 6761 lets nobody have the domain.
+    """
+    word = hashlib.sha256(password.reveal().encode()).hexdigest()[:32]
+    return f"http://drill-{word}.vmoodle.invalid"
 
 
-def scratch_site(operation: Operation) -> Site:
+def scratch_site(installation: Installation, operation: Operation) -> Site:
     """Return the copy as a site that the registry does not have and never will."""
     given = operation.parameters
-    address = parse_wwwroot(scratch_wwwroot(str(given["token"])))
+    address = parse_wwwroot(scratch_wwwroot(_password(installation, operation)))
     return Site(
-        shortname=f"drill-{given['token'][:12]}",
+        shortname=f"drill-{given['mark']}",
         name=str(operation.result.get("name", "")),
         wwwroot=address.wwwroot,
         address_key=address.key,
@@ -62,7 +67,7 @@ def scratch_site(operation: Operation) -> Site:
         password_encrypted=operation.secret_encrypted,
         table_prefix=str(given["prefix"]),
         dataroot=str(given["directory"]),
-        session_key=given["token"][:8],
+        session_key=given["mark"][:8],
         state=SiteState.ENABLED,
         admin_user=ADMIN_USER,
         admin_email=f"{ADMIN_USER}@vmoodle.invalid",
@@ -71,12 +76,16 @@ def scratch_site(operation: Operation) -> Site:
 
 def of_drill(installation: Installation, operation: Operation) -> Holdings:
     """Return what a drill has; without a password once the drill was over."""
-    site = scratch_site(operation)
-    # It is taken when all is dropped that it opened; what is dropped once more needs none.
-    sealed = site.password_encrypted
-    password = installation.keyring.decrypt(sealed) if sealed else Secret("")
+    site = scratch_site(installation, operation)
+    password = _password(installation, operation)
     database = SiteDatabase(site.database, site.account, password, site.table_prefix)
     return Holdings(operation.subject, site.server, database, Path(site.dataroot))
+
+
+def _password(installation: Installation, operation: Operation) -> Secret:
+    # It is taken when all is dropped that it opened; what is dropped once more needs none.
+    sealed = operation.secret_encrypted
+    return installation.keyring.decrypt(sealed) if sealed else Secret("")
 
 
 def published_copy(installation: Installation, site: Site) -> PublishedSite:
@@ -104,4 +113,4 @@ def every_published_copy(installation: Installation) -> Iterator[PublishedSite]:
     """Yield the copies that drills under way have put into the map."""
     for operation in owners.drills():
         if operation.result.get(PUBLISHED):
-            yield published_copy(installation, scratch_site(operation))
+            yield published_copy(installation, scratch_site(installation, operation))
