@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
@@ -9,10 +10,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling, Scheduling
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from vmoodle.installation import Installation, open_installation
+
+# The parameters of a fixture that makes a fleet or a server.
+_MADE = re.compile(r"[\[-](mariadb|postgresql|embedded|sandbox|real)\b")
+
+
+class FleetScheduling(LoadScopeScheduling):
+    """Give one process all tests that share a fleet: those of a module, or of one engine in it."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module, _separator, test = nodeid.partition("::")
+        found = _MADE.search(test)
+        made = found[1] if found else ""
+        # All modules there share a fleet for each kind of tree.
+        return made if module.startswith("tests/moodle/") else f"{module} {made}"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Let `--dist loadscope` be by fleet."""
+    return FleetScheduling(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture

@@ -43,10 +43,7 @@ DROP = ("close", "copies", "database", "account", "files", "forget")
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(name, marks=pytest.mark.xdist_group(f"copies on {name}"))
-        for name in ("mariadb", "postgresql")
-    ],
+    params=["mariadb", "postgresql"],
 )
 def fleet(request: pytest.FixtureRequest) -> Iterator[Killable]:
     """The fleet; at the end its source is as it was, and every site it has serves."""

@@ -25,10 +25,7 @@ DELETE_STEPS = ("check", "withdraw", "database", "account", "dataroot", "forget"
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(name, marks=pytest.mark.xdist_group(f"lifecycle on {name}"))
-        for name in ("mariadb", "postgresql")
-    ],
+    params=["mariadb", "postgresql"],
 )
 def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
     """A fleet with one server and the sandbox; at the end every site it has must serve."""

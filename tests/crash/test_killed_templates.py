@@ -29,10 +29,7 @@ UPGRADE = ("account", "database", "files", "upgrade", "identity")
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(name, marks=pytest.mark.xdist_group(f"templates on {name}"))
-        for name in ("mariadb", "postgresql")
-    ],
+    params=["mariadb", "postgresql"],
 )
 def fleet(request: pytest.FixtureRequest) -> Iterator[Killable]:
     """The fleet, with a second codebase that is newer."""
