@@ -242,6 +242,35 @@ def test_a_deleted_site_comes_back_whole_and_is_purged_with_a_certificate(
     assert fleet.problem("site", "show", "brief")["code"] == "site.unknown"
 
 
+def test_a_restored_site_has_its_key_its_repository_and_the_caches_it_was_given(
+    copies: CopyFleet, template: str
+) -> None:
+    copies.make(
+        "site", "create", "own", "--url", "http://own.example.test", "--template", template
+    )  # fmt: skip
+    dataroot = Path(copies.fleet.json("site", "show", "own")["dataroot"])
+    files = {"secret/key/sodium.key": "key", "repository/maps/a b.txt": "map", "muc/own.php": "one"}
+    for name, content in files.items():
+        (dataroot / name).parent.mkdir(parents=True, exist_ok=True)
+        (dataroot / name).write_text(content)
+    (taken,) = copies.fleet.json("snapshot", "create", "own")
+    (dataroot / "secret/key/sodium.key").unlink()
+    (dataroot / "repository/maps/a b.txt").write_text("spoilt")
+    (dataroot / "muc/own.php").write_text("two")
+    copies.fleet.run("snapshot", "restore", taken["id"], "--confirm", "own")
+    found = {name: (dataroot / name).read_text() for name in files}
+    assert found == files | {"muc/own.php": "two"}
+
+    for name, source in (("copy", ("clone", "own")), ("again", ("create",))):
+        words = ["--snapshot", taken["id"]] if name == "again" else []
+        copies.make(
+            "site", source[0], *source[1:], name, "--url", f"http://{name}.example.test", *words
+        )
+        other = Path(copies.fleet.json("site", "show", name)["dataroot"])
+        assert (other / "repository/maps/a b.txt").read_text() == "map"
+        assert not (other / "secret/key/sodium.key").exists()
+
+
 def test_a_snapshot_taken_while_somebody_writes_restores_to_what_was_whole(
     copies: CopyFleet,
 ) -> None:

@@ -2,7 +2,7 @@
 
 A file below `filedir` is named by the SHA-1 of its content, is never written again, and goes by
 `unlink` (Moodle 4.5, lib/filestorage/file_system_filedir.php). So two sites may have one inode:
-what one removes, the other keeps. Language packs in `lang` are written in place, and never share.
+what one removes, the other keeps. All other directories are written in place, and never share.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import Literal
 
 from vmoodle.errors import Conflict, Failed, NotFound, Refused, Unavailable
+from vmoodle.moodle.moodledata import CONTENT
 
 Method = Literal["reflink", "hardlink", "copy"]
 
+_DIRECTORY_MODE = 0o2770
 _FICLONE = 0x40049409  # Linux: _IOW(0x94, 9, int)
 # The calls are short: threads beyond the processors only wait for each other.
 _THREADS = min(4, os.cpu_count() or 1)
@@ -71,11 +73,11 @@ def copy_filedir(
     target: Path,
     *,
     owner: tuple[int, int] = (-1, -1),
-    directory_mode: int = 0o2770,
+    directory_mode: int = _DIRECTORY_MODE,
     methods: Sequence[Method] = ("reflink", "hardlink", "copy"),
     verify: bool = False,
 ) -> FiledirCopy:
-    """Copy `filedir` and `lang` of one moodledata directory into another that exists.
+    """Copy the content of one moodledata directory into another that exists.
 
     `owner` is the uid and gid of what is made; (-1, -1) leaves them the caller's. Each file is made
     by the first of `methods` that works; hard links only for files that have that owner already,
@@ -94,19 +96,28 @@ def copy_filedir(
             )
     report = FiledirCopy()
     try:
-        for name, pool in (("filedir", True), ("lang", False)):
+        for name, layout in CONTENT.items():
             if (source / name).is_symlink():
                 raise _symlink(str(source / name))
             if (source / name).is_dir():
+                pool = layout == "filedir"
                 _Job(
                     source / name, target / name, owner, directory_mode, methods, verify, pool
                 ).run(report)
     except OSError as error:
-        raise Unavailable(
-            "filedir.unwritable",
-            f"{error.filename2 or error.filename or target} cannot be copied: {error.strerror}.",
-            "Check free space and rights, then try again: what is copied is kept.",
-        ) from error
+        raise _unwritable(target, error) from error
+    return report
+
+
+def copy_tree(source: Path, target: Path, *, owner: tuple[int, int] = (-1, -1)) -> FiledirCopy:
+    """Copy one directory of moodledata, of which nothing is shared; raise as `copy_filedir`."""
+    report = FiledirCopy()
+    if source.is_symlink():
+        raise _symlink(str(source))
+    try:
+        _Job(source, target, owner, _DIRECTORY_MODE, ("reflink", "copy"), False, False).run(report)
+    except OSError as error:
+        raise _unwritable(target, error) from error
     return report
 
 
@@ -275,6 +286,14 @@ def _require_content(path: str, name: str) -> None:
             f"{path} does not hold what its name says.",
             "Restore the file from a backup, or remove it: Moodle shows it as missing then.",
         )
+
+
+def _unwritable(target: Path, error: OSError) -> Unavailable:
+    return Unavailable(
+        "filedir.unwritable",
+        f"{error.filename2 or error.filename or target} cannot be copied: {error.strerror}.",
+        "Check free space and rights, then try again: what is copied is kept.",
+    )
 
 
 def _symlink(path: str) -> Refused:

@@ -14,6 +14,7 @@ from vmoodle.engines.protocol import SiteDatabase
 from vmoodle.errors import Refused, Unavailable
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, interruption, preflight, resources
+from vmoodle.lifecycle.copy.files import keep_own
 from vmoodle.lifecycle.prove import prove
 from vmoodle.lifecycle.resources import Holdings
 from vmoodle.lifecycle.snapshot.store import (
@@ -138,8 +139,14 @@ def _files(context: StepContext) -> None:
     dataroot.make(context, holdings)
     site = sites.find(context.site)
     try:
-        said = fetch_files(
-            context.installation, _manifest(context), holdings.directory, Path(site.dataroot)
+        manifest, current = _manifest(context), Path(site.dataroot)
+        said = fetch_files(context.installation, manifest, holdings.directory, current, keys=True)
+        # A snapshot of an older release has fewer directories.
+        kept = keep_own(
+            context.installation,
+            current,
+            holdings.directory,
+            restored={part.name for part in manifest.parts},
         )
     except OSError as error:
         raise Unavailable(
@@ -147,7 +154,7 @@ def _files(context: StepContext) -> None:
             f"The files could not be put into {holdings.directory}: {error.strerror}.",
             "Free space there; the site is as it was.",
         ) from error
-    context.say(said)
+    context.say(said + (f"; kept: {', '.join(kept)}" if kept else ""))
 
 
 def _remove_new(context: StepContext) -> None:

@@ -19,11 +19,11 @@ from vmoodle.installation import Installation
 from vmoodle.lifecycle.copy.sources import site_facts
 from vmoodle.lifecycle.snapshot.store import (
     DATABASE_PART,
-    FILE_PARTS,
     last_manifest,
     open_snapshots,
 )
 from vmoodle.lifecycle.suspend import settled
+from vmoodle.moodle import moodledata
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.operations.scratch import scratch
 from vmoodle.progress import Tell, tell_nobody
@@ -263,7 +263,7 @@ def _dump(context: StepContext, store: Store) -> Part:
 def _files(context: StepContext, store: Store, dataroot: Path) -> list[Part]:
     before = last_manifest(store, context.site)
     parts = []
-    for name, layout in FILE_PARTS.items():
+    for name, layout in (moodledata.CONTENT | moodledata.KEYS).items():
         directory = dataroot / name
         if not directory.is_dir():
             continue

@@ -7,6 +7,7 @@ from pathlib import Path
 from vmoodle.engines.protocol import SiteDatabase
 from vmoodle.errors import Failed, NotFound, Refused
 from vmoodle.installation import Installation
+from vmoodle.moodle import moodledata
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry import snapshots
 from vmoodle.registry.models import DatabaseServer, Snapshot
@@ -17,8 +18,6 @@ from vmoodle.store.manifest import Manifest
 from vmoodle.store.store import Store, open_store
 
 DATABASE_PART = "database"
-# The directories of moodledata that are the site's own; all others Moodle makes anew.
-FILE_PARTS = {"filedir": "filedir", "lang": "tree"}
 
 
 def open_snapshots(installation: Installation, *, create: bool = False) -> Store:
@@ -127,12 +126,17 @@ def fetch_files(
     target: Path,
     link_from: Path | None = None,
     store: Store | None = None,
+    *,
+    keys: bool = False,
 ) -> str:
-    """Fill a directory with a snapshot's files, sharing those another site has; say how many."""
+    """Fill a directory with a snapshot's files, sharing those another site has; say how many.
+
+    With `keys` also what opens the site's encrypted settings: for that site alone.
+    """
     store = store or open_snapshots(installation)
     modes = Modes(owner=installation.owner_ids)
     said = []
-    for name in FILE_PARTS:
+    for name in moodledata.CONTENT | (moodledata.KEYS if keys else {}):
         if all(part.name != name for part in manifest.parts):
             continue
         source = None

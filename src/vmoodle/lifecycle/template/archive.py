@@ -16,7 +16,8 @@ from vmoodle.errors import Conflict, Failed, InvalidInput, Refused, VMoodleError
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import names
-from vmoodle.lifecycle.snapshot.store import DATABASE_PART, FILE_PARTS
+from vmoodle.lifecycle.snapshot.store import DATABASE_PART
+from vmoodle.moodle import moodledata
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry import audit, templates
 from vmoodle.registry.audit import current_actor
@@ -140,7 +141,7 @@ def _neutral(manifest: Manifest) -> bool:
 
 
 def _has_parts(manifest: Manifest) -> bool:
-    wanted: dict[str, str | None] = {DATABASE_PART: None, **FILE_PARTS}
+    wanted: dict[str, str | None] = {DATABASE_PART: None, **moodledata.CONTENT}
     layouts = {part.name: part.layout for part in manifest.parts}
     return DATABASE_PART in layouts and layouts.items() <= wanted.items()
 
@@ -191,7 +192,7 @@ def _put(
 
 def _put_files(row: Template, store: Store) -> tuple[list[Part], list[str]]:
     parts, notices = [], []
-    for name, layout in FILE_PARTS.items():
+    for name, layout in moodledata.CONTENT.items():
         directory = Path(row.directory) / name
         if not directory.is_dir():
             continue

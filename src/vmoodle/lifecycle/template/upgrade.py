@@ -19,9 +19,9 @@ from vmoodle.hook.install import install_hook
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, preflight
 from vmoodle.lifecycle.resources import Holdings
-from vmoodle.lifecycle.snapshot.store import FILE_PARTS
 from vmoodle.lifecycle.template import refresh as template_refresh
 from vmoodle.lifecycle.template.refresh import making
+from vmoodle.moodle import moodledata
 from vmoodle.moodle.components import all_versions_hash, database_versions_hash
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.moodle.upgrade import upgrade_site
@@ -172,7 +172,7 @@ def _refuse_other_versions(context: StepContext, holdings: Holdings) -> None:
 def _remove_caches(directory: Path) -> None:
     """Leave only what is a template's own of what Moodle wrote: the rest holds an identity."""
     for child in directory.iterdir():
-        if child.name in FILE_PARTS:
+        if child.name in moodledata.CONTENT:
             continue
         if child.is_dir() and not child.is_symlink():
             shutil.rmtree(child)
