@@ -107,8 +107,8 @@ class Installation:
         return self._database(template, template.table_prefix)
 
     def warm_database(self, copy: WarmCopy) -> SiteDatabase:
-        """Return a warm copy's database; it has its template's prefix."""
-        return self._database(copy, copy.template.table_prefix)
+        """Return a warm copy's database."""
+        return self._database(copy, copy.table_prefix)
 
     def _database(self, row: Site | Template | WarmCopy, prefix: str) -> SiteDatabase:
         from vmoodle.engines.protocol import SiteDatabase

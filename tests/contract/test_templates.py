@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests import servers
 from tests.contract.copies import OLD, TRAPS, CopyFleet, copies
 from tests.fleet import LIMIT_SECONDS
 
@@ -162,6 +163,29 @@ def test_a_refreshed_template_holds_what_its_source_holds_now(copies: CopyFleet)
     assert copies.fleet.json("template", "show", "tuned")["warm"] == 1
     copies.fleet.run("template", "delete", "tuned", "--confirm", "tuned")
     copies.fleet.assert_clean()
+
+
+def test_a_template_captured_anew_from_another_server_leaves_nothing_on_the_first(
+    copies: CopyFleet,
+) -> None:
+    fleet, kind = copies.fleet, copies.engine.address.engine
+    before = copies.engine.list_databases()
+    fleet.run("template", "create", "mover", "--from", "first")
+    fleet.run("template", "warm", "mover", "--keep", "1")
+    place = fleet.home.parent / "second-server"
+    with getattr(servers, f"private_{kind}")(place) as second:
+        fleet.run("server", "add", "second", second.url)
+        copies.make(
+            "site", "create", "there", "--url", "http://there.example.test", "--server", "second"
+        )
+        fleet.run("template", "refresh", "mover", "--from", "there")
+        assert fleet.json("template", "show", "mover")["server"] == "second"
+        assert copies.engine.list_databases() == before
+        fleet.assert_clean()
+        fleet.run("template", "delete", "mover", "--confirm", "mover")
+        fleet.run("site", "suspend", "there")
+        fleet.run("site", "delete", "there", "--confirm", "there", "--purge")
+        fleet.run("server", "remove", "second")
 
 
 def test_a_template_deleted_leaves_nothing(copies: CopyFleet) -> None:

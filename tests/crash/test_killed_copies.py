@@ -33,7 +33,7 @@ LEFT_BYTES = 112 * 2**20
 COPYING = ("claim", "database", "files", "identity")
 DEPLOY = (
     "reserve", "claim", "account", "database", "files", "announce", "identity", "publish", "prove",
-    "finish", "refill",
+    "refill", "finish",
 )  # fmt: skip
 CAPTURE = ("reserve", "account", "database", "files", "identity", "finish")
 MOVE = ("close", "rewrite", "address", "caches", "open", "settle")
@@ -109,6 +109,8 @@ def test_a_deployment_killed_at_each_step_ends_in_a_site_of_its_own(
     [
         ("cold-b", "template:base", 0, DEPLOY[:-2]),
         ("warm-b", "template:base", 1, DEPLOY[:-2]),
+        ("warm-c", "template:base", 1, DEPLOY[:2]),
+        ("warm-d", "template:base", 1, DEPLOY[:3]),
         ("clone-b", "site:first", 0, COPYING),
     ],
 )

@@ -46,7 +46,7 @@ def templates_are_whole(installation: Installation) -> Found:
 def warm_copies_are_usable(installation: Installation) -> Found:
     """Every copy that waits is whole and of its template's revision."""
     busy, databases = owners.busy(), _databases(installation)
-    rows = WarmCopy.objects.select_related("template", "template__server")
+    rows = WarmCopy.objects.select_related("template", "server")
     for copy in rows.order_by("template__name", "created_at"):
         if templates.warm_owner(copy.id) in busy:
             continue
@@ -67,7 +67,7 @@ def warm_copies_are_usable(installation: Installation) -> Found:
                 f"{keep} {template.keep_warm}",
                 anew,
             )
-        elif copy.database not in databases.get(template.server.name, {copy.database}):
+        elif copy.database not in databases.get(copy.server.name, {copy.database}):
             yield (
                 f"{said} has lost its database.",
                 f"{keep} 0, then --keep {template.keep_warm}",

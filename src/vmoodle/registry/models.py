@@ -206,6 +206,9 @@ class WarmCopy(models.Model):
     template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="warm_copies")
     revision = models.PositiveIntegerField()
     state = models.CharField(max_length=20, choices=WarmCopyState.choices)
+    # Its own: the template may be captured anew from a site on another server.
+    server = models.ForeignKey(DatabaseServer, on_delete=models.PROTECT, related_name="warm_copies")
+    table_prefix = models.CharField(max_length=10)
     database = models.CharField(max_length=63)
     account = models.CharField(max_length=32)
     password_encrypted = models.TextField()

@@ -177,6 +177,8 @@ def add_copy(template: Template, copy_id: str, values: Mapping[str, Any]) -> War
             "template": template,
             "revision": template.revision,
             "state": WarmCopyState.MAKING,
+            "server": template.server,
+            "table_prefix": template.table_prefix,
             **values,
         },
     )

@@ -6,10 +6,10 @@ in an operation's parameters, so that a resumed operation finds it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from vmoodle.engines.protocol import Engine, SiteDatabase
 from vmoodle.errors import Conflict, InvalidInput, Refused
@@ -56,6 +56,12 @@ class SourceFacts:
     """Whether addresses of its own stand in its content; True where nobody looked."""
     revision: int | None = None
     """A template's revision, of which all of these are; None for what has none."""
+    database: str = ""
+    """A site's database by name, which another one takes the place of in a restore."""
+
+    def identity(self) -> dict[str, str]:
+        """Return what an operation on it is told, by which `refuse_changed` knows it again."""
+        return {"wwwroot": self.wwwroot, "source_database": self.database}
 
 
 class Source(Protocol):
@@ -120,8 +126,14 @@ class TemplateSource:
         site = Site.objects.filter(server=server, database=target.name).first()
         if site is not None:
             refuse_unfit(self.facts(), site.codebase, server)
-        database = self._installation.template_database(self.row)
-        copy_between(self._installation, (self.row.server, database), (server, target))
+        own = self._installation.template_database(self.row)
+        # Read as the administrator's: nobody writes it, so the server copies it whatever its size.
+        engine = self._installation.engine(self.row.server)
+        frozen = engine.anonymous_database(own.name, own.prefix)
+        same = server.id == self.row.server_id
+        copy_between(
+            self._installation, (self.row.server, frozen if same else own), (server, target)
+        )
 
     def copy_files(self, target: Path) -> str:
         """Link or copy the template's files."""
@@ -227,7 +239,26 @@ def site_facts(installation: Installation, site: Site) -> SourceFacts:
         codebase=site.codebase.name,
         database_bytes=engine.size(database.name),
         files_bytes=0,
+        database=site.database,
     )
+
+
+def refuse_changed(source: str, told: Mapping[str, Any]) -> None:
+    """Raise Conflict for a site that is moved, restored or held since its facts were looked up.
+
+    It stays as it is until the transaction ends, in which the caller orders what copies it; from
+    then on nothing else is ordered that would change it.
+    """
+    kind, _separator, shortname = source.partition(":")
+    if kind != "site":
+        return
+    site = settled(shortname, "copied")
+    if (site.wwwroot, site.database) != (told["wwwroot"], told["source_database"]):
+        raise Conflict(
+            "source.changed",
+            f"The site {shortname} was moved or restored while this was prepared.",
+            "Order it again; it is made of what the site is now.",
+        )
 
 
 def refuse_unfit(facts: SourceFacts, codebase: Codebase, server: DatabaseServer) -> None:

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from vmoodle.errors import Conflict
+from django.db import transaction
+
+from vmoodle.errors import Conflict, VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, preflight, resources
 from vmoodle.lifecycle.copy import fit, identity
@@ -22,6 +24,7 @@ from vmoodle.lifecycle.copy.sources import (
     SourceFacts,
     open_source,
     refuse_another_prefix,
+    refuse_changed,
     refuse_unfit,
 )
 from vmoodle.lifecycle.create import steps as new_site
@@ -49,7 +52,9 @@ def submit(
     name that is taken, Refused for a codebase, server or account that does not fit, Unavailable.
     """
     wanted = plan(installation, request, source, sanitise=sanitise)
-    return reserve(installation, wanted, KIND, password=request.admin_password)
+    with transaction.atomic():
+        refuse_changed(source, wanted.parameters)
+        return reserve(installation, wanted, KIND, password=request.admin_password)
 
 
 def plan(
@@ -74,7 +79,7 @@ def plan(
     )
     told = {
         "source": source,
-        "wwwroot": facts.wwwroot,
+        **facts.identity(),
         "rewrite": facts.has_addresses,
         "sanitise": sanitise,
         "revision": facts.revision,
@@ -160,6 +165,7 @@ def _give_up_claimed(context: StepContext) -> None:
     directory = _claimed_directory(context)
     if directory is None:
         return
+    context.keep({"given_up": True})
     removing(resources.drop_database)(context)
     removing(resources.drop_account)(context)
     dataroot.destroy_at(context, directory, owner=context.site)
@@ -174,6 +180,14 @@ def _taking_back(function: ForHoldings) -> StepFunction:
         removing(function)(context)
 
     return undo
+
+
+def _take_back_account(context: StepContext) -> None:
+    """Drop the account, and before it the database that came with it in a claimed copy."""
+    if _claimed_directory(context) is not None:
+        context.keep({"given_up": True})
+        removing(resources.drop_database)(context)
+    removing(resources.drop_account)(context)
 
 
 def _database(context: StepContext) -> None:
@@ -218,9 +232,14 @@ def _identity(context: StepContext) -> None:
 
 
 def _refill(context: StepContext) -> None:
+    """Order copies in the place of the claimed one; a site is not taken back for want of it."""
     name = _template(context)
-    if name:
+    if not name:
+        return
+    try:
         warm.refill(context.installation, templates.find(name))
+    except VMoodleError as error:
+        context.say(f"no copies were ordered: {error.message}")
 
 
 DEPLOY = OperationKind(
@@ -229,7 +248,7 @@ DEPLOY = OperationKind(
     (
         new_site.RESERVE,
         Step("claim", "look for a copy that waits", _claim, _give_up_claimed),
-        new_site.ACCOUNT,
+        replace(new_site.ACCOUNT, undo=_take_back_account),
         Step("database", "copy the database", _database, _taking_back(resources.drop_database)),
         Step("files", "copy the files", _files, _taking_back(dataroot.destroy)),
         new_site.ANNOUNCE,
@@ -237,8 +256,8 @@ DEPLOY = OperationKind(
         SETTINGS,
         new_site.PUBLISH,
         new_site.PROVE,
-        new_site.FINISH,
         Step("refill", "see to the copies that wait", _refill),
+        new_site.FINISH,
     ),
     attention=new_site.attention,
 )

@@ -16,7 +16,7 @@ from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, resources
 from vmoodle.lifecycle.copy import identity
 from vmoodle.lifecycle.copy.files import measure
-from vmoodle.lifecycle.copy.sources import SiteSource, open_source
+from vmoodle.lifecycle.copy.sources import SiteSource, open_source, refuse_changed
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
 from vmoodle.lifecycle.template import warm
 from vmoodle.lifecycle.template.template import name_of
@@ -43,12 +43,13 @@ def submit(installation: Installation, name: str, *, source: str = "") -> Operat
         installation.dataroot_base, dataroot.FREE_BYTES_NEEDED + facts.database_bytes
     )
     with transaction.atomic():
+        refuse_changed(f"site:{chosen}", facts.identity())
         operation = operations.submit(
             KIND,
             site=templates.subject(name),
             parameters={
                 "source": f"site:{chosen}",
-                "wwwroot": facts.wwwroot,
+                **facts.identity(),
                 "server": facts.server.name,
                 "prefix": facts.table_prefix,
                 "moodle_version": facts.moodle_version,

@@ -13,7 +13,7 @@ from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, names, resources
 from vmoodle.lifecycle.copy import identity
 from vmoodle.lifecycle.copy.files import measure
-from vmoodle.lifecycle.copy.sources import open_source
+from vmoodle.lifecycle.copy.sources import open_source, refuse_changed
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
 from vmoodle.lifecycle.template import warm
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
@@ -53,11 +53,12 @@ def create(
         "table_prefix": facts.table_prefix,
     }
     with transaction.atomic():
+        refuse_changed(source, facts.identity())
         templates.reserve(values)
         operation = operations.submit(
             CREATE_KIND,
             site=templates.subject(name),
-            parameters={"source": source, "wwwroot": facts.wwwroot},
+            parameters={"source": source, **facts.identity()},
             node=installation.node,
         )
     audit.record(CREATE_KIND, name, outcome="submitted", source=source, people=people)

@@ -64,7 +64,7 @@ def of_copy(installation: Installation, copy: WarmCopy) -> Holdings:
     """Return what a warm copy has."""
     return Holdings(
         templates.warm_owner(copy.id),
-        copy.template.server,
+        copy.server,
         installation.warm_database(copy),
         Path(copy.directory),
     )
