@@ -238,6 +238,8 @@ def test_a_deleted_site_comes_back_whole_and_is_purged_with_a_certificate(
     copies.make("site", "clone", "first", "brief", "--url", "http://brief.example.test")
     assert fleet.problem("site", "delete", "brief", "--confirm", "brief")["code"] == "site.enabled"
     fleet.run("site", "suspend", "brief")
+    problem = fleet.problem("site", "purge", "brief", "--confirm", "brief")
+    assert problem["code"] == "site.purge.suspended"
     taken = fleet.json("site", "delete", "brief", "--confirm", "brief")["snapshot"]
     facts = fleet.json("snapshot", "show", taken)
     assert (facts["reason"], facts["state"], facts["pinned"]) == ("deletion", "ready", True)

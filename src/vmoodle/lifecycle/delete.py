@@ -14,7 +14,7 @@ from django.utils import timezone
 from vmoodle.errors import Conflict, Failed, VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import purge
-from vmoodle.lifecycle.publish import publish, withdraw
+from vmoodle.lifecycle.publish import changing, publish, publish_changed, withdraw
 from vmoodle.lifecycle.snapshot import snapshot
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, operations, sites, snapshots
@@ -55,18 +55,20 @@ def submit(
 
 def revive(installation: Installation, shortname: str) -> Site:
     """Bring a deleted site back, suspended; raise Conflict for one that is not deleted."""
-    site = sites.find(shortname)
-    operations.refuse_held(shortname)
-    if SiteState(site.state) != SiteState.DELETED:
-        raise Conflict(
-            "site.state",
-            f"The site {shortname} {state_words(site.state)}; only a deleted one can be revived.",
-            "`vmoodle site list --state deleted` shows those that can.",
-        )
-    sites.revived(site)
-    snapshots.unpinned_of_deletion(shortname)
-    publish(installation, site)
-    audit.record("site.revive", shortname)
+    with changing(installation):
+        site = sites.held(shortname)
+        operations.refuse_held(shortname)
+        if SiteState(site.state) != SiteState.DELETED:
+            raise Conflict(
+                "site.state",
+                f"The site {shortname} {state_words(site.state)}; only a deleted one can be "
+                "revived.",
+                "`vmoodle site list --state deleted` shows those that can.",
+            )
+        sites.revived(site)
+        snapshots.unpinned_of_deletion(shortname)
+        audit.record("site.revive", shortname)
+        publish_changed(installation, sites.every().filter(id=site.id))
     return site
 
 

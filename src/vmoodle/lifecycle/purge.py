@@ -38,10 +38,11 @@ def submit(
     now: bool = False,
     with_snapshots: bool = False,
 ) -> Operation:
-    """Queue the destruction of a suspended or deleted site.
+    """Queue the destruction of a deleted site.
 
     One that needs attention is taken too, when no operation holds it. `typed` is its shortname as
-    a person typed it; `now` does not wait for the end of the grace period; `with_snapshots`
+    a person typed it; `now` does not wait for the end of the grace period, and takes a site that is
+    only suspended, which has none, as well; `with_snapshots`
     deletes its snapshots as well. Raise Conflict for a site in another state, held, or within its
     grace period, Refused without the shortname typed, for a snapshot that somebody has pinned or
     when something of it could not be destroyed, Unavailable when its server does not answer or
@@ -83,7 +84,16 @@ def _ask_server(installation: Installation, site: Site) -> None:
 
 
 def _refuse_in_grace(site: Site, *, now: bool) -> None:
-    if site.purge_after and site.purge_after > timezone.now() and not now:
+    if now:
+        return
+    if SiteState(site.state) == SiteState.SUSPENDED:
+        raise Conflict(
+            "site.purge.suspended",
+            f"The site {site.shortname} is suspended and was not deleted; it is destroyed only on "
+            "request, for it has no grace period and perhaps no snapshot.",
+            f"vmoodle site delete {site.shortname} keeps it for a time; --now destroys it at once.",
+        )
+    if site.purge_after and site.purge_after > timezone.now():
         raise Conflict(
             "site.purge.grace",
             f"The site {site.shortname} is kept until {site.purge_after:%Y-%m-%d %H:%M} UTC.",
@@ -139,7 +149,9 @@ def _check(context: StepContext) -> None:
     """Refuse a site that is not as it was ordered to be destroyed."""
     site = Site.objects.select_related("server").filter(shortname=context.site).first()
     if site is not None:
-        refuse_unless(site, _PURGEABLE | {SiteState.DELETING}, "purged")
+        # Ordered for one state, it is not for another: a site may have been revived since.
+        ordered = SiteState(context.parameters.get("state", SiteState.DELETED))
+        refuse_unless(site, {ordered, SiteState.DELETING, SiteState.ATTENTION}, "purged")
         refuse_indestructible(context.installation, site)
         _ask_server(context.installation, site)
 
