@@ -145,6 +145,12 @@ def lent() -> list[str]:
     return operations.given("lent")
 
 
+def held(installation: Installation) -> set[str]:
+    """Return what stands in the map, or will, as an operation that has not ended leaves it."""
+    copies = {copy.shortname for copy in every_published_copy(installation)}
+    return operations.held() | copies
+
+
 def tombstones() -> list[str]:
     """Return the addresses of deleted sites that nobody uses again."""
     return list(DeletedAddress.objects.values_list("address_key", flat=True))
