@@ -103,6 +103,18 @@ def test_a_backup_taken_while_the_registry_changes_restores_to_a_clean_home(
         assert fleet.json("hook", "check")[0]["ok"]
 
 
+def test_an_operation_that_waited_goes_on_after_the_restore(fleet: Fleet) -> None:
+    path = fleet.home.parent / "waiting.tar.zst"
+    fleet.run("site", "create", "second", "--url", "http://second.example.test", "--detach")
+    fleet.run("backup", "create", str(path))
+    with without_control_plane(fleet):
+        fleet.run("backup", "restore", str(path))
+        assert {row["check"] for row in fleet.json("doctor", status=1)} == {"V060"}
+        fleet.run("worker", "--until-idle")
+        assert [row["ok"] for row in fleet.json("hook", "check")] == [True, True]
+        fleet.assert_clean()
+
+
 def test_a_home_that_is_in_use_is_not_restored_into(fleet: Fleet, backup: Path) -> None:
     before = (fleet.home / "registry.sqlite3").read_bytes()
     assert fleet.problem("backup", "restore", str(backup))["code"] == "backup.home.used"
