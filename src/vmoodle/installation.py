@@ -77,8 +77,12 @@ class Installation:
         """The compiled host map the hook reads."""
         from vmoodle.hook.map import HostMap
 
-        group = self.web_account.pw_gid if os.geteuid() == 0 else None
-        return HostMap(self.home.map, group)
+        return HostMap(self.home.map, self.map_group)
+
+    @property
+    def map_group(self) -> int | None:
+        """The group id that may read the map, None when the map is VMoodle's own account's."""
+        return self.web_account.pw_gid if os.geteuid() == 0 else None
 
     @property
     def dataroot_base(self) -> Path:

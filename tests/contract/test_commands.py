@@ -326,3 +326,27 @@ def test_sites_on_an_immutable_tree_that_changed_are_published_with_its_new_cach
     fleet.run("codebase", "remove", "fixed")
     assert not before.parent.exists()
     shutil.rmtree(tree)
+
+
+def test_sites_of_a_tree_that_is_gone_are_wrong_and_the_others_are_requested(fleet: Fleet) -> None:
+    tree = fleet.home.parent / "second"
+    copy_tree(tree)
+    fleet.run("codebase", "add", "second", str(tree))
+    fleet.run(
+        "site", "create", "blind", "--url", "http://blind.example.test", "--codebase", "second"
+    )
+    aside = tree.with_name("aside")
+    tree.rename(aside)
+    try:
+        rows = {row["site"]: row for row in fleet.json("hook", "check", status=1)}
+        assert rows["first"]["ok"]
+        assert not rows["blind"]["ok"]
+        assert str(tree) in rows["blind"]["seen"]
+        wrong = {"VMOODLE_WEB__CONNECT": "nowhere"}
+        assert fleet.problem("hook", "check", **wrong)["code"] == "settings.value"
+    finally:
+        aside.rename(tree)
+    fleet.run("site", "suspend", "blind")
+    fleet.run("site", "delete", "blind", "--confirm", "blind", "--purge")
+    fleet.run("codebase", "remove", "second")
+    shutil.rmtree(tree)

@@ -125,3 +125,16 @@ def test_what_can_be_mended_is_offered_and_mended(filled: CopyFleet) -> None:
     assert not left.exists()
     assert fleet.json("hook", "check", "first")[0]["ok"]
     fleet.assert_clean()
+
+
+@pytest.mark.parametrize("place", ["map", "map/web", "map/cli", "map/web/first.example.test.json"])
+def test_wrong_rights_in_the_map_are_found_with_their_path_and_mended(
+    filled: CopyFleet, place: str
+) -> None:
+    path = filled.fleet.home / place
+    path.chmod(0o700)
+    findings = filled.fleet.json("doctor", status=1)
+    assert {row["check"] for row in findings} <= {"V002", "V030"}
+    assert all(str(path) in row["hint"] for row in findings)
+    assert filled.fleet.json("doctor", "--mend", "--yes")["findings"] == []
+    filled.fleet.assert_clean()

@@ -86,6 +86,8 @@ def test_no_password_is_seen_while_a_site_is_made_and_deleted(
         said.append(fleet.run("site", "set", "s", "--name", "Other"))
         said.append(fleet.run("hook", "check", "--json"))
         said.append(fleet.run("doctor", "--json"))
+        said.append(fleet.run("backup", str(directory / "kept.tar.zst")))
+        said.append(fleet.run("backup", "verify", str(directory / "kept.tar.zst")))
         said.append(fleet.run("site", "suspend", "s", "--json"))
     assert watch.looks > 10
     assert watch.seen | watch_own.seen == set()

@@ -98,6 +98,17 @@ def test_a_creation_killed_at_any_step_ends_in_a_site_that_serves(
     fleet.assert_clean()
 
 
+@pytest.mark.parametrize("moment", ["account:before", "announce:before", "prove:before"])
+def test_a_killed_creation_is_told_of_by_its_operation_and_not_by_the_map(
+    fleet: Fleet, moment: str
+) -> None:
+    operation = submit(fleet, f"t-{name_of(moment)}")
+    assert killed_at(fleet, moment)
+    assert {row["check"] for row in fleet.json("doctor", status=1)} == {"V060"}
+    assert state_after_next_start(fleet, operation) == "done"
+    fleet.assert_clean()
+
+
 @pytest.mark.parametrize("step", ["announce", "dataroot", "database", "account", "reserve"])
 def test_a_creation_killed_while_it_is_taken_back_ends_in_no_site(fleet: Fleet, step: str) -> None:
     operation = submit(fleet, f"b-{step}")

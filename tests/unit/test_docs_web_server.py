@@ -170,6 +170,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
         )
         files = dict.fromkeys(HIDDEN, "<?php echo 'secret';")
         files |= {"file.php": SAW, "course/index.php": SAW, "mod/file.php": SAW, "which.php": SITE}
+        files["r.php"] = SAW
         files["mod/readmenotes/file.php"] = SAW
         for name, text in (files | {"pix/logo.svg": "<svg/>"}).items():
             path = web_root / name
@@ -204,6 +205,7 @@ def test_what_is_no_page_is_hidden(served: Served, segment: str, path: str) -> N
         ("/file.php/1/vendor/readme.txt", "/file.php", "/1/vendor/readme.txt"),
         ("/mod/file.php/2/a.php", "/mod/file.php", "/2/a.php"),
         ("/mod/readmenotes/file.php", "/mod/readmenotes/file.php", ""),
+        ("/course/5/manage?a=b", "/r.php", ""),
     ],
 )
 def test_scripts_see_their_site_and_slash_arguments(
@@ -216,6 +218,7 @@ def test_scripts_see_their_site_and_slash_arguments(
     assert saw["info"] == info
     assert saw["self"] == segment + script + info
     assert saw["uri"] == segment + path
+    assert saw["query"] == path.partition("?")[2]
     assert saw["file"] == str(served.web_root / script.lstrip("/"))
 
 
@@ -243,3 +246,5 @@ def test_static_files_and_directories(served: Served, segment: str) -> None:
 def test_a_sub_path_without_its_slash_gets_it(served: Served) -> None:
     status, headers, _body = served.get("/school1")
     assert (status, headers["location"]) == (301, "/school1/")
+    _status, headers, _body = served.get("/school1?lang=de&a=b")
+    assert headers["location"] == "/school1/?lang=de&a=b"

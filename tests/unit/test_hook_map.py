@@ -19,6 +19,7 @@ from vmoodle.errors import Conflict, InvalidInput, Refused, Unavailable
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.entry import PROTECTED, PublishedSite, compile_entry
 from vmoodle.hook.map import HostMap
+from vmoodle.hook.rights import set_rights, wrong_rights
 
 ONE = site("one", "https://one.test")
 TWO = site("two", "https://two.test")
@@ -246,7 +247,6 @@ DIFFERENCES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda d: (d / "web/one.test.json").write_text('{"for'),
         "web/one.test.json is not as",
     ),
-    "public": (lambda d: (d / "web/one.test.json").chmod(0o644), "web/one.test.json can be read"),
     "no alias": (lambda d: (d / "web/old.test.json").unlink(), "web/old.test.json is missing"),
     "no link": (lambda d: (d / "cli/one.json").unlink(), "cli/one.json does not lead"),
     "extra": (lambda d: (d / "web/x.test.json").write_text("{}"), "web/x.test.json belongs to no"),
@@ -276,6 +276,50 @@ def test_each_kind_of_difference_is_named_and_a_rebuild_mends_it(
     assert found[0].startswith(said)
     host_map.publish_all(sites, tombstones=["gone.test"])
     assert list(host_map.differences(sites, tombstones=["gone.test"])) == []
+
+
+def test_what_an_operation_holds_is_no_difference_however_it_stands(
+    host_map: HostMap, directory: Path
+) -> None:
+    one = replace(ONE, aliases=("old.test",))
+    host_map.publish_all([TWO], tombstones=["one.test"])
+    words = {"tombstones": ["one.test"], "held": {"one"}}
+    assert list(host_map.differences([one, TWO], **words)) == []
+    host_map.publish(one)
+    assert list(host_map.differences([one, TWO], **words)) == []
+    assert list(host_map.differences([TWO], **words)) == []
+    assert len(list(host_map.differences([TWO], tombstones=["one.test"]))) == 3
+    (directory / "web/two.test.json").unlink()
+    assert len(list(host_map.differences([one, TWO], **words))) == 1
+
+
+@pytest.mark.parametrize("place", [".", "web", "cli", "web/one.test.json", "cli/copy_.json"])
+@pytest.mark.parametrize("mode", [0o644, 0o755, 0o600, 0o000])
+def test_wrong_rights_are_named_with_their_path_and_set(
+    host_map: HostMap, directory: Path, place: str, mode: int
+) -> None:
+    host_map.publish(ONE)
+    host_map.lend(replace(TWO, shortname="copy_"))
+    assert list(wrong_rights(directory, None)) == []
+    path = directory / place
+    path.chmod(mode)
+    (wrong,) = wrong_rights(directory, None)
+    assert wrong.path == path
+    assert str(path) in wrong.command
+    set_rights(directory, None)
+    assert list(wrong_rights(directory, None)) == []
+    assert stat.S_IMODE(path.stat().st_mode) == (0o750 if path.is_dir() else 0o640)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_what_is_anothers_in_the_map_is_given_back(host_map: HostMap, directory: Path) -> None:
+    host_map.publish(ONE)
+    path = directory / "web/one.test.json"
+    os.chown(path, 4321, 4321)
+    assert [wrong.path for wrong in wrong_rights(directory, None)] == [path]
+    set_rights(directory, 4322)
+    assert (path.stat().st_uid, path.stat().st_gid) == (0, 4322)
+    assert list(wrong_rights(directory, 4322)) == []
 
 
 @pytest.mark.parametrize("part", ["map", "map/web", "map/cli"])

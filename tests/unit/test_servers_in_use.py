@@ -25,6 +25,28 @@ def test_a_server_with_a_template_is_kept_and_the_template_named(
     assert not DatabaseServer.objects.exists()
 
 
+def test_a_server_is_kept_while_the_ledger_has_something_there(installation: Installation) -> None:
+    from vmoodle.lifecycle import server as servers
+    from vmoodle.registry import ledger
+    from vmoodle.registry.models import DatabaseServer
+
+    # As a template that was refreshed from a site on another server leaves its old copy here.
+    row = DatabaseServer.objects.create(name="old", engine="mariadb", address="mariadb://x@y")
+    for kind in (ledger.DATABASE, ledger.ACCOUNT):
+        ledger.plan(kind, "old", "vm_t_one", owner="template:base", operation="refreshing")
+    with pytest.raises(Conflict) as caught:
+        servers.remove(row)
+    assert caught.value.code == "server.used"
+    assert "vm_t_one" in caught.value.message
+    assert "refreshing" in caught.value.hint
+    ledger.removed(ledger.DATABASE, "old", "vm_t_one")
+    with pytest.raises(Conflict):
+        servers.remove(row)
+    ledger.removed(ledger.ACCOUNT, "old", "vm_t_one")
+    servers.remove(row)
+    assert not DatabaseServer.objects.exists()
+
+
 @pytest.mark.parametrize("noun", ["codebase", "server"])
 def test_what_an_operation_under_way_needs_is_kept_and_the_operation_named(
     installation: Installation, noun: str

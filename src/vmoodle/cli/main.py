@@ -16,6 +16,7 @@ from typer._click.exceptions import UsageError
 
 from vmoodle import __version__
 from vmoodle.cli import (
+    backup,
     codebase,
     demo,
     doctor,
@@ -56,6 +57,7 @@ app.add_typer(operation.app, name="operation")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")
 app.add_typer(settings.app, name="settings")
+app.add_typer(backup.app, name="backup")
 app.command("exec", context_settings={"ignore_unknown_options": False})(exec_command.execute)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)

@@ -8,6 +8,7 @@ from vmoodle.doctor import mends
 from vmoodle.doctor.finding import Found
 from vmoodle.errors import VMoodleError
 from vmoodle.hook.install import installed_hook_is_current
+from vmoodle.hook.rights import wrong_rights
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import codebase, dataroot, publish, server
 from vmoodle.lifecycle.kinds import KINDS
@@ -75,12 +76,24 @@ def hook_is_current(installation: Installation) -> Found:
 
 
 def map_agrees(installation: Installation) -> Found:
-    """The host map holds every site as the registry has it, and nothing else."""
+    """The host map holds every site as the registry has it, and nothing else, for its readers.
+
+    What stands there for a site that an operation holds is the operation's: others tell of it.
+    """
     seen = installation.host_map.differences(
-        publish.every_published(installation), tombstones=publish.tombstones(), lent=publish.lent()
+        publish.every_published(installation),
+        tombstones=publish.tombstones(),
+        lent=publish.lent(),
+        held=publish.held(installation),
     )
     for difference in seen:
         yield difference, "vmoodle hook rebuild", mends.write_map()
+    for wrong in wrong_rights(installation.home.map, installation.map_group):
+        yield (
+            f"{wrong.path} can be read by others, or not by the web server, or is another's.",
+            wrong.command,
+            mends.set_map_rights(),
+        )
 
 
 def dataroots_exist(installation: Installation) -> Found:
@@ -150,11 +163,7 @@ def operations_have_ended(installation: Installation) -> Found:
 
 def sites_need_nobody(_installation: Installation) -> Found:
     """No site is left half-way without an operation."""
-    held = set(
-        Operation.objects.exclude(
-            state__in=[OperationState.DONE, OperationState.REVERTED, OperationState.CANCELLED]
-        ).values_list("subject", flat=True)
-    )
+    held = operations.held()
     for site in sites.every():
         half_way = site.state in {SiteState.DEPLOYING, SiteState.DELETING, SiteState.ATTENTION}
         if half_way and site.shortname not in held:

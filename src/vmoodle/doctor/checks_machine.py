@@ -35,10 +35,14 @@ def web_account_reaches(installation: Installation) -> Found:
     account = installation.web_account.pw_name
     for path in (installation.home.hook, installation.home.map, installation.dataroot_base):
         if path.exists() and not can_reach(path, account):
-            yield (
-                f"The web account {account} cannot reach {path}.",
-                f"chmod o+x {' '.join(str(p) for p in closed_parents(path))}",
-            )
+            said = f"The web account {account} cannot reach {path}."
+            if closed := closed_parents(path):
+                yield said, f"chmod o+x {' '.join(str(parent) for parent in closed)}"
+            elif path == installation.home.map:
+                command = f"chgrp {installation.web_group} {path} && chmod 0750 {path}"
+                yield said, command, mends.set_map_rights()
+            else:
+                yield said, f"chmod o+rx {path}"
 
 
 def closed_parents(path: Path) -> list[Path]:

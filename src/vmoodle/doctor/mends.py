@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vmoodle.doctor.finding import Finding, Mend
 from vmoodle.errors import VMoodleError
+from vmoodle.hook.rights import set_rights
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import leftover
 from vmoodle.lifecycle.kinds import KINDS
@@ -63,6 +64,14 @@ def write_map() -> Mend:
         rebuild(installation)
 
     return Mend("write the map, the hook and each config.php anew", act)
+
+
+def set_map_rights() -> Mend:
+    """Give the map's directories and files the modes, owner and group they must have."""
+    return Mend(
+        "set the modes, owner and group of the map's directories and files",
+        lambda installation: set_rights(installation.home.map, installation.map_group),
+    )
 
 
 def work_off() -> Mend:

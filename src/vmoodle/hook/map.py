@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -174,37 +174,48 @@ class HostMap:
         *,
         tombstones: Iterable[str] = (),
         lent: Iterable[str] = (),
+        held: Collection[str] = (),
     ) -> Iterator[str]:
         """Yield a sentence for each file that is missing, superfluous or not as it should be.
 
-        What is `lent` under these names may be there or not.
+        What is `lent` under these names may be there or not, and so may what stands for the sites
+        that are `held`, by their shortnames: their operations change it.
         """
         expected = {self._file(key): _encode(DELETED) for key in tombstones}
         links: dict[Path, Path] = {}
         for site in sites:
+            if site.shortname in held:
+                for path in self._files_of(site):
+                    expected.pop(path, None)
+                continue
             expected |= self._files_of(site)
             links[self._cli_link(site.shortname)] = self._file(site.address.key)
         for path, content in expected.items():
-            if said := self._fault(path, content):
+            said = self._difference(path, content)
+            if said and _entry(path).get("shortname") not in held:
                 yield f"{path.relative_to(self._directory)} {said}."
         for link, path in links.items():
             if not link.is_symlink() or link.readlink() != _leading(link, path):
                 yield f"{link.relative_to(self._directory)} does not lead to its site."
         known = {*expected, *links, *map(self._cli_link, lent)}
         for path in sorted(self._present()):
-            if path not in known and _entry(path) != DELETED:
+            entry = {} if path in known else _entry(path)
+            of_held = entry.get("shortname") in held or (path.is_symlink() and path.stem in held)
+            if path not in known and entry != DELETED and not of_held:
                 yield f"{path.relative_to(self._directory)} belongs to no site."
 
-    def _fault(self, path: Path, content: bytes) -> str | None:
-        """Tell what is wrong with a file of the map, None when it is as it should be."""
+    def _difference(self, path: Path, content: bytes) -> str | None:
+        """Tell what is wrong with a file's content, None when it is as it should be."""
         if not os.path.lexists(path):
             return "is missing from the map"
-        if _content(path) != content:
-            return "is not as the registry has it"
+        return None if _content(path) == content else "is not as the registry has it"
+
+    def _is_right(self, path: Path, content: bytes) -> bool:
+        """Tell whether a file has its content and its rights."""
+        if self._difference(path, content):
+            return False
         status = path.stat()
-        if status.st_mode & 0o777 != FILE_MODE or self._group not in {None, status.st_gid}:
-            return "can be read by others, or not by the web server"
-        return None
+        return status.st_mode & 0o777 == FILE_MODE and self._group in {None, status.st_gid}
 
     def _files_of(self, site: PublishedSite) -> dict[Path, bytes]:
         redirect = _encode(
@@ -275,7 +286,7 @@ class HostMap:
 
     def _write_changed(self, contents: Mapping[Path, bytes]) -> None:
         """Put files in their places after all of them are safe on the disk."""
-        changed = [path for path, content in contents.items() if self._fault(path, content)]
+        changed = [path for path, content in contents.items() if not self._is_right(path, content)]
         few = len(changed) <= SYNC_SINGLY
         written: dict[Path, Path] = {}
         try:

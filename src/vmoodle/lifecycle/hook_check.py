@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from vmoodle.errors import VMoodleError
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.check import check_site
 from vmoodle.installation import Installation
-from vmoodle.lifecycle.prove import reach
+from vmoodle.lifecycle.prove import configured, reach
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import sites
 from vmoodle.registry.models import Site, SiteState
@@ -49,20 +50,34 @@ def check(
     """Request the named sites, or all.
 
     With `public` at their own addresses as a visitor would (name service, TLS and web server
-    included), else at `web.connect` or a private server for each codebase's sites.
+    included), else at `web.connect` or a private server for each codebase's sites. Where no server
+    can be started on a tree, its sites are wrong for that reason and the others are requested.
+    Raise NotFound for a name that no site has, InvalidInput for a web.connect that is none.
     """
     chosen = [sites.find(name) for name in shortnames] or list(sites.every())
     if public:
         return [_check_public(site, tell) for site in chosen]
+    configured(installation)
     groups: dict[tuple[int, str], list[Site]] = {}
     for site in chosen:
         scheme = site.wwwroot.partition("://")[0]
         groups.setdefault((site.codebase_id, scheme), []).append(site)
-    checked = []
+    checked: list[CheckedSite] = []
     for group in groups.values():
-        with reach(installation, group[0]) as (target, tls):
-            checked += [_check_one(site, target, tls=tls, tell=tell) for site in group]
+        checked += _check_group(installation, group, tell)
     return sorted(checked, key=lambda row: row.site)
+
+
+def _check_group(installation: Installation, group: list[Site], tell: Tell) -> list[CheckedSite]:
+    """Request the sites of one tree; all are wrong when no server can be started on it."""
+    try:
+        with reach(installation, group[0]) as (target, tls):
+            return [_check_one(site, target, tls=tls, tell=tell) for site in group]
+    except VMoodleError as error:
+        return [
+            CheckedSite(site.shortname, site.wwwroot, False, _expected(site), error.message, 0)
+            for site in group
+        ]
 
 
 def _check_public(site: Site, tell: Tell) -> CheckedSite:
@@ -78,7 +93,11 @@ def _check_one(site: Site, target: tuple[str, int], *, tls: bool, tell: Tell) ->
     )
     status = _EXPECTED[SiteState(site.state)]
     ok = answer.status == status and (status != 200 or answer.seen_name)
-    expected = f"200 {site.name}" if status == 200 else str(status)
     return CheckedSite(
-        site.shortname, site.wwwroot, ok, expected, answer.summary(), answer.milliseconds
+        site.shortname, site.wwwroot, ok, _expected(site), answer.summary(), answer.milliseconds
     )
+
+
+def _expected(site: Site) -> str:
+    status = _EXPECTED[SiteState(site.state)]
+    return f"200 {site.name}" if status == 200 else str(status)

@@ -14,7 +14,8 @@ from vmoodle.lifecycle import dataroot, resources
 from vmoodle.lifecycle.codebase import REQUIRED, requirements
 from vmoodle.lifecycle.server import check_engine
 from vmoodle.moodle import config_php
-from vmoodle.moodle.components import all_versions_hash, database_versions_hash
+from vmoodle.moodle.components import all_versions_hash
+from vmoodle.moodle.site_schema import database_versions_hash
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.registry import ledger
 from vmoodle.registry.models import Codebase, DatabaseServer, Site

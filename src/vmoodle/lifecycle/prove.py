@@ -54,9 +54,9 @@ def reach(installation: Installation, site: Site) -> Iterator[tuple[Target, bool
     context: a new site is proved before its name leads anywhere. The private server tells PHP the
     scheme and the port of the site's own address.
     """
-    configured = _configured(installation)
-    if configured is not None:
-        yield configured
+    given = configured(installation)
+    if given is not None:
+        yield given
         return
     tree = MoodleTree.open(site.codebase.path)
     with PhpServer(
@@ -74,7 +74,8 @@ def private_log(installation: Installation, site: Site) -> Path:
     return installation.home.log / f"proof-{site.shortname}.log"
 
 
-def _configured(installation: Installation) -> tuple[Target, bool] | None:
+def configured(installation: Installation) -> tuple[Target, bool] | None:
+    """Return what web.connect says, None when it is empty; raise InvalidInput for what is none."""
     text = installation.settings.web.connect
     if not text:
         return None

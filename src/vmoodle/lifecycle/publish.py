@@ -42,7 +42,7 @@ def publish(installation: Installation, site: Site) -> None:
     overwrites what a faster one wrote. A site that is gone or going is not published.
     """
     install_hook(installation.home.hook)
-    with _one_at_a_time(installation):
+    with one_at_a_time(installation):
         current = sites.every().filter(id=site.id).first()
         if current is None or current.state in OFF_THE_MAP:
             return
@@ -61,7 +61,7 @@ def changing(installation: Installation) -> Iterator[None]:
     """
     install_hook(installation.home.hook)
     # The lock comes first: whoever holds it may read a registry that somebody else is changing.
-    with _one_at_a_time(installation), transaction.atomic():
+    with one_at_a_time(installation), transaction.atomic():
         yield
 
 
@@ -89,7 +89,7 @@ def publish_each(
 
 def withdraw(installation: Installation, site: Site, *, tombstone: bool) -> None:
     """Take a site off the map; with a tombstone its address answers 410, else 404."""
-    with _one_at_a_time(installation):
+    with one_at_a_time(installation):
         installation.host_map.withdraw(
             site.shortname,
             parse_wwwroot(site.wwwroot),
@@ -101,20 +101,20 @@ def withdraw(installation: Installation, site: Site, *, tombstone: bool) -> None
 def publish_copy(installation: Installation, copy: PublishedSite) -> None:
     """Publish a copy that is no site of the registry; `every_published` must know it by now."""
     install_hook(installation.home.hook)
-    with _one_at_a_time(installation):
+    with one_at_a_time(installation):
         installation.host_map.publish(copy)
 
 
 def withdraw_copy(installation: Installation, shortname: str, wwwroot: str) -> None:
     """Take such a copy off the map; its address answers 404."""
-    with _one_at_a_time(installation):
+    with one_at_a_time(installation):
         installation.host_map.withdraw(shortname, parse_wwwroot(wwwroot), tombstone=False)
 
 
 def publish_all(installation: Installation, tell: Tell = tell_nobody) -> int:
     """Rebuild the whole map from the registry; return the number of sites."""
     install_hook(installation.home.hook)
-    with _one_at_a_time(installation):
+    with one_at_a_time(installation):
         return installation.host_map.publish_all(
             _told(every_published(installation), tell), tombstones=tombstones(), lent=lent()
         )
@@ -129,7 +129,7 @@ def _told(published: Iterator[PublishedSite], tell: Tell) -> Iterator[PublishedS
 
 
 @contextmanager
-def _one_at_a_time(installation: Installation) -> Iterator[None]:
+def one_at_a_time(installation: Installation) -> Iterator[None]:
     """Hold the lock under which the registry is read for the map and the map is written."""
     path = installation.home.run / "publish.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -143,6 +143,12 @@ def _one_at_a_time(installation: Installation) -> Iterator[None]:
 def lent() -> list[str]:
     """Return the names by which operations let Moodle's scripts run on what is no site."""
     return operations.given("lent")
+
+
+def held(installation: Installation) -> set[str]:
+    """Return what stands in the map, or will, as an operation that has not ended leaves it."""
+    copies = {copy.shortname for copy in every_published_copy(installation)}
+    return operations.held() | copies
 
 
 def tombstones() -> list[str]:

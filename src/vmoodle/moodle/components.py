@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import InvalidInput
 from vmoodle.moodle.php_source import Number
 from vmoodle.moodle.tree import MoodleTree
@@ -76,12 +75,6 @@ def all_versions_hash(tree: MoodleTree) -> str:
     ]
     array = b"a:%d:{%b}" % (len(pairs), b"".join(pairs))
     return hashlib.sha1(array, usedforsecurity=False).hexdigest()
-
-
-def database_versions_hash(connection: SiteConnection) -> str:
-    """Return the hash of the versions a site's database is at, empty where it has none."""
-    rows = connection.query("SELECT value FROM {config} WHERE name = 'allversionshash'")
-    return str(rows[0][0]) if rows else ""
 
 
 def _serialize(value: Number | str | None) -> bytes:

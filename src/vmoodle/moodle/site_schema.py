@@ -1,4 +1,4 @@
-"""Which tables and columns a site's database has: no two versions of Moodle have the same."""
+"""What a site's database is: its tables and columns, and what its core says of its versions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vmoodle.engines.protocol import SiteConnection
+
+VERSIONS_HASH = "allversionshash"
+"""The setting of core with the versions of core and of every plugin, as one hash."""
 
 _CURRENT = {True: "current_schema()", False: "DATABASE()"}
 _TEXT_TYPES = ("char", "text")
@@ -64,3 +67,17 @@ def read_schema(connection: SiteConnection, tables: Iterable[str] | None = None)
 def marks(values: Iterable[object]) -> str:
     """Return as many `%s` as there are values, for an IN list; `NULL` for none matches nothing."""
     return ", ".join("%s" for _ in values) or "NULL"
+
+
+def core_settings(connection: SiteConnection, *names: str) -> dict[str, str]:
+    """Return the settings of Moodle's core by their names; those that are not set are left out."""
+    rows = connection.query(
+        f"SELECT name, value FROM {{config}} WHERE name IN ({marks(names)})",  # noqa: S608
+        names,
+    )
+    return {str(name): str(value) for name, value in rows}
+
+
+def database_versions_hash(connection: SiteConnection) -> str:
+    """Return the hash of all versions a site's database is at, empty where it has none."""
+    return core_settings(connection, VERSIONS_HASH).get(VERSIONS_HASH, "")

@@ -58,7 +58,7 @@ def connect(database_file: Path, url: Secret, *, lock_file: Path) -> None:
         django_settings.configure(**configuration(database_file, url))
         django.setup()
     # Also for a look: SQLite cannot begin to keep a write-ahead log while another call does.
-    with _other_calls_kept_out(lock_file):
+    with other_calls_kept_out(lock_file):
         _migrate_when_behind()
 
 
@@ -132,10 +132,9 @@ def _migrate_when_behind() -> None:
     from django.core.management import call_command
     from django.db import DatabaseError
 
-    known = {path.stem for path in (Path(__file__).parent / "migrations").glob("0*.py")}
     try:
         applied = _applied()
-        if known - applied:
+        if _known() - applied:
             with _other_nodes_kept_out():
                 # What another node has migrated meanwhile, Django leaves as it is.
                 call_command("migrate", verbosity=0, interactive=False)
@@ -145,12 +144,21 @@ def _migrate_when_behind() -> None:
             f"The registry's database does not answer: {str(error).strip()}.",
             "Start its server, or check registry.url in vmoodle.toml.",
         ) from error
-    if applied - known:
+    refuse_newer(applied)
+
+
+def refuse_newer(applied: set[str]) -> None:
+    """Raise Unavailable when migrations were applied to a registry that this release has not."""
+    if unknown := applied - _known():
         raise Unavailable(
             "registry.newer",
-            "The registry was written by a newer VMoodle: " + ", ".join(sorted(applied - known)),
+            "The registry was written by a newer VMoodle: " + ", ".join(sorted(unknown)),
             "Install that release of VMoodle again, or a later one.",
         )
+
+
+def _known() -> set[str]:
+    return {path.stem for path in (Path(__file__).parent / "migrations").glob("0*.py")}
 
 
 def _applied() -> set[str]:
@@ -162,7 +170,8 @@ def _applied() -> set[str]:
 
 
 @contextmanager
-def _other_calls_kept_out(lock_file: Path) -> Iterator[None]:
+def other_calls_kept_out(lock_file: Path) -> Iterator[None]:
+    """Hold the lock under which the registry's file is made and migrated."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         descriptor = os.open(lock_file, flags, 0o600)

@@ -64,6 +64,11 @@ def is_known(kind: str, place: str, name: str) -> bool:
     return LedgerEntry.objects.filter(kind=kind, place=place, name=name).exists()
 
 
+def on_server(name: str) -> list[LedgerEntry]:
+    """Return the databases and accounts that the ledger has on a server, oldest first."""
+    return list(LedgerEntry.objects.filter(place=name).order_by("written_at", "id"))
+
+
 def has_directory_in(base: Path) -> bool:
     """Tell whether the ledger has a directory that lies right in this one."""
     rows = LedgerEntry.objects.filter(kind=DIRECTORY, name__startswith=f"{base}/")

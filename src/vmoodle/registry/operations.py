@@ -96,6 +96,12 @@ def under_way_with(**parameters: str) -> list[Operation]:
     return list(Operation.objects.filter(state__in=HOLDING_STATES, **wanted))
 
 
+def held() -> set[str]:
+    """Return every site, template and so on that an operation holds which has not ended."""
+    rows = Operation.objects.filter(state__in=HOLDING_STATES).exclude(subject="")
+    return set(rows.values_list("subject", flat=True))
+
+
 def given(parameter: str) -> list[str]:
     """Return what operations that have not ended were given as a parameter, where they have it."""
     rows = Operation.objects.filter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vmoodle.errors import Conflict, NotFound
+from vmoodle.registry import ledger
 from vmoodle.registry.models import DatabaseServer
 from vmoodle.registry.named import Named
 
@@ -37,7 +38,11 @@ def refuse_taken(name: str) -> None:
 
 
 def refuse_used(server: DatabaseServer) -> None:
-    """Raise Conflict when sites or templates are on it, or operations under way need it."""
+    """Raise Conflict when sites or templates are on it, or operations under way need it.
+
+    So it is as long as the ledger has anything there: who has made it, or was given another in its
+    place, has yet to drop it.
+    """
     _NAMED.refuse_used(server)
     templates = list(server.templates.values_list("name", flat=True).order_by("name"))
     if templates:
@@ -45,6 +50,16 @@ def refuse_used(server: DatabaseServer) -> None:
             "server.used",
             f"Templates are on the database server {server.name}: {', '.join(templates)}.",
             f"vmoodle template delete {templates[0]}",
+        )
+    left = ledger.on_server(server.name)
+    if left:
+        raise Conflict(
+            "server.used",
+            f"The ledger has the {left[0].kind} {left[0].name} of {left[0].owner or '(none)'} on "
+            f"the database server {server.name}"
+            + (f", and {len(left) - 1} more." if len(left) > 1 else "."),
+            f"Let operation {left[0].operation_id} end, then `vmoodle doctor --mend`: it drops "
+            "what nobody has any more.",
         )
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from vmoodle.engines.protocol import Engine, SiteConnection, SiteDatabase
 from vmoodle.errors import InvalidInput, Refused, VMoodleError
 from vmoodle.lifecycle.names import FULL_NAME_LENGTH
-from vmoodle.moodle.site_schema import read_schema
+from vmoodle.moodle.site_schema import VERSIONS_HASH, core_settings, read_schema
 
 _NEEDED = {
     "config": ("name", "value"),
@@ -18,7 +18,7 @@ _NEEDED = {
     "user": ("username", "email"),
 }
 _WANTED = (
-    "version", "release", "allversionshash", "siteidentifier", "siteadmins", "upgraderunning",
+    "version", "release", VERSIONS_HASH, "siteidentifier", "siteadmins", "upgraderunning",
     "maintenance_enabled", "mnet_localhost_id",
 )  # fmt: skip
 # What the map tells Moodle (engines/mariadb.py); joins of tables in two collations fail.
@@ -73,13 +73,7 @@ def look_into(engine: Engine, database: SiteDatabase) -> ExistingMoodle:
         prefixes = _prefixes(connection, is_postgresql=engine.address.engine == "postgresql")
         config: dict[str, str] = {}
         if all(schema.has(table, *columns) for table, columns in _NEEDED.items()):
-            listed = ", ".join(f"'{name}'" for name in _WANTED)
-            config = {
-                str(name): str(value)
-                for name, value in connection.query(
-                    f"SELECT name, value FROM {{config}} WHERE name IN ({listed})"  # noqa: S608
-                )
-            }
+            config = core_settings(connection, *_WANTED)
         if not _is_version(config.get("version", "")) or not config.get("siteidentifier"):
             raise _no_moodle(database, prefixes)
         user, email = _administrator(connection, config.get("siteadmins", ""))
@@ -90,7 +84,7 @@ def look_into(engine: Engine, database: SiteDatabase) -> ExistingMoodle:
         return ExistingMoodle(
             version=config["version"],
             release=config.get("release", ""),
-            versions_hash=config.get("allversionshash", ""),
+            versions_hash=config.get(VERSIONS_HASH, ""),
             siteidentifier=config["siteidentifier"],
             name=_site_name(connection),
             admin_user=user,

@@ -24,6 +24,7 @@ from vmoodle.lifecycle.snapshot.store import (
 )
 from vmoodle.lifecycle.suspend import settled
 from vmoodle.moodle.components import all_versions_hash
+from vmoodle.moodle.site_schema import VERSIONS_HASH, core_settings
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry import servers, sites, snapshots, templates
@@ -217,12 +218,8 @@ def site_facts(installation: Installation, site: Site) -> SourceFacts:
     """
     engine, database = installation.engine(site.server), installation.site_database(site)
     with engine.connect(database) as connection:
-        rows = connection.query(
-            "SELECT name, value FROM {config} WHERE name IN "
-            "('version', 'release', 'allversionshash', 'upgraderunning')"
-        )
-    config = {str(name): str(value) for name, value in rows}
-    if not config.get("allversionshash") or config.get("upgraderunning"):
+        config = core_settings(connection, "version", "release", VERSIONS_HASH, "upgraderunning")
+    if not config.get(VERSIONS_HASH) or config.get("upgraderunning"):
         raise Conflict(
             "site.upgrading",
             f"The site {site.shortname} is being installed or upgraded.",
@@ -234,7 +231,7 @@ def site_facts(installation: Installation, site: Site) -> SourceFacts:
         table_prefix=site.table_prefix,
         moodle_release=config.get("release", ""),
         moodle_version=config.get("version", ""),
-        versions_hash=config["allversionshash"],
+        versions_hash=config[VERSIONS_HASH],
         server=site.server,
         codebase=site.codebase.name,
         database_bytes=engine.size(database.name),

@@ -25,6 +25,7 @@ from vmoodle.lifecycle.template.archive import (
 )
 from vmoodle.lifecycle.template.template import for_template, name_of
 from vmoodle.moodle import content_urls
+from vmoodle.moodle.site_schema import VERSIONS_HASH, core_settings
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.operations.scratch import discard, prepared
 from vmoodle.registry import audit, operations, servers, templates
@@ -121,12 +122,10 @@ def _load(context: StepContext, holdings: Holdings) -> None:
         ),
     )
     with installation.engine(holdings.server).connect(holdings.database) as connection:
-        rows = connection.query(
-            "SELECT value FROM {config} WHERE name IN ('version', 'allversionshash')"
-        )
-    if {str(value) for (value,) in rows} != {
-        manifest.moodle.version,
-        manifest.moodle.component_hash,
+        found = core_settings(connection, "version", VERSIONS_HASH)
+    if found != {
+        "version": manifest.moodle.version,
+        VERSIONS_HASH: manifest.moodle.component_hash,
     }:
         raise Failed(
             "template.archive.other",

@@ -22,7 +22,8 @@ from vmoodle.lifecycle.resources import Holdings
 from vmoodle.lifecycle.template import refresh as template_refresh
 from vmoodle.lifecycle.template.refresh import making
 from vmoodle.moodle import moodledata
-from vmoodle.moodle.components import all_versions_hash, database_versions_hash
+from vmoodle.moodle.components import all_versions_hash
+from vmoodle.moodle.site_schema import database_versions_hash
 from vmoodle.moodle.tree import MoodleTree
 from vmoodle.moodle.upgrade import upgrade_site
 from vmoodle.operations.plan import OperationKind, Step, StepContext

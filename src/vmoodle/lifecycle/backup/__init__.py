@@ -1,0 +1,1 @@
+"""Backups of the control plane: taken while it works, checked, and put into an empty home."""
