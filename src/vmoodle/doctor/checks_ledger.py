@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from vmoodle.doctor import mends
 from vmoodle.doctor.finding import Found
 from vmoodle.engines.protocol import Engine
 from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
+from vmoodle.lifecycle.lost import exists, way_on
 from vmoodle.registry import ledger, owners
-from vmoodle.registry.models import DatabaseServer, LedgerEntry, Site
+from vmoodle.registry.models import DatabaseServer, Site
 
 
 def ledger_is_real(installation: Installation) -> Found:
@@ -28,11 +27,8 @@ def ledger_is_real(installation: Installation) -> Found:
             )
         elif ":" in entry.owner and entry.kind != ledger.ACCOUNT:
             continue  # a template's or a warm copy's: their own checks know how to mend it
-        elif not _exists(entry, engines):
-            yield (
-                f"{entry.owner}: the {entry.kind} {entry.name} is gone.",
-                "Restore it from a backup, or delete what it belonged to.",
-            )
+        elif not exists(entry, engines.get(entry.place)):
+            yield f"{entry.owner}: the {entry.kind} {entry.name} is gone.", _way_on(entry.owner)
 
 
 def nothing_unknown(installation: Installation) -> Found:
@@ -75,11 +71,7 @@ def usable_engines(installation: Installation) -> dict[str, Engine]:
     return usable
 
 
-def _exists(entry: LedgerEntry, engines: dict[str, Engine]) -> bool:
-    if entry.kind == ledger.DIRECTORY:
-        return Path(entry.name).is_dir()
-    engine = engines.get(entry.place)
-    if engine is None:
-        return True
-    exists = engine.database_exists if entry.kind == ledger.DATABASE else engine.account_exists
-    return exists(entry.name)
+def _way_on(owner: str) -> str:
+    site = Site.objects.filter(shortname=owner).first()
+    by_hand = "Restore it from a backup, or delete what it belonged to"
+    return f"{by_hand}: {way_on(site)}" if site else f"{by_hand}."

@@ -106,6 +106,13 @@ def newest(shortname: str) -> Snapshot | None:
     return rows.order_by("-created_at").first()
 
 
+def newest_good(shortname: str) -> Snapshot | None:
+    """Return a site's newest whole snapshot that was not found damaged or unfit in a drill."""
+    rows = Snapshot.objects.filter(site_shortname=shortname, state=SnapshotState.READY)
+    good = rows.exclude(verified_ok=False).exclude(drilled_ok=False)
+    return good.order_by("-created_at").first()
+
+
 def newest_of(shortname: str) -> Snapshot:
     """Return a site's newest whole snapshot; raise NotFound for none."""
     row = newest(shortname)
