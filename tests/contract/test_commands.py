@@ -70,8 +70,13 @@ def test_an_operation_cancelled_and_a_worker_print_documents(fleet: Fleet) -> No
     ordered = fleet.json("site", "delete", "first", "--confirm", "first", "--purge", "--detach")
     cancelled = fleet.json("operation", "cancel", ordered["operation"])
     assert (cancelled["id"], cancelled["state"]) == (ordered["operation"], "queued")
-    worked = fleet.json("worker", "--until-idle")
-    (ended,) = worked["ended"]
+    worker = fleet.run("worker", "--until-idle", "--json")
+    (ended,) = json.loads(worker.stdout)["ended"]
+    introduced, begins, ends = worker.stderr.splitlines()
+    assert introduced.startswith("worker of the node ") and introduced.endswith(str(fleet.home))
+    told = f"  {ordered['operation']}  site.purge  first  "
+    assert begins.endswith(f"{told}begins") and ends.endswith(f"{told}cancelled")
+    assert fleet.run("worker", "--until-idle", "--quiet").stderr == ""
     assert (ended["id"], ended["state"]) == (ordered["operation"], "cancelled")
     assert fleet.problem("operation", "cancel", ended["id"])["code"] == "operation.state"
     fleet.run("site", "resume", "first")
