@@ -146,6 +146,10 @@ def test_a_snapshot_goes_into_a_new_store_and_an_imported_one_keeps_its_date(
     fleet.run("snapshot", "delete", before["id"])
     imported = fleet.json("snapshot", "import", str(archive))
     assert imported["taken"] == before["taken"]
+    assert imported["imported"] is True
+    assert fleet.json("snapshot", "import", str(archive))["imported"] is False
+    said = fleet.run("snapshot", "import", str(archive)).stderr
+    assert f"{before['id']} is there already; nothing was changed" in said
     fleet.run("snapshot", "delete", before["id"])
 
 
@@ -154,7 +158,11 @@ def test_a_pinned_snapshot_is_neither_pruned_nor_deleted(fleet: Fleet) -> None:
     (newer,) = fleet.json("snapshot", "create", "first")
     assert fleet.json("snapshot", "pin", older["id"])["pinned"] is True
     assert fleet.problem("snapshot", "delete", older["id"])["code"] == "snapshot.pinned"
-    assert fleet.json("snapshot", "prune", "--keep", "last=1")["deleted"] == []
+    pruned = fleet.json("snapshot", "prune", "--keep", "last=1")
+    assert (pruned["deleted"], pruned["pinned"]) == ([], [older["id"]])
+    assert set(pruned["kept"]) == {older["id"], newer["id"]}
+    said = fleet.run("snapshot", "prune", "--keep", "last=1").stderr
+    assert said.endswith("2 kept, 1 of them pinned\n")
     assert fleet.json("snapshot", "unpin", older["id"])["pinned"] is False
     assert fleet.json("snapshot", "prune", "--keep", "last=1")["deleted"] == [older["id"]]
     fleet.run("snapshot", "delete", newer["id"])

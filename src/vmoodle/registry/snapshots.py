@@ -36,14 +36,16 @@ def taken(snapshot_id: str, facts: Mapping[str, Any]) -> None:
     Snapshot.objects.filter(id=snapshot_id).update(state=SnapshotState.READY, **facts)
 
 
-def known(snapshot_id: str, facts: Mapping[str, Any], *, taken_at: datetime) -> Snapshot:
-    """Write down a snapshot that the store has and the registry has not."""
+def known(
+    snapshot_id: str, facts: Mapping[str, Any], *, taken_at: datetime
+) -> tuple[Snapshot, bool]:
+    """Write down a snapshot that the store has; tell whether the registry had it not."""
     row, created = Snapshot.objects.get_or_create(id=snapshot_id, defaults=dict(facts))
     if created:
         # Of the time it was taken, not of the import: retention counts from there.
         row.created_at = taken_at
         row.save(update_fields=["created_at"])
-    return row
+    return row, created
 
 
 def forget(snapshot_id: str) -> None:
