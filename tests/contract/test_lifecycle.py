@@ -295,3 +295,24 @@ def test_a_site_whose_database_was_dropped_is_told_what_to_do_restored_and_ended
     said = fleet.run("site", "purge", "lost", "--now", "--confirm", "lost").stdout
     assert f"  was gone already: database {name} on main\n" in said
     assert "\n  account vm_lost on main\n" in said
+
+
+def test_a_retried_purge_certifies_what_its_first_attempt_destroyed(
+    fleet: Fleet, engine: Engine
+) -> None:
+    if engine.address.engine != "postgresql":
+        pytest.skip("MariaDB drops an account whatever else it is used for")
+    fleet.run("site", "create", "held", "--url", "http://held.example.test")
+    fleet.run("site", "suspend", "held")
+    other = SiteDatabase("other_held", "vm_held", Secret("Other-Passw0rd"))
+    engine.create_database(other)
+    fleet.problem("site", "delete", "held", "--confirm", "held", "--purge")
+    (operation,) = fleet.json("operation", "list", "--active")
+    assert (operation["state"], operation["step"]) == ("needs attention", "account")
+    engine.drop_database(other)
+    ended = fleet.json("operation", "retry", operation["id"])
+    certificate = ended["result"]["certificate"]
+    assert sorted(thing["kind"] for thing in certificate["destroyed"]) == [
+        "account", "database", "directory"
+    ]  # fmt: skip
+    assert certificate["gone_already"] == []
