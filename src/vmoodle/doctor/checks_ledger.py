@@ -9,7 +9,7 @@ from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.lost import exists, way_on
 from vmoodle.registry import ledger, owners
-from vmoodle.registry.models import DatabaseServer, Site
+from vmoodle.registry.models import DatabaseServer, LedgerEntry, Site
 
 
 def ledger_is_real(installation: Installation) -> Found:
@@ -28,7 +28,7 @@ def ledger_is_real(installation: Installation) -> Found:
         elif ":" in entry.owner and entry.kind != ledger.ACCOUNT:
             continue  # a template's or a warm copy's: their own checks know how to mend it
         elif not exists(entry, engines.get(entry.place)):
-            yield f"{entry.owner}: the {entry.kind} {entry.name} is gone.", _way_on(entry.owner)
+            yield f"{entry.owner}: the {entry.kind} {entry.name} is gone.", _way_on(entry)
 
 
 def nothing_unknown(installation: Installation) -> Found:
@@ -71,7 +71,10 @@ def usable_engines(installation: Installation) -> dict[str, Engine]:
     return usable
 
 
-def _way_on(owner: str) -> str:
-    site = Site.objects.filter(shortname=owner).first()
-    by_hand = "Restore it from a backup, or delete what it belonged to"
-    return f"{by_hand}: {way_on(site)}" if site else f"{by_hand}."
+def _way_on(entry: LedgerEntry) -> str:
+    site = Site.objects.filter(shortname=entry.owner).first()
+    if site is None:
+        return "Restore it from a backup, or delete what it belonged to."
+    if entry.kind == ledger.ACCOUNT:
+        return f"Make it again with its password and rights; or {way_on(site, restorable=False)}"
+    return f"Restore it from a backup; or {way_on(site)}"

@@ -20,11 +20,14 @@ _END = {
 }
 
 
-def way_on(site: Site) -> str:
-    """Return the calls that bring a site back that has lost something, or that end it."""
+def way_on(site: Site, *, restorable: bool = True) -> str:
+    """Return the calls that bring a site back that has lost something, or that end it.
+
+    A snapshot has no account: one that is lost is not `restorable`.
+    """
     state, ways = SiteState(site.state), []
-    newest = snapshots.newest_good(site.shortname)
-    if newest and not site.adopted and state in {SiteState.ENABLED, SiteState.SUSPENDED}:
+    newest = snapshots.newest_good(site.shortname) if restorable and not site.adopted else None
+    if newest and state in {SiteState.ENABLED, SiteState.SUSPENDED}:
         ways.append(f"vmoodle snapshot restore {newest.id} brings it back")
     if state in _END:
         ways.append(f"{_END[state].format(site.shortname)} ends it")
