@@ -48,6 +48,8 @@ def test_a_dry_run_says_what_would_be_adopted_and_changes_nothing(
     notes = "\n".join(found["notes"])  # type: ignore[arg-type]
     assert "$CFG->sslproxy" in notes
     assert f"it knows itself as {OLD}" in notes
+    assert "vmoodle site move" not in notes  # for the site `first` has that address
+    assert f"replace.php --search={OLD} --replace={existing.url} " in notes
     assert "it has the siteidentifier of first" in notes
     assert [row["shortname"] for row in copies.fleet.json("site", "list")] == ["first"]
     assert content(copies, existing) == before
@@ -85,6 +87,8 @@ def test_what_is_wrong_is_named_and_nothing_is_registered(
     rows = copies.fleet.json("site", "import", str(path), "--simulate", status=1)
     assert [row["code"] for row in rows] == [code for _column, _value, code in wrong]
     assert existing.database.password.reveal() not in str(rows)
+    (taken,) = [row for row in rows if row["code"] == "site.url.taken"]
+    assert "vmoodle site adopt x4 --url URL" in taken["hint"]
     problem = copies.fleet.problem(
         "site", "adopt", "old", "--config", str(existing.config), "--take-ownership"
     )

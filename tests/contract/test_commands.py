@@ -70,8 +70,13 @@ def test_an_operation_cancelled_and_a_worker_print_documents(fleet: Fleet) -> No
     ordered = fleet.json("site", "delete", "first", "--confirm", "first", "--purge", "--detach")
     cancelled = fleet.json("operation", "cancel", ordered["operation"])
     assert (cancelled["id"], cancelled["state"]) == (ordered["operation"], "queued")
-    worked = fleet.json("worker", "--until-idle")
-    (ended,) = worked["ended"]
+    worker = fleet.run("worker", "--until-idle", "--json")
+    (ended,) = json.loads(worker.stdout)["ended"]
+    introduced, begins, ends = worker.stderr.splitlines()
+    assert introduced.startswith("worker of the node ") and introduced.endswith(str(fleet.home))
+    told = f"  {ordered['operation']}  site.purge  first  "
+    assert begins.endswith(f"{told}begins") and ends.endswith(f"{told}cancelled")
+    assert fleet.run("worker", "--until-idle", "--quiet").stderr == ""
     assert (ended["id"], ended["state"]) == (ordered["operation"], "cancelled")
     assert fleet.problem("operation", "cancel", ended["id"])["code"] == "operation.state"
     fleet.run("site", "resume", "first")
@@ -141,6 +146,10 @@ def test_a_snapshot_goes_into_a_new_store_and_an_imported_one_keeps_its_date(
     fleet.run("snapshot", "delete", before["id"])
     imported = fleet.json("snapshot", "import", str(archive))
     assert imported["taken"] == before["taken"]
+    assert imported["imported"] is True
+    assert fleet.json("snapshot", "import", str(archive))["imported"] is False
+    said = fleet.run("snapshot", "import", str(archive)).stderr
+    assert f"{before['id']} is there already; nothing was changed" in said
     fleet.run("snapshot", "delete", before["id"])
 
 
@@ -149,7 +158,11 @@ def test_a_pinned_snapshot_is_neither_pruned_nor_deleted(fleet: Fleet) -> None:
     (newer,) = fleet.json("snapshot", "create", "first")
     assert fleet.json("snapshot", "pin", older["id"])["pinned"] is True
     assert fleet.problem("snapshot", "delete", older["id"])["code"] == "snapshot.pinned"
-    assert fleet.json("snapshot", "prune", "--keep", "last=1")["deleted"] == []
+    pruned = fleet.json("snapshot", "prune", "--keep", "last=1")
+    assert (pruned["deleted"], pruned["pinned"]) == ([], [older["id"]])
+    assert set(pruned["kept"]) == {older["id"], newer["id"]}
+    said = fleet.run("snapshot", "prune", "--keep", "last=1").stderr
+    assert said.endswith("2 kept, 1 of them pinned\n")
     assert fleet.json("snapshot", "unpin", older["id"])["pinned"] is False
     assert fleet.json("snapshot", "prune", "--keep", "last=1")["deleted"] == [older["id"]]
     fleet.run("snapshot", "delete", newer["id"])

@@ -259,3 +259,60 @@ def test_the_password_of_a_detached_creation_is_fetched_by_follow(
     assert "password" not in followed
     assert not again.exists()
     delete(fleet, "fetched")
+
+
+def test_a_site_whose_database_was_dropped_is_told_what_to_do_restored_and_ended(
+    fleet: Fleet, engine: Engine
+) -> None:
+    fleet.run("site", "create", "lost", "--url", "http://lost.example.test")
+    fleet.run("snapshot", "create", "lost")
+    snapshot = fleet.json("snapshot", "list", "lost")[0]["id"]
+
+    def drop() -> str:
+        name = str(fleet.json("site", "show", "lost")["database"])
+        engine.drop_database(engine.anonymous_database(name))
+        return name
+
+    def hints() -> list[str]:
+        told = [fleet.problem("site", "set", "lost", "--name", "Lost"),
+                fleet.problem("snapshot", "create", "lost", failed=True)]  # fmt: skip
+        assert {problem["code"] for problem in told} == {"engine.database.missing"}
+        (found,) = [row for row in fleet.json("doctor", status=1) if "is gone" in row["message"]]
+        return [*(problem["hint"] for problem in told), found["hint"]]
+
+    drop()
+    for hint in hints():
+        assert f"vmoodle snapshot restore {snapshot} " in hint
+        assert "vmoodle site suspend lost, then vmoodle site delete lost --no-snapshot" in hint
+    fleet.run("snapshot", "restore", snapshot, "--confirm", "lost")
+    fleet.run("snapshot", "create", "lost")
+    name = drop()
+    for row in fleet.json("snapshot", "list", "lost"):
+        fleet.run("snapshot", "delete", row["id"])
+    assert not any("restore" in hint for hint in hints())
+    fleet.run("site", "suspend", "lost")
+    fleet.run("site", "delete", "lost", "--no-snapshot", "--confirm", "lost")
+    said = fleet.run("site", "purge", "lost", "--now", "--confirm", "lost").stdout
+    assert f"  was gone already: database {name} on main\n" in said
+    assert "\n  account vm_lost on main\n" in said
+
+
+def test_a_retried_purge_certifies_what_its_first_attempt_destroyed(
+    fleet: Fleet, engine: Engine
+) -> None:
+    if engine.address.engine != "postgresql":
+        pytest.skip("MariaDB drops an account whatever else it is used for")
+    fleet.run("site", "create", "held", "--url", "http://held.example.test")
+    fleet.run("site", "suspend", "held")
+    other = SiteDatabase("other_held", "vm_held", Secret("Other-Passw0rd"))
+    engine.create_database(other)
+    fleet.problem("site", "delete", "held", "--confirm", "held", "--purge")
+    (operation,) = fleet.json("operation", "list", "--active")
+    assert (operation["state"], operation["step"]) == ("needs attention", "account")
+    engine.drop_database(other)
+    ended = fleet.json("operation", "retry", operation["id"])
+    certificate = ended["result"]["certificate"]
+    assert sorted(thing["kind"] for thing in certificate["destroyed"]) == [
+        "account", "database", "directory"
+    ]  # fmt: skip
+    assert certificate["gone_already"] == []

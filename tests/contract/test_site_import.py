@@ -65,7 +65,8 @@ def test_lint_and_simulation_change_nothing_and_name_each_bad_line(
         (2, None), (3, "template.unknown"), (4, "site.url.scheme"), (5, "site.url.taken"),
         (6, "site.url.taken"),
     ]  # fmt: skip
-    assert "Line 2" in str(simulated["five"]["detail"])
+    said = "Line 2 takes the address one.example.test already."
+    assert simulated["five"]["detail"] == said
     snapshots = written(
         tmp_path, "vhostname\nhttp://first.example.test\nhttp://FIRST.example.test\n"
     )

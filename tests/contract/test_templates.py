@@ -364,4 +364,4 @@ def test_a_snapshot_becomes_a_new_site_and_goes_and_comes_in_one_file(copies: Co
         assert content_urls.find(connection, OLD) == []
     assert copies.fleet.json("hook", "check", "again")[0]["ok"]
     outcome = copies.fleet.json("snapshot", "prune", "first", "--keep", "last=1", "--dry-run")
-    assert outcome == {"deleted": [], "kept": [taken["id"]]}
+    assert outcome == {"deleted": [], "kept": [taken["id"]], "pinned": []}

@@ -73,4 +73,9 @@ if sys.argv[1] == "submit":
     row = operations.submit(kind, site="s", parameters={"fail_at": fail_at}, node=installation.node)
     sys.stdout.write(row.id)
 else:
-    work(installation, KINDS, until_idle=True)
+    work(
+        installation,
+        KINDS,
+        until_idle=True,
+        tell=lambda row: sys.stdout.write(f"{row.id} {row.state}\n"),
+    )

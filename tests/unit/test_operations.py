@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -267,6 +268,40 @@ def test_an_operation_killed_on_its_way_back_ends_taken_back(journal: Path) -> N
     run("work", journal)
     assert state_of(operation) == "reverted"
     assert lines(journal)[-2:] == ["undo two", "undo one"]
+
+
+def test_a_killed_operation_is_shown_as_one_that_nobody_executes(
+    installation: Installation, journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vmoodle.cli.operation import list_operations, show
+
+    operation = submit(journal)
+    run("work", journal, "two:before")
+    executor = NodeLock(installation.home.run)
+    for held in (False, True):
+        assert not held or executor.try_acquire()
+        list_operations(json=True)
+        (row,) = json.loads(capsys.readouterr().out)
+        assert (row["state"], row["nobody_executes"]) == ("running", not held)
+        list_operations()
+        show(operation)
+        shown = capsys.readouterr().out
+        assert shown.count("running, nobody executes") == (0 if held else 2)
+        assert ("vmoodle worker" in shown) is not held
+    executor.release()
+    run("work", journal)
+    list_operations()
+    assert "nobody executes" not in capsys.readouterr().out
+
+
+def test_who_works_tells_what_begins_is_gone_on_with_and_has_ended(
+    installation: Installation, journal: Path
+) -> None:
+    killed = submit(journal)
+    run("work", journal, "two:before")
+    assert run("work", journal).stdout.split() == [killed, "running", killed, "done"]
+    failing = submit(journal, fail_at="two")
+    assert run("work", journal).stdout.split() == [failing, "queued", failing, "reverted"]
 
 
 def test_a_cancelled_operation_is_taken_back(journal: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,40 @@ def test_a_password_that_does_not_fit_on_the_disk_leaves_those_before_it(
         assert operation.id in caught.value.hint
         write(out, "three;admin;third\n", operation)
     assert path.read_text() == "one;admin;first\nthree;admin;third\n"
+
+
+def test_the_empty_password_file_of_a_killed_call_is_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    child = os.fork()
+    if child == 0:
+        with new_file(path):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert path.read_bytes() == b""
+    with new_file(path) as out:
+        assert out is not None
+        os.write(out, b"word\n")
+    assert path.read_text() == "word\n"
+
+
+@pytest.mark.parametrize(
+    "there", ["open elsewhere", "full", "readable", "link", "hard link", "pipe"]
+)
+def test_what_is_no_empty_file_of_a_killed_call_is_refused_and_left(
+    tmp_path: Path, there: str
+) -> None:
+    path, other = tmp_path / "password", tmp_path / "other"
+    with ExitStack() as stack:
+        if there == "open elsewhere":
+            stack.enter_context(new_file(path))
+        elif there == "pipe":
+            os.mkfifo(path, 0o600)
+        else:
+            other.touch(0o644 if there == "readable" else 0o600)
+            other.write_text("kept" if there == "full" else "")
+            place = {"link": path.symlink_to, "hard link": path.hardlink_to}
+            place.get(there, lambda _target: other.rename(path))(other)
+        with pytest.raises(InvalidInput) as caught, new_file(path):
+            pass
+        assert caught.value.code == "secret.unwritable"
+        assert path.is_fifo() or path.read_text() == ("kept" if there == "full" else "")

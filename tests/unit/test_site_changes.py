@@ -352,6 +352,40 @@ def test_what_was_stored_once_is_listed_whatever_it_is(
     assert json.loads(b"[" + document)[0]["value"] == "a\ud800\u00e9"
 
 
+def test_a_secret_value_is_read_from_a_file_as_text_and_never_shown(
+    installation: Installation, site: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vmoodle.cli.forced import list_forced, set_forced
+    from vmoodle.lifecycle import force
+    from vmoodle.registry import forced
+    from vmoodle.secret import Secret
+
+    path = tmp_path / "secret"
+    for content, value in ((b"1e5\n", "1e5"), (b"-----\nkey\n\n", "-----\nkey\n"), (b"a\r\n", "a")):
+        path.write_bytes(content)
+        set_forced("smtppass", value_file=str(path))
+        assert [row.value for row in forced.rows()] == [value]
+    set_forced("noemailever", "true")
+    assert value not in capsys.readouterr().out.split()
+    list_forced()
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        "true", '"a"'
+    ]  # fmt: skip
+    path.write_bytes(b"\n")
+    for words, code in (
+        ({"value_file": str(path)}, "secret.empty"),
+        ({"value_file": str(path / "none")}, "secret.unreadable"),
+        ({"value_file": str(path), "value": "x"}, "forced.value.which"),
+        ({}, "forced.value.which"),
+    ):
+        with pytest.raises(InvalidInput) as raised:
+            set_forced("smtppass", **words)
+        assert raised.value.code == code
+    with pytest.raises(InvalidInput) as raised:
+        force.force(installation, forced.Scope(), "smtppass", Secret("hidden\udcff"))
+    assert (raised.value.code, "hidden" in raised.value.message) == ("forced.value", False)
+
+
 @pytest.mark.parametrize("state", ["reverted", "cancelled"])
 def test_a_deletion_that_did_not_come_to_be_says_that_the_site_stands(
     installation: Installation, state: str

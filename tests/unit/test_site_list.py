@@ -119,6 +119,32 @@ def test_a_bad_line_is_named_and_stops_no_other(
     assert found.rows[1].line == 3
 
 
+def test_all_that_is_wrong_with_a_line_is_said_at_once(read: Callable[..., SiteList]) -> None:
+    head = "shortname;url;prefix;enabled;action\n"
+    found = read(
+        f"{head}a;http://a.test;;;\nB C;b.test;9_;2;\n;;9_;;\na;http://a.test;;2;\n"
+        "b;b.test;;;destroy\n"
+    )
+    first, *bad = (row.problem for row in found.rows)
+    assert first is None
+    assert [problem.code for problem in bad if problem] == [
+        "site.shortname.invalid", "import.missing", "import.value", "import.action"
+    ]  # fmt: skip
+    for problem, words in zip(
+        bad,
+        (
+            ("'B C'", "http://", "'9_'", "neither 0 nor 1"),
+            ("no shortname, url.", "'9_'"),
+            ("neither 0 nor 1", "Line 2 has the shortname a already.",
+             "Line 2 has the address http://a.test already."),
+            ("'destroy'", "http://"),
+        ),
+        strict=True,
+    ):  # fmt: skip
+        assert problem is not None
+        assert [word for word in words if word not in problem.message] == []
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

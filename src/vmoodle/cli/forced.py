@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from typing import Annotated
 
 import typer
@@ -19,20 +20,38 @@ OnLabel = Annotated[str, typer.Option("--label", help="Only on sites with this k
 @app.command("set")
 def set_forced(
     setting: Setting,
-    value: Annotated[str, typer.Argument(help="Read as JSON when it is JSON, else as text.")],
+    value: Annotated[
+        str | None, typer.Argument(help="Read as JSON when it is JSON, else as text.")
+    ] = None,
+    value_file: Annotated[
+        str | None,
+        typer.Option(help="Instead: file with the value, a text as it is; - for standard input."),
+    ] = None,
     site: OnSite = "",
     label: OnLabel = "",
     json: Json = False,
 ) -> None:
-    """Force a setting, on the whole fleet when neither --site nor --label is given."""
+    """Force a setting, on the whole fleet when neither --site nor --label is given.
+
+    A secret is given by --value-file, for others can see the arguments of a call.
+    """
+    from vmoodle.cli.secrets_in import read_value
+    from vmoodle.errors import InvalidInput
     from vmoodle.installation import open_installation
 
+    if (value is None) == (value_file is None):
+        raise InvalidInput(
+            "forced.value.which",
+            "A setting is forced to one value.",
+            "Give a value, or --value-file with a file that holds it.",
+        )
+    given = read_value(value_file) if value_file is not None else value or ""
     installation = open_installation()
     from vmoodle.lifecycle import force
 
     scope = force.scope_of(site, label)
     with showing("publishing the sites") as tell:
-        count = force.force(installation, scope, setting, value, tell)
+        count = force.force(installation, scope, setting, given, tell)
     if json:
         print_json({"setting": setting, "scope": str(scope), "forced": True, "published": count})
         return
@@ -79,6 +98,6 @@ def list_forced(json: Json = False) -> None:
         return
     print_table(
         ("SCOPE", "SETTING", "VALUE"),
-        [(row["scope"], row["setting"], row["value"]) for row in rows],
+        [(row["scope"], row["setting"], dumps(row["value"], ensure_ascii=False)) for row in rows],
         "Nothing is forced.",
     )

@@ -37,10 +37,13 @@ def list_operations(
     """List operations, newest first."""
     from vmoodle.installation import open_installation
 
-    open_installation()
+    installation = open_installation()
+    from vmoodle.operations.node import left_alone
     from vmoodle.registry import operations
 
-    rows = [_facts(row) for row in operations.recent(limit, site=site, active=active)]
+    found = operations.recent(limit, site=site, active=active)
+    alone = left_alone(installation, found)
+    rows = [_facts(row) | {"nobody_executes": row.id in alone} for row in found]
     if json:
         print_json(rows)
         return
@@ -51,7 +54,7 @@ def list_operations(
                 r["id"],
                 r["kind"],
                 r["site"],
-                r["state"],
+                f"{r['state']}{', nobody executes' if r['nobody_executes'] else ''}",
                 f"{r['steps_done']}/{r['steps_total']} {r['step']}",
                 r["actor"],
                 moment(r["created_at"]),
@@ -60,6 +63,8 @@ def list_operations(
         ],
         "No operations.",
     )
+    if alone:
+        say("nobody executes: vmoodle worker goes on with them, as the next call that orders one")
 
 
 @app.command()
@@ -67,13 +72,15 @@ def show(operation: Identifier, json: Json = False) -> None:
     """Show an operation with its log."""
     from vmoodle.installation import open_installation
 
-    open_installation()
+    installation = open_installation()
     from vmoodle.lifecycle.kinds import KINDS
     from vmoodle.operations.decide import choices
+    from vmoodle.operations.node import left_alone
     from vmoodle.registry import operations
 
     row = operations.find(operation)
-    facts = _facts(row)
+    alone = bool(left_alone(installation, [row]))
+    facts = _facts(row) | {"nobody_executes": alone}
     if possible := choices(KINDS, row):
         facts["choices"] = possible
     events = [
@@ -85,6 +92,12 @@ def show(operation: Identifier, json: Json = False) -> None:
         return
     for key in ("created_at", "started_at", "finished_at"):
         facts[key] = moment(facts[key])
+    del facts["nobody_executes"]
+    if alone:
+        facts["state"] = (
+            f"{row.state}, nobody executes: vmoodle worker goes on with it, as does "
+            f"vmoodle operation follow {row.id}"
+        )
     facts["result"] = dumps(row.result, ensure_ascii=False) if row.result else ""
     print_block(facts)
     for event in events:

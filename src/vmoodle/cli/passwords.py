@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,20 +20,22 @@ if TYPE_CHECKING:
     from vmoodle.registry.models import Operation
 
 _HINT = "Name a file that does not exist yet, in a directory this account may write."
+_MODE = 0o600
 
 
 @contextmanager
 def new_file(path: Path | None) -> Iterator[int | None]:
     """Make the file (0600) before there is a password, and remove it when none was written.
 
+    An empty file of this account's with that mode is what a killed call left, and is taken.
     Gives its descriptor, None where no file is wanted. Raise InvalidInput `secret.unwritable` when
-    it exists or cannot be made.
+    another one exists, another call has it open, or it cannot be made.
     """
     if path is None:
         yield None
         return
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = _open_empty(path)
     except OSError as error:
         raise InvalidInput(
             "secret.unwritable", f"{path} cannot be made: {error.strerror}.", _HINT
@@ -39,10 +43,47 @@ def new_file(path: Path | None) -> Iterator[int | None]:
     try:
         yield descriptor
     finally:
-        empty = os.fstat(descriptor).st_size == 0
-        os.close(descriptor)
-        if empty:
+        if os.fstat(descriptor).st_size == 0:
             path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _open_empty(path: Path) -> int:
+    """Return a descriptor of a new file, or of the one a killed call left; raise OSError."""
+    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, _MODE)
+    except FileExistsError:
+        # Looked at before it is opened: a device may do something when it is.
+        if not _is_left_over(path.lstat()):
+            raise
+        descriptor = os.open(path, flags | os.O_NONBLOCK)
+        # A call that lives holds its file, and may have written to it or removed it meanwhile.
+        if _hold(descriptor) and _is_left_over(os.fstat(descriptor)):
+            return descriptor
+        os.close(descriptor)
+        raise
+    _hold(descriptor)
+    return descriptor
+
+
+def _hold(descriptor: int) -> bool:
+    """Lock the file for this process; tell whether that went well."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_left_over(status: os.stat_result) -> bool:
+    return (
+        stat.S_ISREG(status.st_mode)
+        and stat.S_IMODE(status.st_mode) == _MODE
+        and status.st_uid == os.geteuid()
+        and status.st_size == 0
+        and status.st_nlink == 1
+    )
 
 
 def show_once(installation: Installation, operation: Operation, out: int | None = None) -> None:

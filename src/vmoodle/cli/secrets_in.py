@@ -11,15 +11,7 @@ from vmoodle.secret import Secret
 
 def read_secret(source: str) -> Secret:
     """Return the first line of a file, or of standard input for `-`; raise InvalidInput."""
-    try:
-        text = sys.stdin.readline() if source == "-" else Path(source).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            "secret.unreadable",
-            f"The password cannot be read from {source}.",
-            "Give a UTF-8 text file that this account may read, or - for standard input.",
-        ) from error
-    line = text.split("\n", 1)[0].rstrip("\r")
+    line = _text(source, "password", whole=False).split("\n", 1)[0].rstrip("\r")
     if not line:
         raise InvalidInput(
             "secret.empty",
@@ -27,3 +19,31 @@ def read_secret(source: str) -> Secret:
             "The first line is the password.",
         )
     return Secret(line)
+
+
+def read_value(source: str) -> Secret:
+    """Return all of a file, or of standard input for `-`, but for the last line's end.
+
+    Raise InvalidInput.
+    """
+    value = _text(source, "value", whole=True).removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise InvalidInput(
+            "secret.empty",
+            f"There is no value in {source}.",
+            "Give an empty value as an argument: ''.",
+        )
+    return Secret(value)
+
+
+def _text(source: str, what: str, *, whole: bool) -> str:
+    try:
+        if source == "-":
+            return sys.stdin.read() if whole else sys.stdin.readline()
+        return Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            "secret.unreadable",
+            f"The {what} cannot be read from {source}.",
+            "Give a UTF-8 text file that this account may read, or - for standard input.",
+        ) from error

@@ -250,14 +250,19 @@ def _purge_expired(installation: Installation, *, json: bool) -> None:
         raise typer.Exit(1)
 
 
+_THINGS = {
+    "destroyed": "",
+    "gone_already": "was gone already: ",
+    "left": "left, not made by VMoodle: ",
+}
+
+
 def _show_certificate(certificate: dict[str, Any]) -> None:
     typer.echo(f"destroyed: {certificate['site']}, {certificate['url']}")
-    for thing in certificate["destroyed"]:
-        at = f" on {thing['place']}" if thing["place"] else ""
-        typer.echo(f"  {thing['kind']} {thing['name']}{at}")
-    for thing in certificate.get("left", []):
-        at = f" on {thing['place']}" if thing["place"] else ""
-        typer.echo(f"  left, not made by VMoodle: {thing['kind']} {thing['name']}{at}")
+    for key, words in _THINGS.items():
+        for thing in certificate.get(key, []):
+            at = f" on {thing['place']}" if thing["place"] else ""
+            typer.echo(f"  {words}{thing['kind']} {thing['name']}{at}")
     dropped = any(thing["kind"] == "database" for thing in certificate["destroyed"])
     if dropped and certificate["database_bytes"] is not None:
         typer.echo(f"  {in_bytes(certificate['database_bytes'])} of database")

@@ -94,11 +94,13 @@ def import_snapshot(
     from vmoodle.registry import snapshots
 
     with showing(f"reading {path}"):
-        row = snapshot_archive.import_snapshot(installation, path)
+        row, changed = snapshot_archive.import_snapshot(installation, path)
     if json:
-        print_json(snapshots.facts(row))
-    else:
-        print_snapshots([snapshots.facts(row)])
+        print_json(snapshots.facts(row) | {"imported": changed})
+        return
+    print_snapshots([snapshots.facts(row)])
+    if not changed:
+        say(f"{row.id} is there already; nothing was changed")
 
 
 @app.command()

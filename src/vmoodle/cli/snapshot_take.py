@@ -162,4 +162,5 @@ def prune(
         return
     for snapshot_id in outcome["deleted"]:
         typer.echo(f"{'would delete' if dry_run else 'deleted'} {snapshot_id}")
-    say(f"{len(outcome['kept'])} kept")
+    pinned = f", {len(outcome['pinned'])} of them pinned" if outcome["pinned"] else ""
+    say(f"{len(outcome['kept'])} kept{pinned}")

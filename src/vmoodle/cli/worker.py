@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, print_json
+from vmoodle.cli.output import Json, moment, print_json, say
+
+if TYPE_CHECKING:
+    from vmoodle.registry.models import Operation
 
 
 def worker(
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="End when no operation waits.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Do not tell what is begun and ended.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -19,16 +27,16 @@ def worker(
 
     While it runs, the snapshots that the schedule wants are taken.
 
+    What is begun and how it ended is told on standard error, a line each.
+
     With --json, and --until-idle, the document names those that have ended meanwhile.
     """
-    from datetime import UTC, datetime
-
     from vmoodle.errors import Conflict
     from vmoodle.installation import open_installation
 
     installation = open_installation()
     from vmoodle.lifecycle.kinds import KINDS
-    from vmoodle.operations.follow import work
+    from vmoodle.operations.follow import tell_nobody, work
     from vmoodle.registry import operations
     from vmoodle.scheduler import snapshots
     from vmoodle.scheduler.times import Times
@@ -36,10 +44,24 @@ def worker(
     def order_due() -> object:
         return snapshots.order_due(installation, datetime.now(UTC))
 
+    def introduce() -> None:
+        if not quiet:
+            say(
+                f"worker of the node {installation.node}, process {os.getpid()}, on the home "
+                f"{installation.home.path}"
+            )
+
     began = datetime.now(UTC)
     # A schedule that is none is told before anything is executed.
     Times.parse(installation.settings.snapshots.schedule)
-    if not work(installation, KINDS, until_idle=until_idle, order_due=order_due):
+    if not work(
+        installation,
+        KINDS,
+        until_idle=until_idle,
+        order_due=order_due,
+        begun=introduce,
+        tell=tell_nobody if quiet else _tell,
+    ):
         raise Conflict(
             "worker.running",
             "Another process of this node executes operations already.",
@@ -56,3 +78,19 @@ def worker(
                 ],
             }
         )
+
+
+def _tell(operation: Operation) -> None:
+    """Say in a line that an operation begins, is gone on with, or how it ended."""
+    from vmoodle.registry.models import ACTIVE_STATES, OperationState
+
+    if operation.state == OperationState.QUEUED:
+        word = "begins"
+    elif operation.state in ACTIVE_STATES:
+        word = f"goes on ({operation.state})"
+    else:
+        word = operation.state
+    if operation.error_code and operation.state not in {*ACTIVE_STATES, OperationState.DONE}:
+        word += f": {operation.error_message} [{operation.error_code}]"
+    subject = operation.subject or "-"
+    say(f"{moment(datetime.now(UTC))}  {operation.id}  {operation.kind}  {subject}  {word}")

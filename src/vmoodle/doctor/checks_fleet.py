@@ -12,6 +12,7 @@ from vmoodle.hook.rights import wrong_rights
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import codebase, dataroot, publish, server
 from vmoodle.lifecycle.kinds import KINDS
+from vmoodle.lifecycle.lost import way_on
 from vmoodle.moodle import config_php
 from vmoodle.moodle.account import can_write
 from vmoodle.moodle.muc import SharedStore, shared_stores
@@ -109,7 +110,7 @@ def dataroots_exist(installation: Installation) -> Found:
         if not path.is_dir() or path.is_symlink():
             yield (
                 f"{site.shortname}: {path} is missing or no directory.",
-                "Put it back from a backup, or suspend and delete the site.",
+                f"Put it back from a backup; or {way_on(site)}",
             )
         elif site.adopted and can_write(path, installation.web_account.pw_name):
             continue  # an existing moodledata may be the web account's by its group alone

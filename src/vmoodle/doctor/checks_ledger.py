@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from vmoodle.doctor import mends
 from vmoodle.doctor.finding import Found
 from vmoodle.engines.protocol import Engine
 from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
+from vmoodle.lifecycle.lost import exists, way_on
 from vmoodle.registry import ledger, owners
 from vmoodle.registry.models import DatabaseServer, LedgerEntry, Site
 
@@ -28,11 +27,8 @@ def ledger_is_real(installation: Installation) -> Found:
             )
         elif ":" in entry.owner and entry.kind != ledger.ACCOUNT:
             continue  # a template's or a warm copy's: their own checks know how to mend it
-        elif not _exists(entry, engines):
-            yield (
-                f"{entry.owner}: the {entry.kind} {entry.name} is gone.",
-                "Restore it from a backup, or delete what it belonged to.",
-            )
+        elif not exists(entry, engines.get(entry.place)):
+            yield f"{entry.owner}: the {entry.kind} {entry.name} is gone.", _way_on(entry)
 
 
 def nothing_unknown(installation: Installation) -> Found:
@@ -75,11 +71,10 @@ def usable_engines(installation: Installation) -> dict[str, Engine]:
     return usable
 
 
-def _exists(entry: LedgerEntry, engines: dict[str, Engine]) -> bool:
-    if entry.kind == ledger.DIRECTORY:
-        return Path(entry.name).is_dir()
-    engine = engines.get(entry.place)
-    if engine is None:
-        return True
-    exists = engine.database_exists if entry.kind == ledger.DATABASE else engine.account_exists
-    return exists(entry.name)
+def _way_on(entry: LedgerEntry) -> str:
+    site = Site.objects.filter(shortname=entry.owner).first()
+    if site is None:
+        return "Restore it from a backup, or delete what it belonged to."
+    if entry.kind == ledger.ACCOUNT:
+        return f"Make it again with its password and rights; or {way_on(site, restorable=False)}"
+    return f"Restore it from a backup; or {way_on(site)}"

@@ -27,14 +27,14 @@ OK = "ok"
 SKIPPED = "skipped"
 _DONE = {"create": "created", "adopt": "adopted", "snapshot": "snapshotted"}
 
-# What two lines cannot both have, and the error's code.
+# What two lines cannot both have: the error's code, and what to call it.
 _UNIQUE = {
-    "shortname": "site.shortname.taken",
-    "address_key": "site.url.taken",
-    "dataroot": "site.dataroot.taken",
-    "database": "site.taken",
-    "account": "site.taken",
-    "snapshot": "operation.site.busy",
+    "shortname": ("site.shortname.taken", "the shortname"),
+    "address_key": ("site.url.taken", "the address"),
+    "dataroot": ("site.dataroot.taken", "the moodledata"),
+    "database": ("site.taken", "the database"),
+    "account": ("site.taken", "the database account"),
+    "snapshot": ("operation.site.busy", "a snapshot of the site"),
 }
 
 
@@ -162,15 +162,15 @@ class _Taken:
         """Note what a line takes; raise Conflict, as the registry would, for what is taken."""
         on = str(values["server"].name) if "server" in values else ""
         keys = {
-            (name, on if name in {"database", "account"} else "", str(values[name])): code
-            for name, code in _UNIQUE.items()
+            (name, on if name in {"database", "account"} else "", str(values[name])): said
+            for name, said in _UNIQUE.items()
             if name in values and not (name == "account" and values.get("adopted"))
         }
-        for key, code in keys.items():
+        for key, (code, words) in keys.items():
             if key in self._lines:
                 raise Conflict(
                     code,
-                    f"Line {self._lines[key]} takes the {key[0]} {key[2]} before.",
+                    f"Line {self._lines[key]} takes {words} {key[2]} already.",
                     "Remove one of the two lines, or choose another.",
                 )
         self._lines |= dict.fromkeys(keys, line)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Literal
 
 from vmoodle.errors import InvalidInput, VMoodleError
@@ -222,16 +223,43 @@ def _row(number: int, line: str, mark: str, columns: list[str], usual: Action) -
     filled = {column: cell for column, cell in zip(columns, cells, strict=True) if cell}
     values = {column: cell for column, cell in filled.items() if column in _KNOWN}
     config, plugins = _settings(filled)
-    action = usual
-    try:
-        if values.get("action"):
+    action, faults = usual, _Faults()
+    if values.get("action"):
+        with faults:
             action = _action(values["action"])
-        elif values.get("template") == "0":  # the original's "reactivate"
-            action = "adopt"
-        _check(action, values, has_settings=bool(config or plugins))
-    except VMoodleError as error:
-        return ListedSite(number, action, values, config, plugins, error)
-    return ListedSite(number, action, values, config, plugins)
+    elif values.get("template") == "0":  # the original's "reactivate"
+        action = "adopt"
+    # Where nobody knows what the line is to do, nothing is known of what that takes.
+    _check(faults, None if faults.found else action, values, has_settings=bool(config or plugins))
+    return ListedSite(number, action, values, config, plugins, faults.as_one())
+
+
+class _Faults:
+    """Catches what each check of a line raises, so that all of it is said at once."""
+
+    def __init__(self, *found: VMoodleError) -> None:
+        self.found = list(found)
+
+    def __enter__(self) -> None:
+        """Begin one check."""
+
+    def __exit__(
+        self, _kind: object, error: BaseException | None, _traceback: TracebackType | None
+    ) -> bool:
+        if isinstance(error, VMoodleError):
+            self.found.append(error)
+            return True
+        return False
+
+    def as_one(self) -> VMoodleError | None:
+        """Return them as one error with the first one's code, None for none."""
+        if len(self.found) < 2:
+            return self.found[0] if self.found else None
+        return InvalidInput(
+            self.found[0].code,
+            " ".join(fault.message for fault in self.found),
+            " ".join(dict.fromkeys(fault.hint for fault in self.found)),
+        )
 
 
 def _settings(filled: Mapping[str, str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
@@ -246,34 +274,39 @@ def _settings(filled: Mapping[str, str]) -> tuple[dict[str, str], dict[str, dict
     return config, plugins
 
 
-def _check(action: Action, values: Mapping[str, str], *, has_settings: bool) -> None:
-    """Raise what is wrong with the words of a line, as far as the words alone tell."""
-    missing = [name for name in _NEEDED[action] if name not in values]
-    if missing:
-        raise InvalidInput(
-            "import.missing",
-            f"It has no {', '.join(missing)}.",
-            f"To {action} a site takes {', '.join(_NEEDED[action])}.",
-        )
-    if "shortname" in values:
-        names.shortname(values["shortname"])
-    if "url" in values:
-        parse_wwwroot(values["url"])
-    if "name" in values:
-        names.full_name(values["name"])
-    if "prefix" in values:
-        names.table_prefix(values["prefix"])
-    if "port" in values and not values["port"].isdigit():
+def _check(
+    faults: _Faults, action: Action | None, values: Mapping[str, str], *, has_settings: bool
+) -> None:
+    """Find what is wrong with the words of a line, as far as the words alone tell."""
+    missing = [name for name in _NEEDED[action] if name not in values] if action else []
+    if action and missing:
+        with faults:
+            raise InvalidInput(
+                "import.missing",
+                f"It has no {', '.join(missing)}.",
+                f"To {action} a site takes {', '.join(_NEEDED[action])}.",
+            )
+    for name, check in _CHECKS.items():
+        if name in values:
+            with faults:
+                check(values[name])
+    if action not in ("create", None) and has_settings:
+        with faults:
+            raise InvalidInput(
+                "import.settings",
+                "Settings are written into new sites only; this one is not made here.",
+                "Leave its config_ and component|setting columns empty.",
+            )
+
+
+def _port(text: str) -> None:
+    if not text.isdigit():
         raise InvalidInput("import.value", "Its port is no number.", "Something like 3306.")
-    if values.get("enabled", "1") not in ("0", "1"):
-        raise InvalidInput("import.value", "enabled is neither 0 nor 1.", "0 or 1.")
-    names.labels(label_words(values.get("labels", "")))
-    if action != "create" and has_settings:
-        raise InvalidInput(
-            "import.settings",
-            "Settings are written into new sites only; this one is not made here.",
-            "Leave its config_ and component|setting columns empty.",
-        )
+
+
+def _enabled(text: str) -> None:
+    if text not in ("0", "1"):
+        raise InvalidInput("import.value", "enabled is neither 0 nor 1.", "enabled is 0 or 1.")
 
 
 def label_words(text: str) -> list[str]:
@@ -281,17 +314,38 @@ def label_words(text: str) -> list[str]:
     return text.split()
 
 
+# What raises InvalidInput for a value that cannot be, by its column.
+_CHECKS: Mapping[str, Callable[[str], object]] = {
+    "shortname": names.shortname,
+    "url": parse_wwwroot,
+    "name": names.full_name,
+    "prefix": names.table_prefix,
+    "port": _port,
+    "enabled": _enabled,
+    "labels": lambda text: names.labels(label_words(text)),
+}
+
+
+_SAID = {"shortname": "shortname", "url": "address"}
+
+
 def _told_apart(rows: Iterator[ListedSite]) -> Iterator[ListedSite]:
     """Give the lines; one that names a site of an earlier line again carries that problem."""
     seen: dict[tuple[str, str], int] = {}
     for row in rows:
         said = [(name, row.get(name)) for name in ("shortname", "url") if row.get(name)]
-        again = next((seen[key] for key in said if key in seen), None)
-        if again is not None and row.problem is None:
-            problem = InvalidInput(
-                "import.twice", f"Line {again} has this site already.", "Remove one of the two."
-            )
-            yield ListedSite(row.line, row.action, row.values, problem=problem)
+        again = [(name, text, seen[name, text]) for name, text in said if (name, text) in seen]
+        if again:
+            faults = _Faults(*([row.problem] if row.problem else []))
+            faults.found += [
+                InvalidInput(
+                    "import.twice",
+                    f"Line {at} has the {_SAID[name]} {text} already.",
+                    "Remove one of the two lines, or choose another.",
+                )
+                for name, text, at in again
+            ]
+            yield replace(row, problem=faults.as_one())
             continue
         seen |= dict.fromkeys(said, row.line)
         yield row

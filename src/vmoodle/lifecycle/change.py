@@ -10,6 +10,7 @@ from vmoodle.errors import VMoodleError
 from vmoodle.hook.address import parse_host
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import names
+from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.publish import changing, publish_changed
 from vmoodle.lifecycle.suspend import settled
 from vmoodle.registry import audit, sites
@@ -73,8 +74,7 @@ def _renamed_in_moodle(installation: Installation, shortname: str, name: str) ->
 
 def _rename_in_moodle(installation: Installation, site: Site, name: str) -> str:
     """Give Moodle's site course the name and return the one it had."""
-    engine = installation.engine(site.server)
-    with engine.connect(installation.site_database(site), read_only=False) as connection:
+    with connected(installation, site, read_only=False) as connection:
         before = connection.query("SELECT fullname FROM {course} WHERE category = 0")
         # Moodle reads the site course from the table on each request and caches only its
         # structure, by cacherev (get_site() in lib/datalib.php, lib/modinfolib.php; 4.5).

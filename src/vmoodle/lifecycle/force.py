@@ -15,6 +15,7 @@ from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import audit, forced, sites
 from vmoodle.registry.forced import Scope
 from vmoodle.registry.models import Site
+from vmoodle.secret import Secret
 
 
 def scope_of(site: str, label: str) -> Scope:
@@ -33,16 +34,17 @@ def force(
     installation: Installation,
     scope: Scope,
     setting: str,
-    text: str,
+    given: str | Secret,
     tell: Tell = tell_nobody,
 ) -> int:
     """Force `name` or `component/name` to a value; return how many sites were published.
 
-    The text is read as JSON when it is JSON (`true`, `12`, `["a"]`), else it is the value itself.
+    A text is read as JSON when it is JSON (`true`, `12`, `["a"]`), else it is the value itself; a
+    secret is always text.
     Raise InvalidInput for a setting that is VMoodle's own to set, or a value that is no JSON's.
     """
     component, name = _split(setting)
-    value = _value(text)
+    value = _value(given)
     if not component:
         refuse_protected(name)
     with changing(installation):
@@ -69,21 +71,29 @@ def _split(setting: str) -> tuple[str, str]:
     return component, names.setting(name)
 
 
-def _value(text: str) -> object:
+def _value(given: str | Secret) -> object:
     """Return what a text says as JSON, else the text; raise InvalidInput where JSON has no word."""
-    try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError):
-        value = text
+    value: object
+    if isinstance(given, Secret):
+        value, shown = given.reveal(), "The value"
+    else:
+        value, shown = _from_json(given), repr(given[:60])
     try:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InvalidInput(
             "forced.value",
-            f"{text[:60]!r} cannot be written as JSON in UTF-8.",
+            f"{shown} cannot be written as JSON in UTF-8.",
             "Texts in UTF-8, true, false, null, numbers, lists and objects of these are fine.",
         ) from error
     return value
+
+
+def _from_json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _concerned(scope: Scope) -> QuerySet[Site]:

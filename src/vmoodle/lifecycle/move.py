@@ -15,6 +15,7 @@ from vmoodle.errors import Failed, InvalidInput, VMoodleError
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import interruption, preflight
+from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.prove import prove
 from vmoodle.lifecycle.publish import publish, withdraw
 from vmoodle.lifecycle.script import run_on_one
@@ -37,8 +38,7 @@ def plan(installation: Installation, shortname: str, url: str) -> RewriteReport:
     Raise as `submit` does.
     """
     site, new = _checked(shortname, url)
-    engine = installation.engine(site.server)
-    with engine.connect(installation.site_database(site)) as connection:
+    with connected(installation, site) as connection:
         return content_urls.plan(connection, site.wwwroot, new, others=_neighbours(site.wwwroot))
 
 
@@ -129,9 +129,7 @@ def _let_go(context: StepContext) -> None:
 
 @contextmanager
 def _writing(context: StepContext) -> Iterator[SiteConnection]:
-    site = sites.find(context.site)
-    engine = context.installation.engine(site.server)
-    with engine.connect(context.installation.site_database(site), read_only=False) as connection:
+    with connected(context.installation, sites.find(context.site), read_only=False) as connection:
         yield connection
 
 

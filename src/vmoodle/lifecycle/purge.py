@@ -12,14 +12,14 @@ from django.utils import timezone
 
 from vmoodle.errors import Conflict, Refused, VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, resources
+from vmoodle.lifecycle import dataroot, lost, resources
 from vmoodle.lifecycle.publish import publish, withdraw
 from vmoodle.lifecycle.resources import removing
 from vmoodle.lifecycle.server import check_engine
 from vmoodle.lifecycle.snapshot import snapshot
 from vmoodle.lifecycle.snapshot.store import open_snapshots
 from vmoodle.operations.plan import OperationKind, Step, StepContext
-from vmoodle.registry import audit, ledger, operations, sites, snapshots
+from vmoodle.registry import audit, ledger, operations, servers, sites, snapshots
 from vmoodle.registry.models import Operation, Site, SiteState, state_words
 
 KIND = "site.purge"
@@ -165,7 +165,18 @@ def _withdraw(context: StepContext) -> None:
 
 
 def _certificate(context: StepContext, site: Site) -> dict[str, Any]:
-    """Return what is about to be destroyed, as the ledger has it."""
+    """Return what is about to be destroyed, as the ledger has it, and what is gone already.
+
+    Another attempt keeps what the first one found: by now the ledger may have less.
+    """
+    before = operations.find(context.operation_id).result
+    if certificate := before.get("certificate"):
+        return dict(certificate)
+    there: dict[bool, list[dict[str, str]]] = {True: [], False: []}
+    for entry in ledger.entries(site.shortname):
+        engine = context.installation.engine(servers.find(entry.place)) if entry.place else None
+        thing = {"kind": entry.kind, "place": entry.place, "name": entry.name}
+        there[lost.exists(entry, engine)].append(thing)
     size: int | None = None
     try:
         size = context.installation.engine(site.server).size(site.database)
@@ -178,10 +189,8 @@ def _certificate(context: StepContext, site: Site) -> dict[str, Any]:
         "name": site.name,
         "created": site.created_at.isoformat(),
         "operation": context.operation_id,
-        "destroyed": [
-            {"kind": entry.kind, "place": entry.place, "name": entry.name}
-            for entry in ledger.entries(site.shortname)
-        ],
+        "destroyed": there[True],
+        "gone_already": there[False],
         "left": [
             {"kind": kind, "place": place, "name": name}
             for kind, place, name in resources.unproven(

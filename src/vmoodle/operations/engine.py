@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from vmoodle.operations.plan import Kinds
 from vmoodle.operations.scratch import sweep
 from vmoodle.operations.workflow import CANCELLED, DONE, GO_BACK, STUCK, Runner
 from vmoodle.registry import operations
-from vmoodle.registry.models import Operation
+from vmoodle.registry.models import ACTIVE_STATES, Operation
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
@@ -99,14 +99,23 @@ class Executor:
     """Executes the node's operations while it is open. The caller holds the node's lock.
 
     One that `stays` open for long costs less while nothing is to be done, and closes in a second.
+    `tell` is called with each operation that begins, is gone on with or has ended, as it is then.
     """
 
-    def __init__(self, installation: Installation, kinds: Kinds, *, stays: bool = False) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        kinds: Kinds,
+        *,
+        stays: bool = False,
+        tell: Callable[[Operation], object] = lambda _operation: None,
+    ) -> None:
         global _runner  # noqa: PLW0603  # DBOS registers workflows by function, once per process
         self._node = installation.node
         self._kinds = kinds
         self._limit = installation.settings.operations.concurrency
         self._started: set[str] = set()
+        self._tell = tell
         self._next_look = 0.0
         sweep(installation.home.run, lambda name: bool(operations.under_way_with(scratch=name)))
         _runner = Runner(installation, kinds)
@@ -140,18 +149,27 @@ class Executor:
         when they have waited long. With the ids of operations, none of them but those begins.
         """
         waiting = self._in_turn(operations.waiting(self._node), all_but_background)
-        self._started &= {_workflow_id(operation) for operation in waiting}
+        self._let_go(self._started - {_workflow_id(operation) for operation in waiting})
         for operation in waiting:
             workflow_id = _workflow_id(operation)
             if workflow_id in self._started or len(self._started) >= self._limit:
                 continue
             self._started.add(workflow_id)
+            self._tell(operation)
             status = DBOS.get_workflow_status(workflow_id)
             if status is None:
                 with SetWorkflowID(workflow_id):
                     DBOS.start_workflow(_operation, operation.id, operation.backwards)
         self._surrender_broken()
         return len(self._started)
+
+    def _let_go(self, workflow_ids: set[str]) -> None:
+        """Count no longer what has ended."""
+        self._started -= workflow_ids
+        for operation in operations.rows([_operation_of(one) for one in sorted(workflow_ids)]):
+            # One that is retried already is told of when it begins again.
+            if operation.state not in ACTIVE_STATES:
+                self._tell(operation)
 
     def _in_turn(
         self, waiting: list[Operation], all_but_background: Collection[str]
@@ -177,7 +195,7 @@ class Executor:
         for workflow_id in self._started:
             status = DBOS.get_workflow_status(workflow_id)
             if status is not None and status.status not in _HEALTHY:
-                operation_id = workflow_id.rpartition(".")[0]
+                operation_id = _operation_of(workflow_id)
                 operations.failed(
                     operation_id,
                     NeedsAttention(
@@ -195,6 +213,10 @@ class Executor:
 
 def _workflow_id(operation: Operation) -> str:
     return f"{operation.id}.{operation.attempt}"
+
+
+def _operation_of(workflow_id: str) -> str:
+    return workflow_id.rpartition(".")[0]
 
 
 def _attempt_of(workflow_id: str) -> int:

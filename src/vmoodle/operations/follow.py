@@ -31,6 +31,11 @@ SCHEDULE_SECONDS = 5.0
 SILENT_SECONDS = 3.0
 """How long an operation may wait behind others before it is said."""
 
+
+def tell_nobody(_operation: Operation) -> None:
+    """Tell of an operation where nobody listens."""
+
+
 Watcher = Callable[[Operation, list[OperationEvent]], None]
 
 
@@ -138,18 +143,23 @@ def work(
     *,
     until_idle: bool = False,
     order_due: Callable[[], object] = lambda: None,
+    begun: Callable[[], object] = lambda: None,
+    tell: Callable[[Operation], object] = tell_nobody,
 ) -> bool:
     """Execute the node's operations until interrupted, or until none waits.
 
     `order_due` is called at the start and every few seconds: it queues what a schedule wants.
-    Return False when another process of this node executes already.
+    `begun` is called once when nobody else executes, `tell` with each operation that begins, is
+    gone on with or has ended, as it is then. Return False when another process of this node
+    executes already.
     """
     lock = NodeLock(installation.home.run)
     if not lock.try_acquire():
         return False
     executor: Executor | None = None
     try:
-        executor = _open(installation, kinds, stays=not until_idle)
+        begun()
+        executor = _open(installation, kinds, stays=not until_idle, tell=tell)
         changes = Changes()
         next_look = 0.0
         while True:
@@ -167,7 +177,13 @@ def work(
         lock.release()
 
 
-def _open(installation: Installation, kinds: Kinds, *, stays: bool = False) -> Executor:
+def _open(
+    installation: Installation,
+    kinds: Kinds,
+    *,
+    stays: bool = False,
+    tell: Callable[[Operation], object] = tell_nobody,
+) -> Executor:
     from vmoodle.operations.engine import Executor
 
-    return Executor(installation, kinds, stays=stays)
+    return Executor(installation, kinds, stays=stays, tell=tell)

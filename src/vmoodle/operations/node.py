@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
+    from vmoodle.registry.models import Operation
 
 
 class NodeLock:
@@ -38,6 +44,13 @@ class NodeLock:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def is_held(self) -> bool:
+        """Tell whether a process, this one or another, has the lock."""
+        if self._descriptor is None and self.try_acquire():
+            self.release()
+            return False
+        return True
+
     def holder(self) -> int | None:
         """Return the process id of the holder, None when the lock is free."""
         if self._descriptor is not None:
@@ -47,3 +60,14 @@ class NodeLock:
             return None
         text = self._path.read_text().strip()
         return int(text) if text.isdigit() else None
+
+
+def left_alone(installation: Installation, rows: Iterable[Operation]) -> set[str]:
+    """Return the ids of those that are this node's to execute, while none of its processes does.
+
+    Such a one may be called running: its executor was killed, and the next one goes on with it.
+    """
+    from vmoodle.registry.models import ACTIVE_STATES
+
+    ours = {row.id for row in rows if row.state in ACTIVE_STATES and row.node == installation.node}
+    return ours if ours and not NodeLock(installation.home.run).is_held() else set()

@@ -36,14 +36,16 @@ def taken(snapshot_id: str, facts: Mapping[str, Any]) -> None:
     Snapshot.objects.filter(id=snapshot_id).update(state=SnapshotState.READY, **facts)
 
 
-def known(snapshot_id: str, facts: Mapping[str, Any], *, taken_at: datetime) -> Snapshot:
-    """Write down a snapshot that the store has and the registry has not."""
+def known(
+    snapshot_id: str, facts: Mapping[str, Any], *, taken_at: datetime
+) -> tuple[Snapshot, bool]:
+    """Write down a snapshot that the store has; tell whether the registry had it not."""
     row, created = Snapshot.objects.get_or_create(id=snapshot_id, defaults=dict(facts))
     if created:
         # Of the time it was taken, not of the import: retention counts from there.
         row.created_at = taken_at
         row.save(update_fields=["created_at"])
-    return row
+    return row, created
 
 
 def forget(snapshot_id: str) -> None:
@@ -104,6 +106,13 @@ def newest(shortname: str) -> Snapshot | None:
     """Return a site's newest whole snapshot."""
     rows = Snapshot.objects.filter(site_shortname=shortname, state=SnapshotState.READY)
     return rows.order_by("-created_at").first()
+
+
+def newest_good(shortname: str) -> Snapshot | None:
+    """Return a site's newest whole snapshot that was not found damaged or unfit in a drill."""
+    rows = Snapshot.objects.filter(site_shortname=shortname, state=SnapshotState.READY)
+    good = rows.exclude(verified_ok=False).exclude(drilled_ok=False)
+    return good.order_by("-created_at").first()
 
 
 def newest_of(shortname: str) -> Snapshot:

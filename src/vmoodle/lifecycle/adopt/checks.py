@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ def examine(
         "admin_email": moodle.admin_email[:100],
         "adopted": True,
     }
-    sites.refuse_taken(values)
+    _refuse_taken(values)
     known = known or KnownIdentifiers(installation)
     notes = [*request.notes, *_notes(values, moodle, known)]
     unproved = ""
@@ -136,6 +137,21 @@ def _refuse_ours(server: DatabaseServer, request: AdoptRequest) -> None:
                 f"The {kind} {name} on {server.name} was made by VMoodle.",
                 "What VMoodle made is no existing Moodle; give the Moodle its own.",
             )
+
+
+def _refuse_taken(values: Mapping[str, Any]) -> None:
+    """Raise Conflict for what another site has; a copy of a live site has its address too."""
+    try:
+        sites.refuse_taken(values)
+    except Conflict as error:
+        if error.code != "site.url.taken":
+            raise
+        raise Conflict(
+            error.code,
+            error.message,
+            f"{error.hint} A copy of a live site is adopted at an address of its own: vmoodle site "
+            f"adopt {values['shortname']} --url URL, with the other options as they were.",
+        ) from error
 
 
 def _dataroot(installation: Installation, text: str) -> Path:
@@ -275,7 +291,7 @@ def _notes(values: Mapping[str, Any], moodle: ExistingMoodle, known: KnownIdenti
     if moodle.own_wwwroot and _differs(moodle.own_wwwroot, str(values["wwwroot"])):
         said.append(
             f"it knows itself as {moodle.own_wwwroot}: addresses in its content stay as they are; "
-            "adopt it there and move it (vmoodle site move) to have them rewritten"
+            + _to_rewrite(moodle.own_wwwroot, values)
         )
     if others := known.others(moodle.siteidentifier, str(values["shortname"])):
         said.append(
@@ -283,6 +299,21 @@ def _notes(values: Mapping[str, Any], moodle: ExistingMoodle, known: KnownIdenti
             "`vmoodle doctor` says how to give it its own"
         )
     return said
+
+
+def _to_rewrite(own: str, values: Mapping[str, Any]) -> str:
+    """Return how the addresses in its content become its new one's."""
+    try:
+        free = not Site.objects.filter(address_key=parse_wwwroot(own).key).exists()
+    except VMoodleError:
+        free = False
+    if free:
+        return "adopt it there and move it (vmoodle site move) to have them rewritten"
+    return (
+        "it cannot be adopted there. To have them rewritten, use Moodle's own tool afterwards: "
+        f"vmoodle exec {values['shortname']} -- admin/tool/replace/cli/replace.php "
+        f"--search={shlex.quote(own)} --replace={values['wwwroot']} --non-interactive"
+    )
 
 
 def _differs(own: str, wwwroot: str) -> bool:

@@ -15,6 +15,7 @@ from vmoodle.engines.protocol import Engine, SiteDatabase
 from vmoodle.errors import Conflict, InvalidInput, Refused
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.copy.files import copy_files
+from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.snapshot.store import (
     engine_of,
     fetch_files,
@@ -216,8 +217,7 @@ def site_facts(installation: Installation, site: Site) -> SourceFacts:
 
     Raise Conflict for one whose installation or upgrade has not ended.
     """
-    engine, database = installation.engine(site.server), installation.site_database(site)
-    with engine.connect(database) as connection:
+    with connected(installation, site) as connection:
         config = core_settings(connection, "version", "release", VERSIONS_HASH, "upgraderunning")
     if not config.get(VERSIONS_HASH) or config.get("upgraderunning"):
         raise Conflict(
@@ -234,7 +234,7 @@ def site_facts(installation: Installation, site: Site) -> SourceFacts:
         versions_hash=config[VERSIONS_HASH],
         server=site.server,
         codebase=site.codebase.name,
-        database_bytes=engine.size(database.name),
+        database_bytes=installation.engine(site.server).size(site.database),
         files_bytes=0,
         database=site.database,
     )

@@ -26,11 +26,15 @@ def export_snapshot(installation: Installation, snapshot_id: str, path: Path) ->
     return row
 
 
-def import_snapshot(installation: Installation, path: Path) -> Snapshot:
-    """Put an archive's snapshot into the store and the registry; raise as the archive does."""
+def import_snapshot(installation: Installation, path: Path) -> tuple[Snapshot, bool]:
+    """Put an archive's snapshot into the store and the registry; raise as the archive does.
+
+    Return it, and whether anything was changed: where both have it, nothing is.
+    """
     store = open_snapshots(installation, create=True)
+    before = set(store.manifest_ids())
     manifest = archive.import_(path, store, key=installation.settings.snapshots.key or None)
-    row = snapshots.known(
+    row, created = snapshots.known(
         manifest.id,
         {
             "state": SnapshotState.READY,
@@ -43,5 +47,7 @@ def import_snapshot(installation: Installation, path: Path) -> Snapshot:
         },
         taken_at=manifest.created,
     )
-    audit.record("snapshot.import", row.id)
-    return row
+    changed = created or manifest.id not in before
+    if changed:
+        audit.record("snapshot.import", row.id)
+    return row, changed

@@ -188,14 +188,17 @@ def prune(
     """Delete the snapshots of a site (empty: of each site) that the retention does not keep.
 
     Pinned ones stay, and those an operation works with. With `collect`, contents that none needs
-    are removed too. Return the ids deleted and kept.
+    are removed too. Return the ids `deleted`, all those `kept`, and of these the `pinned`.
     """
     wanted = Retention.parse(retention or installation.settings.snapshots.retention)
     groups: dict[str, list[Snapshot]] = {}
+    outcome: dict[str, list[str]] = {"deleted": [], "kept": [], "pinned": []}
     for row in snapshots.every(shortname):
-        if row.state == SnapshotState.READY and not row.pinned:
+        if row.state == SnapshotState.READY and row.pinned:
+            outcome["kept"].append(row.id)
+            outcome["pinned"].append(row.id)
+        elif row.state == SnapshotState.READY:
             groups.setdefault(row.site_shortname, []).append(row)
-    outcome: dict[str, list[str]] = {"deleted": [], "kept": []}
     for rows in groups.values():
         keep = wanted.to_keep(snapshots.dated(rows))
         for row in rows:
