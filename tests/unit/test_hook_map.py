@@ -220,6 +220,17 @@ def test_a_rebuild_removes_what_belongs_to_no_site(host_map: HostMap, directory:
     assert sorted(path.name for path in (directory / "cli").iterdir()) == ["one.json", "two.json"]
 
 
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(
+    host_map: HostMap, directory: Path
+) -> None:
+    host_map.publish(ONE)
+    before = snapshot(directory)
+    for name in ("web/.one.test-x1y2z3.json", "cli/.one-x1y2z3.json"):
+        (directory / name).write_text("half")
+    host_map.sweep()
+    assert snapshot(directory) == before
+
+
 def test_a_rebuild_of_a_map_that_is_right_writes_nothing(
     host_map: HostMap, directory: Path
 ) -> None:

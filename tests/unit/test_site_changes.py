@@ -155,9 +155,9 @@ def test_a_site_that_needs_attention_can_be_purged_when_no_operation_has_it(
     holder = operations.submit("site.purge", site="one", node="n")
     Operation.objects.filter(id=holder.id).update(state="needs attention")
     with pytest.raises(Conflict, match=holder.id):
-        purge.submit(installation, "one", typed="one")
+        purge.submit(installation, "one", typed="one", now=True)
     Operation.objects.filter(id=holder.id).update(state="reverted")
-    assert purge.submit(installation, "one", typed="one").state == "queued"
+    assert purge.submit(installation, "one", typed="one", now=True).state == "queued"
 
 
 def test_a_deletion_changes_nothing_while_the_server_does_not_answer(
@@ -171,16 +171,18 @@ def test_a_deletion_changes_nothing_while_the_server_does_not_answer(
     set_state(site, "suspended")
     monkeypatch.setattr(purge, "check_engine", server.check_engine)
     with pytest.raises(Unavailable):
-        purge.submit(installation, "one", typed="one")
+        purge.submit(installation, "one", typed="one", now=True)
     with pytest.raises(Unavailable):
-        purge.PURGE.steps[0].act(StepContext(installation, "o", "one", {}, print, print))
+        purge.PURGE.steps[0].act(
+            StepContext(installation, "o", "one", {"state": "suspended"}, print, print)
+        )
     assert state_of(site) == "suspended"
     assert not Operation.objects.exists()
     # What has nothing left on the server needs no answer from it.
     set_state(site, "needs attention")
     ledger.removed(ledger.DATABASE, "main", site.database)
     ledger.removed(ledger.ACCOUNT, "main", site.account)
-    assert purge.submit(installation, "one", typed="one").state == "queued"
+    assert purge.submit(installation, "one", typed="one", now=True).state == "queued"
 
 
 @pytest.mark.parametrize("trap", ["link", "file", "outside"])
@@ -193,8 +195,8 @@ def test_a_moodledata_that_could_not_be_removed_is_found_before_anything_is_dest
     from vmoodle.registry.models import Operation
 
     set_state(site, "suspended")
-    operation = purge.submit(installation, "one", typed="one")
-    context = StepContext(installation, operation.id, "one", {}, print, print)
+    operation = purge.submit(installation, "one", typed="one", now=True)
+    context = StepContext(installation, operation.id, "one", operation.parameters, print, print)
     check = purge.PURGE.steps[0]
     check.act(context)
     path = Path(site.dataroot)
@@ -210,7 +212,7 @@ def test_a_moodledata_that_could_not_be_removed_is_found_before_anything_is_dest
         check.act(context)
     Operation.objects.filter(id=operation.id).update(state="reverted")
     with pytest.raises(Refused):
-        purge.submit(installation, "one", typed="one")
+        purge.submit(installation, "one", typed="one", now=True)
 
 
 def test_a_directory_that_neither_the_base_nor_the_ledger_has_is_outside(

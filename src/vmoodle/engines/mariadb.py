@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import replace
 from typing import IO, Literal
 
 from vmoodle.engines import clients
@@ -38,7 +37,6 @@ from vmoodle.engines.refusals import (
     no_account,
     no_database,
     read_only_server,
-    require_same_prefix,
     require_site_account,
     require_two,
     with_statements,
@@ -181,41 +179,6 @@ class MariaDB(Copies):
             self._create(session, target)
             return False
         return True
-
-    def freeze_database(self, database: SiteDatabase) -> SiteDatabase:
-        """Take the account's rights on the database and end its connections."""
-        with self._administer() as session:
-            if not _has_database(session, database.name):
-                raise no_database(database.name)
-            if not self._is_administrative(database):
-                accounts = Accounts(session, self.address)
-                accounts.revoke(database)
-                # A connection keeps the rights with which it opened the database.
-                accounts.end_connections(database)
-        return self.anonymous_database(database.name, database.prefix)
-
-    def hand_over_database(self, database: SiteDatabase, to: SiteDatabase) -> SiteDatabase:
-        """Rename the account, or move its rights; the database keeps its name."""
-        require_same_prefix(database, to)
-        require_site_account(self.address, to.account)
-        heir = replace(to, name=database.name)
-        with self._administer() as session:
-            if not _has_database(session, database.name):
-                raise no_database(database.name)
-            accounts = Accounts(session, self.address)
-            own = not self._is_administrative(database)
-            has_account = own and accounts.exists(database.account)
-            if not accounts.exists(to.account):
-                if not has_account:
-                    raise no_account(to.account)
-                accounts.rename(database.account, to.account)
-                has_account = False
-            if own and not has_account:  # renamed just now, or by a try that was cut off
-                accounts.set_password(heir)
-            accounts.grant(heir)
-            if has_account and database.account != to.account:
-                accounts.revoke(database)
-        return heir
 
     def size(self, name: str) -> int:
         """Return the bytes of data and indexes, as the server's statistics have them."""

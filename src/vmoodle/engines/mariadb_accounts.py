@@ -35,10 +35,6 @@ class Accounts:
         """Give the site's account the site's password."""
         self._identify("ALTER", database)
 
-    def rename(self, account: str, new: str) -> None:
-        """Give an account another name; its rights stay."""
-        self._session.run(f"RENAME USER {self._quoted(account)} TO {self._quoted(new)}")
-
     def drop(self, account: str) -> None:
         """Remove an account; its open connections end with their next statement."""
         self._session.run(f"DROP USER {self._quoted(account)}")

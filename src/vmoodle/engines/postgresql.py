@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import replace as replace_fields
 from typing import IO
 
 from psycopg import sql
@@ -16,7 +15,6 @@ from vmoodle.engines.postgresql_accounts import (
     become_member,
     has_account,
     make_account,
-    rename_account,
     set_password,
 )
 from vmoodle.engines.postgresql_connection import (
@@ -31,11 +29,8 @@ from vmoodle.engines.postgresql_databases import (
     close_to_others,
     create_empty,
     drop,
-    end_connections,
     end_making,
-    give,
     owner_of,
-    rename,
 )
 from vmoodle.engines.postgresql_ownership import hand_over
 from vmoodle.engines.postgresql_prefix import change_prefix
@@ -54,7 +49,6 @@ from vmoodle.engines.refusals import (
     no_account,
     no_database,
     read_only_server,
-    require_same_prefix,
     require_site_account,
     require_two,
     with_statements,
@@ -181,49 +175,6 @@ class PostgreSQL(Copies):
                     self.drop_database(target, if_exists=True)
                 raise
         return "server" if inside else "dump"
-
-    def freeze_database(self, database: SiteDatabase) -> SiteDatabase:
-        """Make the administrative account the owner of the database and of all it holds."""
-        anonymous = self.anonymous_database(database.name, database.prefix)
-        with self._administer() as session:
-            owner = owner_of(session, database.name)
-            if owner is None:
-                raise no_database(database.name)
-            if owner not in (database.account, anonymous.account):
-                raise foreign_database(database.name)
-            give(session, database.name, anonymous.account)
-            if not self._is_administrative(database):
-                end_connections(session, database.name)
-        self._give_contents(anonymous)
-        return anonymous
-
-    def hand_over_database(self, database: SiteDatabase, to: SiteDatabase) -> SiteDatabase:
-        """Rename the account, or make the new one the owner of all; then rename the database."""
-        require_same_prefix(database, to)
-        require_site_account(self.address, to.account)
-        with self._administer() as session:
-            owner = owner_of(session, database.name)
-            if owner is None:
-                if database.name != to.name and owner_of(session, to.name) == to.account:
-                    return to  # handed over, by a try that was cut off after that
-                raise no_database(database.name)
-            if owner not in (database.account, to.account):
-                raise foreign_database(database.name)
-            if database.name != to.name and owner_of(session, to.name) is not None:
-                raise database_exists(to.name)
-            own = not self._is_administrative(database)
-            if has_account(session, to.account):
-                give(session, database.name, to.account)
-                self._give_contents(replace_fields(to, name=database.name))
-                rename(session, database.name, to.name)
-            elif own and has_account(session, database.account):
-                with session.driver.transaction():
-                    rename_account(session, database.account, to.account)
-                    set_password(session, to)
-                    rename(session, database.name, to.name)
-            else:
-                raise no_account(to.account)
-        return to
 
     def size(self, name: str) -> int:
         """Return the bytes of data and indexes on the server's disk."""

@@ -30,13 +30,6 @@ def set_password(session: Session, database: SiteDatabase) -> None:
     )
 
 
-def rename_account(session: Session, account: str, new: str) -> None:
-    """Give a role another name; what it owns stays its own."""
-    session.do(
-        "ALTER ROLE {role} RENAME TO {new}", role=sql.Identifier(account), new=sql.Identifier(new)
-    )
-
-
 def become_member(session: Session, account: str) -> None:
     """Let the administrator act for the role it made; superusers need no such membership."""
     ((superuser,),) = session.ask("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")

@@ -40,26 +40,6 @@ def close_to_others(session: Session, name: str) -> None:
     session.do("REVOKE ALL ON DATABASE {name} FROM PUBLIC", name=sql.Identifier(name))
 
 
-def give(session: Session, name: str, owner: str) -> None:
-    """Make an account the owner of a database, which others cannot connect to."""
-    session.do(
-        "ALTER DATABASE {name} OWNER TO {owner}",
-        name=sql.Identifier(name),
-        owner=sql.Identifier(owner),
-    )
-    close_to_others(session, name)
-
-
-def rename(session: Session, name: str, new: str) -> None:
-    """Give a database another name; nobody may be connected to it."""
-    if name != new:
-        session.do(
-            "ALTER DATABASE {name} RENAME TO {new}",
-            name=sql.Identifier(name),
-            new=sql.Identifier(new),
-        )
-
-
 def drop(session: Session, name: str) -> None:
     """End a database's connections and remove it, when there is one."""
     session.do("DROP DATABASE IF EXISTS {name} WITH (FORCE)", name=sql.Identifier(name))
@@ -75,14 +55,4 @@ def end_making(session: Session, name: str) -> None:
         " WHERE usename = current_user AND pid <> pg_backend_pid() AND state = 'active'"
         " AND starts_with(query, %s)",
         (f"CREATE DATABASE {sql.Identifier(name).as_string()} ",),
-    )
-
-
-def end_connections(session: Session, name: str) -> None:
-    """End all connections to a database and wait until they have."""
-    # pg_terminate_backend waits up to the milliseconds given.
-    session.ask(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-        " WHERE datname = %s AND usesysid IS NOT NULL AND pid <> pg_backend_pid()",
-        (name,),
     )

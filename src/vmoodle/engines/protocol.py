@@ -120,9 +120,9 @@ class Engine(Protocol):
         """Drop the database when there is one, and make it again, empty."""
 
     def anonymous_database(self, name: str, prefix: str = "mdl_") -> SiteDatabase:
-        """Name a database that belongs to the administrative account, so that no site may use it.
+        """Name a database as one that the administrative account reads and writes by itself.
 
-        Templates and copies that wait for a site are such. Every method takes one like a site's.
+        Every method takes it like a site's. As a source it is one that nobody writes meanwhile.
         """
 
     def clone_database(
@@ -140,25 +140,6 @@ class Engine(Protocol):
         The copy is of one moment, and the source is never changed. The server copies by itself
         where nobody can write meanwhile, else (PostgreSQL: a source in use; MariaDB: a large one
         that is a site's) by a dump, during which writers go on. Return which.
-        """
-
-    def freeze_database(self, database: SiteDatabase) -> SiteDatabase:
-        """Take the database from its account, whose connections end; return the anonymous one.
-
-        From then on only the administrative account can read and write it, until it is handed
-        over. To repeat it is no error.
-        """
-
-    def hand_over_database(self, database: SiteDatabase, to: SiteDatabase) -> SiteDatabase:
-        """Give the database, without a copy, to another account; return what it is from then on.
-
-        When there is no account `to.account`, the database's own (not the administrative one)
-        becomes it, by a new name and password: this takes the same few milliseconds whatever the
-        size. Else the rights move, on PostgreSQL table by table. The database takes the name
-        `to.name` where the engine can rename one (PostgreSQL); use what is returned. To repeat
-        what was cut off is no error. Raise NotFound (`engine.database.missing`,
-        `engine.account.missing`), Conflict (`engine.database.exists`, `engine.database.foreign`),
-        InvalidInput (`engine.clone.prefix`) when the prefixes differ.
         """
 
     def table_checksums(self, database: SiteDatabase) -> dict[str, str]:

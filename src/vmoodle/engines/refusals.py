@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vmoodle.engines.address import ServerAddress
 from vmoodle.engines.protocol import MissingGrant, SiteDatabase
-from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable, VMoodleError
+from vmoodle.errors import Conflict, NotFound, Refused, Unavailable, VMoodleError
 
 
 def account_exists(account: str) -> Conflict:
@@ -59,16 +59,6 @@ def read_only_server(address: ServerAddress) -> Unavailable:
         f"The database server {address.display()} is read-only.",
         "Name the primary, or end its read-only mode.",
     )
-
-
-def require_same_prefix(database: SiteDatabase, to: SiteDatabase) -> None:
-    """Raise InvalidInput (`engine.clone.prefix`) when handing over would have to rename tables."""
-    if database.prefix != to.prefix:
-        raise InvalidInput(
-            "engine.clone.prefix",
-            f"The database {database.name} has tables of another prefix than its heir.",
-            f"Give the heir the prefix {database.prefix}, or clone the database.",
-        )
 
 
 def require_two(source: SiteDatabase, target: SiteDatabase) -> None:

@@ -125,6 +125,19 @@ class HostMap:
         with self._locked():
             self._cli_link(_lent(name)).unlink(missing_ok=True)
 
+    def sweep(self) -> None:
+        """Remove what writers that were killed left beside the files of the map."""
+        if not self._unfinished():
+            return
+        with self._locked():  # now nobody writes: none of them is anybody's
+            remove(self._unfinished())
+
+    def _unfinished(self) -> list[Path]:
+        directories = (self._web, self._cli)
+        return [
+            path for directory in directories if directory.is_dir() for path in directory.glob(".*")
+        ]
+
     def publish_all(
         self,
         sites: Iterable[PublishedSite],

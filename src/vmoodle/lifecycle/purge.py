@@ -149,9 +149,14 @@ def _check(context: StepContext) -> None:
     """Refuse a site that is not as it was ordered to be destroyed."""
     site = Site.objects.select_related("server").filter(shortname=context.site).first()
     if site is not None:
-        # Ordered for one state, it is not for another: a site may have been revived since.
         ordered = SiteState(context.parameters.get("state", SiteState.DELETED))
-        refuse_unless(site, {ordered, SiteState.DELETING, SiteState.ATTENTION}, "purged")
+        if SiteState(site.state) not in {ordered, SiteState.DELETING, SiteState.ATTENTION}:
+            raise Conflict(
+                "site.state",
+                f"The site {site.shortname} {state_words(site.state)} by now; its destruction was "
+                f"ordered in the state '{ordered}'.",
+                "Nothing was destroyed; order it again if it still is to be.",
+            )
         refuse_indestructible(context.installation, site)
         _ask_server(context.installation, site)
 

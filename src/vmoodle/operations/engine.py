@@ -118,6 +118,7 @@ class Executor:
         self._tell = tell
         self._next_look = 0.0
         sweep(installation.home.run, lambda name: bool(operations.under_way_with(scratch=name)))
+        installation.host_map.sweep()
         _runner = Runner(installation, kinds)
         if not installation.settings.registry.url:
             _make_private(installation.home.operations_file)
