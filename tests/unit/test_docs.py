@@ -24,6 +24,7 @@ MADE = {
     "f'{self._noun}.unknown'": ("codebase.unknown", "server.unknown"),
     "f'{self._noun}.none'": ("codebase.none", "server.none"),
     "f'{self._noun}.choose'": ("codebase.choose", "server.choose"),
+    "f'{manifest.kind}.archive.odd'": ("snapshot.archive.odd", "template.archive.odd"),
     "f'{self._noun}.used'": ("codebase.used", "server.used"),
     "f'{kind}.used'": ("site.used", "template.used", "snapshot.used"),
     "f'{kind}.name.invalid'": ("codebase.name.invalid", "server.name.invalid"),
