@@ -35,9 +35,13 @@ def web_account_reaches(installation: Installation) -> Found:
     account = installation.web_account.pw_name
     for path in (installation.home.hook, installation.home.map, installation.dataroot_base):
         if path.exists() and not can_reach(path, account):
+            closed = " ".join(str(parent) for parent in closed_parents(path))
             yield (
                 f"The web account {account} cannot reach {path}.",
-                f"chmod o+x {' '.join(str(p) for p in closed_parents(path))}",
+                f"chmod o+x {closed}"
+                if closed
+                else f"Let {account} pass through {path}: its mode is "
+                f"{path.stat().st_mode & 0o777:04o}.",
             )
 
 
