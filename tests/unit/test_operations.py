@@ -357,6 +357,18 @@ def test_one_process_per_node_executes(tmp_path: Path) -> None:
     assert second.holder() is None
 
 
+def test_a_worker_that_starts_while_somebody_asks_who_works_gets_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.operations import node
+
+    asking, worker = NodeLock(tmp_path), NodeLock(tmp_path)
+    assert asking.try_acquire()
+    monkeypatch.setattr(node.time, "sleep", lambda _seconds: asking.release())
+    assert worker.acquire()
+    assert not asking.acquire()
+
+
 def test_who_waits_behind_another_process_is_told_so_once(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,7 +145,7 @@ def work(
     Return False when another process of this node executes already.
     """
     lock = NodeLock(installation.home.run)
-    if not lock.try_acquire():
+    if not lock.acquire():
         return False
     executor: Executor | None = None
     try:
