@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import pwd
 import socket
@@ -58,11 +57,6 @@ class Installation:
                 f"The web account {wanted or os.geteuid()} does not exist on this machine.",
                 "Set web.account in vmoodle.toml to the account your web server runs PHP as.",
             ) from error
-
-    @property
-    def web_group(self) -> str:
-        """The name of the web account's own group."""
-        return grp.getgrgid(self.web_account.pw_gid).gr_name
 
     @cached_property
     def php(self) -> PhpBinary:

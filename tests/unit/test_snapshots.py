@@ -101,3 +101,21 @@ def test_where_snapshots_have_a_key_an_archive_in_clear_is_imported_too(
     path = archived(tmp_path / "made", key=key if encrypted else None, note="n" * 600)
     row = import_snapshot(installation, path)
     assert (row.id, row.site_shortname, len(row.note)) == ("one", "school1", 500)
+
+
+def test_a_snapshot_whose_operation_stops_half_way_says_so_and_a_whole_one_stays_whole(
+    installation: Installation,
+) -> None:
+    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.operations.plan import StepContext
+    from vmoodle.registry import snapshots
+    from vmoodle.registry.models import Snapshot, SnapshotState
+
+    for identity, state in (("half", SnapshotState.MAKING), ("whole", SnapshotState.READY)):
+        Snapshot.objects.create(id=identity, state=state, site_shortname="one")
+        parameters = {"snapshot": identity}
+        KINDS["snapshot.create"].attention(
+            StepContext(installation, "o", "one", parameters, print, print)
+        )
+    assert snapshots.find("half").state == "needs attention"
+    assert snapshots.find("whole").state == "ready"
