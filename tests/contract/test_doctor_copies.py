@@ -9,6 +9,9 @@ from contextlib import closing, contextmanager
 import pytest
 from tests.contract.copies import CopyFleet, copies
 
+from vmoodle.engines.protocol import SiteDatabase
+from vmoodle.secret import Secret
+
 __all__ = ["copies"]
 
 
@@ -105,9 +108,13 @@ def test_what_can_be_mended_is_offered_and_mended(filled: CopyFleet) -> None:
     next((fleet.home / "map" / "web").rglob("first.example.test*")).unlink()
     left = fleet.home / "moodledata" / "left"
     left.mkdir()
-    engine.create_database(engine.anonymous_database("vm_left"))
+    pair = SiteDatabase("vm_left", "vm_left", Secret("Left-0ver!"))
+    engine.create_account(pair)
+    engine.create_database(pair)
+    # As they are made: the account first.
+    entries = (("account", "main", "vm_left"), ("database", "main", "vm_left"))
     with closing(sqlite3.connect(fleet.home / "registry.sqlite3")) as connection:
-        for kind, place, name in (("database", "main", "vm_left"), ("directory", "", str(left))):
+        for kind, place, name in (*entries, ("directory", "", str(left))):
             connection.execute(
                 "INSERT INTO registry_ledgerentry"
                 " (kind, place, name, owner, operation_id, made, written_at)"
@@ -120,8 +127,9 @@ def test_what_can_be_mended_is_offered_and_mended(filled: CopyFleet) -> None:
     assert engine.database_exists("vm_left")
     answer = fleet.json("doctor", "--mend", "--yes")
     assert answer["findings"] == []
-    assert [one["ok"] for one in answer["mended"]] == [True] * 5
+    assert [one["ok"] for one in answer["mended"]] == [True] * 6
     assert not engine.database_exists("vm_left")
+    assert not engine.account_exists("vm_left")
     assert not left.exists()
     assert fleet.json("hook", "check", "first")[0]["ok"]
     fleet.assert_clean()

@@ -200,6 +200,7 @@ def test_a_deletion_that_is_cancelled_in_time_leaves_the_template_ready(fleet: K
 
 def test_a_move_killed_at_each_step_ends_at_the_new_address(fleet: Killable) -> None:
     fleet.clone("mover")
+    plant_keys(fleet, "mover")
     operation = fleet.order("move", "mover", "http://moved.example.test/school")
     fleet.killed_forwards(operation, "site.move", MOVE)
     fleet.assert_ended(operation, "done")
@@ -210,15 +211,25 @@ def test_a_move_killed_at_each_step_ends_at_the_new_address(fleet: Killable) -> 
     assert fleet.rows(fleet.database("mover"), sql) == [(f"see {new}/x",)]
     assert (
         fleet.rows(
-            fleet.database("mover"), "SELECT value FROM {config_plugins} WHERE plugin = 'vmoodle'"
+            fleet.database("mover"),
+            "SELECT value FROM {config_plugins} WHERE plugin IN ('vmoodle', 'mnet')",
         )
         == []
     )
     assert fleet.map_state("moved.example.test+school") == "live"
 
 
+def plant_keys(fleet: Killable, shortname: str) -> None:
+    """Give a site a pair of MNET keys."""
+    with fleet.engine.connect(fleet.database(shortname), read_only=False) as connection:
+        connection.execute(
+            "INSERT INTO {config_plugins} (plugin, name, value) VALUES ('mnet', 'openssl', 'keys')"
+        )
+
+
 def test_a_move_killed_while_it_is_taken_back_changes_nothing(fleet: Killable) -> None:
     fleet.clone("stayer")
+    plant_keys(fleet, "stayer")
     before = fleet.content("stayer")
     operation = fleet.order("move", "stayer", "http://elsewhere.example.test")
     fleet.killed_backwards(operation, "site.move", MOVE[:-1])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 from vmoodle.installation import Installation
@@ -24,6 +25,7 @@ MADE = {
     "f'{self._noun}.unknown'": ("codebase.unknown", "server.unknown"),
     "f'{self._noun}.none'": ("codebase.none", "server.none"),
     "f'{self._noun}.choose'": ("codebase.choose", "server.choose"),
+    "f'{manifest.kind}.archive.odd'": ("snapshot.archive.odd", "template.archive.odd"),
     "f'{self._noun}.used'": ("codebase.used", "server.used"),
     "f'{kind}.used'": ("site.used", "template.used", "snapshot.used"),
     "f'{kind}.name.invalid'": ("codebase.name.invalid", "server.name.invalid"),
@@ -220,26 +222,36 @@ def test_every_command_and_option_is_on_the_page_of_commands() -> None:
     assert missing == []
 
 
-LAYERS = (
-    {"cli"},
-    {"demo", "doctor"},
-    {"scheduler"},
-    {"fleet"},
-    {"lifecycle"},
-    {"operations", "sandbox"},
-    {"installation"},
-    {"hook", "registry"},
-    {"moodle"},
-    {"engines", "store"},
-    {"home", "settings"},
-    {"secret", "progress", "process"},
-    {"files"},
-    {"errors"},
-)
+def reachable() -> dict[str, set[str]]:
+    """Return what each package may import: what the architecture's picture has below it."""
+    page = (DOCS / "explanation" / "architecture.md").read_text()
+    picture = page.split("```mermaid")[1].split("```")[0]
+    boxes = {
+        box: [word.removesuffix(".py") for word in label.split(":")[0].split(", ")]
+        for box, label in re.findall(r'(\w+)\["([^"]+)"\]', picture)
+    }
+    below: dict[str, set[str]] = {box: set() for box in boxes}
+    for line in picture.splitlines():
+        links = re.sub(r'\["[^"]*"\]|\|"[^"]*"\|', "", line).split("-->")
+        for upper, lower in pairwise(box.strip() for box in links):
+            below[upper].add(lower)
+    found: dict[str, set[str]] = {}
+    for box, names in boxes.items():
+        seen: set[str] = set()
+        rest = set(below[box])
+        while rest:
+            seen |= rest
+            rest = set().union(*(below[one] for one in rest)) - seen
+        lower_names = {name for one in seen for name in boxes[one]}
+        for place, name in enumerate(names):
+            found[name] = lower_names | set(names[:place])
+    return found
 
 
 def test_imports_go_down_the_architectures_picture() -> None:
-    place = {name: number for number, names in enumerate(LAYERS) for name in names}
+    allowed = reachable()
+    assert "errors" in allowed["cli"]
+    assert "cli" not in allowed["errors"]
     source = ROOT / "src" / "vmoodle"
     for path in source.rglob("*.py"):
         importer = path.relative_to(source).parts[0].removesuffix(".py")
@@ -257,7 +269,25 @@ def test_imports_go_down_the_architectures_picture() -> None:
             if isinstance(node, ast.ImportFrom) and node not in typing_only:
                 words = (node.module or "").split(".")
                 if words[0] == "vmoodle" and len(words) > 1 and words[1] != importer:
-                    assert place[words[1]] > place[importer], f"{path}: {node.module}"
+                    assert words[1] in allowed[importer], f"{path}: {node.module}"
+
+
+def test_every_dependency_is_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [
+        *project["project"]["dependencies"],
+        *chain.from_iterable(project["project"]["optional-dependencies"].values()),
+        *chain.from_iterable(project["dependency-groups"].values()),
+    ]
+    page = (DOCS / "explanation" / "dependencies.md").read_text()
+    explained = {
+        word.lower()
+        for line in page.splitlines()
+        if line.startswith("| ")
+        for word in re.findall(r"[\w-]+", line.split("|")[1])
+    }
+    names = {re.split(r"[^\w-]", one)[0].lower() for one in wanted}
+    assert names - explained == set()
 
 
 def test_every_package_is_in_the_architecture() -> None:

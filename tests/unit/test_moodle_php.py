@@ -125,11 +125,11 @@ def test_a_script_runs_for_its_site_in_its_directory_with_a_clean_environment(
     done = run_script(tree, php, "admin/cli/show.php", ["--a=1", "b c"], site="one", timeout=30)
 
     saw = shown(done)
-    path = str(tree.admin_cli / "show.php")
+    path = str(tree.root / "admin/cli/show.php")
     assert done.exit_status == 7
     assert "to stderr" in done.output_tail
     assert saw["argv"] == saw["server"] == [path, "--a=1", "b c"]
-    assert saw["cwd"] == str(tree.admin_cli)
+    assert saw["cwd"] == str(tree.root / "admin/cli")
     assert saw["vars"] == "10000"
     environment = saw["env"]
     assert isinstance(environment, dict)
@@ -167,11 +167,11 @@ def test_secret_arguments_reach_the_script_as_any_other_and_no_command_line(
     )
 
     saw = shown(done)
-    path = str(tree.admin_cli / "show.php")
+    path = str(tree.root / "admin/cli/show.php")
     assert done.exit_status == 7
     assert saw["argv"] == saw["server"] == [path, "--lang=ö", "***", "", "last\nline"]
     assert (saw["argc"], saw["script"], saw["global"]) == (5, path, True)
-    assert saw["cwd"] == str(tree.admin_cli)
+    assert saw["cwd"] == str(tree.root / "admin/cli")
     assert saw["title"] is False, "its process title would show the arguments"
     command_line = base64.b64decode(str(saw["cmdline"]))
     assert b"-r" in command_line and PASSWORD.encode() not in command_line

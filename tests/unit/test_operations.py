@@ -392,6 +392,18 @@ def test_one_process_per_node_executes(tmp_path: Path) -> None:
     assert second.holder() is None
 
 
+def test_a_worker_that_starts_while_somebody_asks_who_works_gets_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.operations import node
+
+    asking, worker = NodeLock(tmp_path), NodeLock(tmp_path)
+    assert asking.try_acquire()
+    monkeypatch.setattr(node.time, "sleep", lambda _seconds: asking.release())
+    assert worker.acquire()
+    assert not asking.acquire()
+
+
 def test_who_waits_behind_another_process_is_told_so_once(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,3 +433,27 @@ def test_who_waits_behind_another_process_is_told_so_once(
         with pytest.raises(Told, match=str(other.pid)):
             follow.follow_all(installation, {}, [operation.id], lambda _row, _events: None, waits)
         other.communicate()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_site_whose_holder_ends_just_now_is_free_and_else_it_is_said_to_be_held(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    from vmoodle.registry import operations
+    from vmoodle.registry.models import Operation, OperationState
+
+    holder = operations.submit("toy", site="one", node=installation.node)
+
+    def after_its_end(_subject: str) -> None:
+        # The moment between the refusal and the look at who holds the site.
+        if ends:
+            operations.finished(holder.id, OperationState.DONE)
+
+    monkeypatch.setattr(operations, "refuse_held", after_its_end)
+    if ends:
+        assert operations.submit("toy", site="one", node=installation.node).state == "queued"
+        return
+    with pytest.raises(Conflict) as caught:
+        operations.submit("toy", site="one", node=installation.node)
+    assert caught.value.code == "operation.site.busy"
+    assert Operation.objects.count() == 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from vmoodle.errors import Conflict
+from vmoodle.errors import Conflict, Unavailable
 from vmoodle.installation import Installation
 
 
@@ -69,3 +71,49 @@ def test_what_an_operation_under_way_needs_is_kept_and_the_operation_named(
     assert operation.id in caught.value.message
     operations.finished(operation.id, OperationState.DONE)
     refuse()
+
+
+@pytest.mark.parametrize("noun", ["codebase", "server"])
+def test_what_gets_a_site_while_it_is_removed_stays_whole(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, noun: str
+) -> None:
+    from vmoodle.lifecycle import codebase, server
+    from vmoodle.registry import operations
+    from vmoodle.registry.models import Codebase, DatabaseServer, Site
+
+    tree = installation.home.codebases / "main"
+    tree.mkdir(parents=True)
+    code = Codebase.objects.create(name="main", path=str(tree), own_copy=True)
+    place = DatabaseServer.objects.create(name="main", engine="mariadb", address="mariadb://x@y")
+
+    def reserved_meanwhile(**_parameters: str) -> list[Any]:
+        # The last look before the removal: another caller reserves its site right after it.
+        Site.objects.get_or_create(shortname="one", codebase=code, server=place)
+        return []
+
+    monkeypatch.setattr(operations, "under_way_with", reserved_meanwhile)
+    remove = {
+        "codebase": lambda: codebase.remove(installation, code),
+        "server": lambda: server.remove(place),
+    }[noun]
+    with pytest.raises(Conflict) as caught:
+        remove()
+    assert caught.value.code == f"{noun}.used"
+    assert tree.is_dir()
+    assert Codebase.objects.exists()
+    assert DatabaseServer.objects.exists()
+
+
+def test_what_cannot_be_removed_of_a_codebase_is_named(installation: Installation) -> None:
+    from vmoodle.lifecycle import codebase
+    from vmoodle.registry.models import Codebase
+
+    tree = installation.home.codebases / "main"
+    tree.parent.mkdir(parents=True)
+    tree.touch()
+    code = Codebase.objects.create(name="main", path=str(tree), own_copy=True)
+    with pytest.raises(Unavailable) as caught:
+        codebase.remove(installation, code)
+    assert caught.value.code == "codebase.left"
+    assert str(tree) in caught.value.message
+    assert not Codebase.objects.exists()

@@ -426,3 +426,72 @@ def test_a_name_that_moodle_leaves_as_it_is_is_taken(name: str) -> None:
     from vmoodle.lifecycle import names
 
     assert names.full_name(name) == name
+
+
+def in_operation(installation: Installation, kind: str, parameters: dict[str, Any]) -> Any:
+    """Return what the steps of an operation on the site are given; what is kept is kept."""
+    from vmoodle.operations.plan import StepContext
+    from vmoodle.registry import operations
+    from vmoodle.registry.models import Operation
+
+    row = operations.submit(kind, site="one", parameters=parameters, node="here")
+
+    def keep(members: Any) -> None:
+        result = operations.find(row.id).result
+        Operation.objects.filter(id=row.id).update(result={**result, **members})
+
+    return StepContext(installation, row.id, "one", parameters, print, keep)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_suspended_site_keeps_its_reason_over_an_operation(
+    installation: Installation, site: Any, stopped: bool
+) -> None:
+    from vmoodle.lifecycle import interruption
+    from vmoodle.lifecycle.suspend import suspend
+    from vmoodle.registry import sites
+
+    suspend(installation, "one", "holidays")
+    context = in_operation(installation, "site.move", {"state": "suspended"})
+    # A step may begin again after a crash.
+    for _run in range(2):
+        interruption.begin(context)
+    if stopped:
+        interruption.attention(context)
+        interruption.begin(context)
+    interruption.end(context)
+    assert (sites.find("one").state, sites.find("one").state_reason) == ("suspended", "holidays")
+
+
+def test_a_suspended_site_keeps_its_reason_when_its_deletion_is_taken_back(
+    installation: Installation, site: Any
+) -> None:
+    from vmoodle.registry import sites
+
+    sites.suspended(site, "holidays")
+    sites.deleting(site)
+    sites.deletion_taken_back(site)
+    assert (sites.find("one").state, sites.find("one").state_reason) == ("suspended", "holidays")
+    sites.deleting(site)
+    sites.needs_attention(site, "operation stopped half-way")
+    sites.deletion_taken_back(site)
+    assert sites.find("one").state_reason == "deletion was taken back"
+
+
+def test_a_move_that_is_taken_back_leaves_an_alias_that_was_there_before(
+    installation: Installation, site: Any
+) -> None:
+    from vmoodle.lifecycle import move
+    from vmoodle.registry import sites
+
+    sites.readdressed(site, wwwroot="http://host.test/school", address_key="host.test/school")
+    site = sites.find("one")
+    sites.add_alias(site, "host.test")
+    parameters = {"old": "http://host.test/school", "new": "http://new.test", "redirect": False}
+    context = in_operation(installation, "site.move", parameters)
+    (step,) = (step for step in move.MOVE.steps if step.name == "address")
+    step.act(context)
+    assert step.undo is not None
+    step.undo(context)
+    assert sites.find("one").wwwroot == "http://host.test/school"
+    assert sites.alias_hosts(sites.find("one")) == ["host.test"]

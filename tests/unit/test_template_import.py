@@ -123,7 +123,7 @@ def test_an_archive_is_refused_where_its_engine_is_not(
 def test_an_encrypted_archive_takes_its_key_and_a_clear_one_none(
     installation: Installation, store: Store, tmp_path: Path
 ) -> None:
-    from vmoodle.lifecycle.template.archive import archive_key
+    from vmoodle.lifecycle.snapshot.foreign import archive_key
 
     key = new_key()
     sealed, clear = archived(store, tmp_path / "sealed", key=key), archived(store, tmp_path / "c")

@@ -11,12 +11,15 @@ from vmoodle.lifecycle.lost import exists, way_on
 from vmoodle.registry import ledger, owners
 from vmoodle.registry.models import DatabaseServer, LedgerEntry, Site
 
+# As they are dropped: PostgreSQL keeps an account that still owns a database.
+_ORDER = (ledger.DATABASE, ledger.ACCOUNT, ledger.DIRECTORY)
+
 
 def ledger_is_real(installation: Installation) -> Found:
     """Every resource of the ledger exists and has an owner, unless an operation is at it."""
     busy, known = owners.busy(), owners.known()
     engines = usable_engines(installation)
-    for entry in ledger.entries():
+    for entry in sorted(ledger.entries(), key=lambda entry: _ORDER.index(entry.kind)):
         if entry.owner in busy:
             continue
         if entry.owner not in known:

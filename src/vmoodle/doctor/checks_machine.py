@@ -42,7 +42,8 @@ def web_account_reaches(installation: Installation) -> Found:
                 command = f"chgrp {installation.web_group} {path} && chmod 0750 {path}"
                 yield said, command, mends.set_map_rights()
             else:
-                yield said, f"chmod o+rx {path}"
+                mode = f"{path.stat().st_mode & 0o777:04o}"
+                yield said, f"Let {account} pass through {path}: its mode is {mode}."
 
 
 def closed_parents(path: Path) -> list[Path]:

@@ -38,4 +38,13 @@ def examine(installation: Installation, tell: Tell = tell_nobody) -> list[Findin
             findings += [Finding(check.number, *found) for found in check.examine(installation)]
         except VMoodleError as error:
             findings.append(Finding(check.number, error.message, error.hint))
+        except OSError as error:
+            where = error.filename or "the disk"
+            findings.append(
+                Finding(
+                    check.number,
+                    f"Not all could be looked at: {where}: {error.strerror}.",
+                    "Run the doctor as the account of VMoodle's home, or let that account read it.",
+                )
+            )
     return findings

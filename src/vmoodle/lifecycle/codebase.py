@@ -141,17 +141,27 @@ def remove(installation: Installation, codebase: Codebase) -> Path | None:
     """Forget a codebase without sites; take our config.php out, put a set-aside one back.
 
     Return the path of the config.php that was put back, if any. The tree itself is only removed
-    when it is the private copy of the sandbox that `add` made.
+    when it is the private copy that `add` made. Raise Conflict when it is used; nothing is changed
+    then.
     """
-    codebases.refuse_used(codebase)
-    restored = _take_config_out(codebase)
-    component_cache.remove(installation, codebase.name)
-    code_cache.remove(installation, codebase.name)
     if codebase.own_copy:
         _refuse_outside(Path(codebase.path), installation.home.codebases)
-        shutil.rmtree(codebase.path)
-    codebase.delete()
+    # From here on no site can come to be on it: only now its files go.
+    codebases.forget(codebase)
     audit.record("codebase.remove", codebase.name)
+    try:
+        restored = _take_config_out(codebase)
+        component_cache.remove(installation, codebase.name)
+        code_cache.remove(installation, codebase.name)
+        if codebase.own_copy and Path(codebase.path).exists():
+            shutil.rmtree(codebase.path)
+    except OSError as error:
+        raise Unavailable(
+            "codebase.left",
+            f"The codebase {codebase.name} is forgotten; {error.filename or codebase.path} cannot "
+            f"be removed: {error.strerror}.",
+            "Remove by hand what is left of it.",
+        ) from error
     return restored
 
 

@@ -1,19 +1,22 @@
 """A site that answers 503 while an operation changes it, and is afterwards what it was before.
 
-The operation's parameter `state` says what that is.
+The operation's parameter `state` says what that is; why it was suspended, if it was, is kept in the
+operation's result.
 """
 
 from __future__ import annotations
 
 from vmoodle.lifecycle.publish import publish
 from vmoodle.operations.plan import StepContext
-from vmoodle.registry import sites
+from vmoodle.registry import operations, sites
 from vmoodle.registry.models import SiteState
 
 
 def begin(context: StepContext) -> None:
     """Let the site answer 503; its command-line scripts keep working."""
     site = sites.find(context.site)
+    if SiteState(site.state) == SiteState.SUSPENDED:
+        context.keep({"reason": site.state_reason})
     sites.deploying(site)
     publish(context.installation, site)
 
@@ -21,7 +24,8 @@ def begin(context: StepContext) -> None:
 def end(context: StepContext) -> None:
     """Let the site be again what it was before."""
     site = sites.find(context.site)
-    sites.back_to(site, SiteState(str(context.parameters["state"])))
+    reason = operations.find(context.operation_id).result.get("reason", "")
+    sites.back_to(site, SiteState(str(context.parameters["state"])), reason)
     publish(context.installation, site)
 
 

@@ -123,8 +123,31 @@ def _let_go(context: StepContext) -> None:
     try:
         with _writing(context) as connection:
             _forget_mark(connection)
+            had_keys = _forget_keys(connection, str(context.parameters["new"]))
+        if had_keys:
+            # Moodle has the old pair in its caches.
+            _purge(context)
     except VMoodleError as error:
-        context.say(f"a mark stays in config_plugins: {error.message}")
+        context.say(
+            f"{error.message} A mark, or the MNET keys of the old address, may be left in "
+            "config_plugins and in Moodle's caches."
+        )
+
+
+def _forget_keys(connection: SiteConnection, wwwroot: str) -> bool:
+    """Remove the site's own MNET keys and tell whether there were any.
+
+    They name the old address; Moodle makes a pair for the new one when MNET is next used.
+    """
+    removed = connection.execute(
+        "DELETE FROM {config_plugins} WHERE plugin = 'mnet' "
+        "AND name IN ('openssl', 'openssl_history')"
+    )
+    connection.execute(
+        "UPDATE {mnet_host} SET public_key = '', public_key_expires = 0 WHERE wwwroot = %s",
+        (wwwroot,),
+    )
+    return removed > 0
 
 
 @contextmanager
@@ -147,15 +170,6 @@ def _forget_mark(connection: SiteConnection) -> None:
 
 def _rewritten(context: StepContext, connection: SiteConnection, old: str, new: str) -> None:
     report = content_urls.rewrite(connection, old, new, others=_neighbours(old))
-    # Moodle makes a pair of keys for the new address when MNET is next used.
-    connection.execute(
-        "DELETE FROM {config_plugins} WHERE plugin = 'mnet' "
-        "AND name IN ('openssl', 'openssl_history')"
-    )
-    connection.execute(
-        "UPDATE {mnet_host} SET public_key = '', public_key_expires = 0 WHERE wwwroot = %s",
-        (new,),
-    )
     context.say(f"{report.addresses} addresses in {report.cells} cells rewritten")
     for cell in report.left:
         context.say(f"left as it is: {cell.table}.{cell.column}, row {cell.row}: {cell.reason}")
@@ -172,7 +186,8 @@ def _change_address(context: StepContext) -> None:
 def _change_back(context: StepContext) -> None:
     site = sites.find(context.site)
     old = parse_wwwroot(str(context.parameters["old"]))
-    if old.host in sites.alias_hosts(site):
+    # Where the old address has a path, its host may have been an alias before.
+    if context.parameters["redirect"] and old.host in sites.alias_hosts(site):
         sites.remove_alias(site, old.host)
     _readdress(context, str(context.parameters["new"]), old.wwwroot)
 

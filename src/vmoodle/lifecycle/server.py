@@ -99,8 +99,7 @@ def check_engine(engine: Engine) -> ServerFacts:
 
 def remove(server: DatabaseServer) -> None:
     """Forget a server that carries no site; nothing is changed on the server."""
-    servers.refuse_used(server)
-    server.delete()
+    servers.forget(server)
     audit.record("server.remove", server.name)
 
 

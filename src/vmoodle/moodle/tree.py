@@ -54,11 +54,6 @@ class MoodleTree:
         return self.root / "config.php"
 
     @property
-    def admin_cli(self) -> Path:
-        """The directory of Moodle's own CLI scripts."""
-        return self.root / "admin" / "cli"
-
-    @property
     def environment_xml(self) -> Path:
         """The requirements of this and later versions (admin/environment.xml)."""
         return self.webroot / "admin" / "environment.xml"

@@ -154,7 +154,7 @@ def work(
     executes already.
     """
     lock = NodeLock(installation.home.run)
-    if not lock.try_acquire():
+    if not lock.acquire():
         return False
     executor: Executor | None = None
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
     from vmoodle.registry.models import Operation
+
+PATIENCE_SECONDS = 1.0
+"""So long is the lock tried for by who must have it: another may only be asking who holds it."""
+_AGAIN_SECONDS = 0.01
 
 
 class NodeLock:
@@ -38,6 +43,15 @@ class NodeLock:
         os.write(descriptor, f"{os.getpid()}\n".encode())
         return True
 
+    def acquire(self) -> bool:
+        """Take the lock, trying for about a second; return whether this object has it now."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not self.try_acquire():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_AGAIN_SECONDS)
+        return True
+
     def release(self) -> None:
         """Give the lock back."""
         if self._descriptor is not None:
@@ -52,7 +66,10 @@ class NodeLock:
         return True
 
     def holder(self) -> int | None:
-        """Return the process id of the holder, None when the lock is free."""
+        """Return the process id of the holder, None when the lock is free.
+
+        To ask takes the lock for a moment.
+        """
         if self._descriptor is not None:
             return os.getpid()
         if self.try_acquire():

@@ -15,6 +15,11 @@ _NAMED = Named(
 every, find, chosen, refuse_used = _NAMED.every, _NAMED.find, _NAMED.chosen, _NAMED.refuse_used
 
 
+def forget(codebase: Codebase) -> None:
+    """Remove the row of a codebase; raise Conflict when something is on it or needs it."""
+    _NAMED.forget(codebase, refuse_used)
+
+
 def facts(codebase: Codebase) -> dict[str, object]:
     """Return what is shown of a codebase."""
     return {

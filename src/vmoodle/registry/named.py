@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from django.db.models import Manager
+from django.db import IntegrityError, transaction
+from django.db.models import Manager, ProtectedError
 
 from vmoodle.errors import Conflict, InvalidInput, NotFound
 from vmoodle.registry import operations
@@ -70,3 +72,17 @@ class Named(Generic[Thing]):
                 + ", ".join(user.id for user in users),
                 f"Let them end first: vmoodle operation show {users[0].id}",
             )
+
+    def forget(self, row: Thing, refuse_used: Callable[[Thing], None]) -> None:
+        """Remove its row unless it is used by then; raise Conflict as `refuse_used` does."""
+        try:
+            with transaction.atomic():
+                refuse_used(row)
+                self._rows.filter(id=row.id).delete()
+        except (ProtectedError, IntegrityError) as error:
+            refuse_used(row)
+            raise Conflict(
+                f"{self._noun}.used",
+                f"The {self._title} {row.name} was just taken into use.",
+                f"Nothing was removed. `vmoodle {self._noun} list` shows what is on it.",
+            ) from error

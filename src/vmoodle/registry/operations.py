@@ -32,25 +32,28 @@ def submit(
     settings_encrypted: str = "",
 ) -> Operation:
     """Queue an operation. Raise Conflict when another one holds the site."""
-    try:
-        with transaction.atomic():
-            return Operation.objects.create(
-                id=uuid.uuid4().hex[:12],
-                kind=kind,
-                subject=site,
-                parameters=parameters or {},
-                secret_encrypted=secret_encrypted,
-                settings_encrypted=settings_encrypted,
-                actor=current_actor(),
-                node=node,
-                state=OperationState.QUEUED,
-            )
-    except IntegrityError as error:
+    # The holder may have ended before it is looked for: then the site is free by now.
+    for _attempt in range(2):
         try:
+            with transaction.atomic():
+                return Operation.objects.create(
+                    id=uuid.uuid4().hex[:12],
+                    kind=kind,
+                    subject=site,
+                    parameters=parameters or {},
+                    secret_encrypted=secret_encrypted,
+                    settings_encrypted=settings_encrypted,
+                    actor=current_actor(),
+                    node=node,
+                    state=OperationState.QUEUED,
+                )
+        except IntegrityError:
             refuse_held(site)
-        except Conflict as conflict:
-            raise conflict from error
-        raise
+    raise Conflict(
+        "operation.site.busy",
+        f"{site} is held by one short operation after another.",
+        "Run the command again.",
+    )
 
 
 def refuse_held(subject: str) -> None:

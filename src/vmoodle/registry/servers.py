@@ -63,6 +63,11 @@ def refuse_used(server: DatabaseServer) -> None:
         )
 
 
+def forget(server: DatabaseServer) -> None:
+    """Remove the row of a server; raise Conflict as `refuse_used` does."""
+    _NAMED.forget(server, refuse_used)
+
+
 def first_of(engine: str) -> DatabaseServer:
     """Return the oldest server of an engine (`mariadb`, `postgresql`); raise NotFound."""
     row = DatabaseServer.objects.filter(engine=engine).order_by("id").first()

@@ -138,8 +138,9 @@ def deploying(site: Site) -> None:
 
 
 def deleting(site: Site) -> None:
-    """The site is being taken apart."""
-    _change(site, SiteState.DELETING, "")
+    """The site is being taken apart; why it was suspended is kept, in case it goes back."""
+    kept = SiteState(site.state) in {SiteState.SUSPENDED, SiteState.DELETING}
+    _change(site, SiteState.DELETING, site.state_reason if kept else "")
 
 
 def kept_deleted(site: Site, until: datetime | None) -> None:
@@ -161,7 +162,9 @@ def revived(site: Site) -> None:
 def deletion_taken_back(site: Site) -> None:
     """A site whose deletion did not come to its end is suspended, as it was before."""
     _kept_no_longer(site)
-    _change(site, SiteState.SUSPENDED, "deletion was taken back")
+    # What needs attention has another reason by now, and what was kept deleted has none.
+    kept = SiteState(site.state) in {SiteState.SUSPENDED, SiteState.DELETING}
+    _change(site, SiteState.SUSPENDED, site.state_reason if kept else "deletion was taken back")
 
 
 def _kept_no_longer(site: Site) -> None:
@@ -200,9 +203,9 @@ def was_deleted(address_key: str) -> bool:
     return DeletedAddress.objects.filter(address_key=address_key).exists()
 
 
-def back_to(site: Site, state: SiteState) -> None:
-    """The site is again what it was before an operation."""
-    _change(site, state, "")
+def back_to(site: Site, state: SiteState, reason: str = "") -> None:
+    """The site is again what it was before an operation; suspended, for the same reason."""
+    _change(site, state, reason if state == SiteState.SUSPENDED else "")
 
 
 def readdressed(site: Site, *, wwwroot: str, address_key: str) -> None:

@@ -36,6 +36,13 @@ def taken(snapshot_id: str, facts: Mapping[str, Any]) -> None:
     Snapshot.objects.filter(id=snapshot_id).update(state=SnapshotState.READY, **facts)
 
 
+def needs_attention(snapshot_id: str) -> None:
+    """Taking the snapshot stopped half-way; a person must choose. One that is whole stays so."""
+    Snapshot.objects.filter(id=snapshot_id, state=SnapshotState.MAKING).update(
+        state=SnapshotState.ATTENTION
+    )
+
+
 def known(
     snapshot_id: str, facts: Mapping[str, Any], *, taken_at: datetime
 ) -> tuple[Snapshot, bool]:

@@ -304,6 +304,11 @@ def forget(context: StepContext) -> None:
     snapshots.forget(str(context.parameters["snapshot"]))
 
 
+def attention(context: StepContext) -> None:
+    """Let that snapshot say that it was not taken to the end."""
+    snapshots.needs_attention(str(context.parameters["snapshot"]))
+
+
 def _prune(context: StepContext) -> None:
     """Delete what the retention does not keep; a failure of it is no failure of the snapshot."""
     if not context.parameters.get("prune"):
@@ -338,4 +343,5 @@ CREATE = OperationKind(
         Step("finish", "write it down", note_taken),
         Step("prune", "see to older ones", _prune, None),
     ),
+    attention=attention,
 )

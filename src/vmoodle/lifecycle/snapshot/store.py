@@ -35,14 +35,17 @@ def open_snapshots(installation: Installation, *, create: bool = False) -> Store
 
 
 def last_manifest(store: Store, shortname: str) -> Manifest | None:
-    """Return the manifest of a site's newest whole snapshot, None when the store has none."""
+    """Return the manifest of a site's newest whole snapshot, None when the store has none.
+
+    None also for one that is damaged: what it spares the next snapshot is reading, no more.
+    """
     newest: Snapshot | None = snapshots.newest(shortname)
     if newest is None:
         return None
     try:
         return store.read_manifest(newest.id)
-    except NotFound:
-        # It lies in the store that the settings named before: this one begins anew.
+    except (NotFound, Failed):
+        # It may lie in the store that the settings named before: this one begins anew.
         return None
 
 

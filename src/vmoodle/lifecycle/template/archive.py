@@ -6,23 +6,20 @@ or a password.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vmoodle.errors import Conflict, Failed, InvalidInput, Refused, VMoodleError
+from vmoodle.errors import Conflict, Failed, Refused
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import names
+from vmoodle.lifecycle.snapshot.foreign import RULES, Rule, accepted, refuse_odd
 from vmoodle.lifecycle.snapshot.store import DATABASE_PART
 from vmoodle.moodle import moodledata
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry import audit, templates
 from vmoodle.registry.audit import current_actor
 from vmoodle.registry.models import Template
-from vmoodle.secret import Secret
 from vmoodle.store import archive
 from vmoodle.store.add import walk, walk_filedir
 from vmoodle.store.manifest import (
@@ -76,21 +73,6 @@ def staged_store(directory: Path, *, create: bool = False) -> Store:
     return open_store(str(directory.resolve() / "store"), create=create)
 
 
-def archive_key(installation: Installation, path: Path) -> Secret | None:
-    """Return the key that opens an archive: the snapshots', or none for one that needs none.
-
-    Raise as the archive does.
-    """
-    key = installation.settings.snapshots.key or None
-    try:
-        archive.inspect(path, key=key)
-    except Refused as error:
-        if error.code != "store.key.unneeded":
-            raise
-        return None
-    return key
-
-
 def read_facts(path: Path, manifest: Manifest) -> ArchivedTemplate:
     """Return what an archive's manifest says; raise Refused for what is no template.
 
@@ -104,13 +86,7 @@ def read_facts(path: Path, manifest: Manifest) -> ArchivedTemplate:
             f"`vmoodle snapshot import {path}` takes it; `vmoodle template create NAME "
             "--from-snapshot ID` then makes a template of it.",
         )
-    for what, is_plain in _PLAIN:
-        if not is_plain(manifest):
-            raise InvalidInput(
-                "template.archive.odd",
-                f"{path} cannot be used: its {what} is none that a template has.",
-                "Export the template again, with `vmoodle template export`.",
-            )
+    refuse_odd(path, manifest, _RULES)
     return ArchivedTemplate(
         manifest,
         manifest.extra.get("template", ""),
@@ -119,41 +95,16 @@ def read_facts(path: Path, manifest: Manifest) -> ArchivedTemplate:
     )
 
 
-def _matching(rule: str, text_of: Callable[[Manifest], str]) -> Callable[[Manifest], bool]:
-    return lambda manifest: re.fullmatch(rule, text_of(manifest)) is not None
-
-
-def _accepted(check: Callable[[str], object], text: str) -> bool:
-    try:
-        check(text)
-    except VMoodleError:
-        return False
-    return True
-
-
 def _neutral(manifest: Manifest) -> bool:
     """Tell whether the address in its content is nobody's (RFC 6761)."""
     wwwroot = manifest.site.wwwroot
-    if not _accepted(parse_wwwroot, wwwroot):
+    if not accepted(parse_wwwroot, wwwroot):
         return False
     address = parse_wwwroot(wwwroot)
     return address.wwwroot == wwwroot and address.host.endswith(".invalid")
 
 
-def _has_parts(manifest: Manifest) -> bool:
-    wanted: dict[str, str | None] = {DATABASE_PART: None, **moodledata.CONTENT}
-    layouts = {part.name: part.layout for part in manifest.parts}
-    return DATABASE_PART in layouts and layouts.items() <= wanted.items()
-
-
-_PLAIN: tuple[tuple[str, Callable[[Manifest], bool]], ...] = (
-    ("table prefix", lambda m: _accepted(names.table_prefix, m.prefix)),
-    ("Moodle version", _matching(r"[0-9]{10}(\.[0-9]{1,4})?", lambda m: m.moodle.version)),
-    ("Moodle release", _matching(r"[ -~]{1,100}", lambda m: m.moodle.release)),
-    ("hash of versions", _matching(r"[0-9a-f]{40}", lambda m: m.moodle.component_hash)),
-    ("neutral address", _neutral),
-    ("set of parts", _has_parts),
-)
+_RULES: tuple[Rule, ...] = (*RULES, ("neutral address", _neutral))
 
 
 def _put(
