@@ -11,8 +11,9 @@ import pytest
 from tests import servers
 from tests.contract.existing import Existing, files, make_existing
 from tests.crash.copying import Killable, copying
+from tests.crash.steps import steps
 
-STEPS = ("reserve", "tell", "publish", "prove", "own", "finish")
+STEPS = steps("site.adopt")
 
 
 @pytest.fixture(scope="module")
