@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests import servers
+from tests.checksums import checksum
 from tests.contract.copies import OLD
 from tests.crash.copying import ENDED, Killable, copying
 from tests.crash.steps import steps
@@ -59,9 +60,9 @@ def fleet(request: pytest.FixtureRequest) -> Iterator[Killable]:
 @pytest.fixture(autouse=True)
 def source_unchanged(fleet: Killable) -> Iterator[None]:
     """Fail a test after which the source's database is another."""
-    before = fleet.engine.checksum(fleet.database("first"))
+    before = checksum(fleet.engine, fleet.database("first"))
     yield
-    assert fleet.engine.checksum(fleet.database("first")) == before
+    assert checksum(fleet.engine, fleet.database("first")) == before
 
 
 def assert_a_sister(fleet: Killable, shortname: str) -> None:
