@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests import servers
+from tests.checksums import checksum
 
 from vmoodle.engines import clients
 from vmoodle.engines.address import ServerAddress
@@ -154,7 +155,7 @@ def copies_database(
     for words, wanted in (("", target), (", another prefix", other)):
         medians = in_turns(theirs, lambda to=wanted: engine.clone_database(template, to), clear)
         rows.append(Row(f"{what}{words}", baseline, *medians, reach))
-        assert engine.checksum(wanted) == engine.checksum(template)
+        assert checksum(engine, wanted) == checksum(engine, template)
     return rows
 
 

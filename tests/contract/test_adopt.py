@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.checksums import checksum
 from tests.contract.copies import OLD, CopyFleet, copies
 from tests.contract.existing import Existing, files, make_existing, write_config
 
@@ -36,7 +37,7 @@ def adopt(copies: CopyFleet, existing: Existing, *words: str) -> dict[str, objec
 
 
 def content(copies: CopyFleet, existing: Existing) -> tuple[str, dict[str, str]]:
-    return copies.engine.checksum(existing.database), files(existing.dataroot)
+    return checksum(copies.engine, existing.database), files(existing.dataroot)
 
 
 def test_a_dry_run_says_what_would_be_adopted_and_changes_nothing(

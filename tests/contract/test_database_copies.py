@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from tests.checksums import checksum, table_checksums
 
 from conftest import Server, new_site
 from fixtures import fixture
@@ -131,13 +132,13 @@ def names(engine: Engine, site: SiteDatabase) -> dict[str, list[str]]:
 def test_a_copy_of_a_real_moodle_equals_it(
     engine: Engine, moodle: SiteDatabase, make_site: MakeSite
 ) -> None:
-    before = engine.table_checksums(moodle)
+    before = table_checksums(engine, moodle)
     assert len(before) == 494
     copy = make_site(database=False)
     assert engine.clone_database(moodle, copy) == "server"
     assert names(engine, copy) == names(engine, moodle)
-    assert engine.table_checksums(copy) == before
-    assert engine.table_checksums(moodle) == before
+    assert table_checksums(engine, copy) == before
+    assert table_checksums(engine, moodle) == before
 
 
 def test_another_prefix_renames_tables_and_leaves_content_alone(
@@ -150,7 +151,7 @@ def test_another_prefix_renames_tables_and_leaves_content_alone(
         for kind, found in names(engine, moodle).items()
     }
     assert names(engine, copy) == expected
-    assert engine.table_checksums(copy) == engine.table_checksums(moodle)
+    assert table_checksums(engine, copy) == table_checksums(engine, moodle)
     with engine.connect(copy) as connection:
         kept = connection.query("SELECT COUNT(*) FROM {course} WHERE summary LIKE %s", ("%mdl_%",))
     assert kept[0][0] > 0
@@ -167,7 +168,7 @@ def test_a_copy_by_dump_equals_it_too(
         with engine.connect(moodle) as connection:
             connection.query("SELECT 1")
             assert engine.clone_database(moodle, copy) == "dump"
-    assert engine.table_checksums(copy) == engine.table_checksums(moodle)
+    assert table_checksums(engine, copy) == table_checksums(engine, moodle)
 
 
 def test_counters_and_indexes_go_on_in_a_copy(
@@ -192,7 +193,7 @@ def test_names_of_databases_and_tables_may_hold_anything(
             connection.execute(f"INSERT INTO {quote}{table}{quote} VALUES (7)")
     engine.clone_database(site, copy)
     assert engine.tables(copy) == sorted(["x9_it's;%s", "x9_täble {x}", "other_mdl_", "x9_"])
-    assert engine.checksum(copy) == engine.checksum(site)
+    assert checksum(engine, copy) == checksum(engine, site)
 
 
 def test_a_checksum_tells_every_change_and_no_order(
@@ -200,25 +201,25 @@ def test_a_checksum_tells_every_change_and_no_order(
 ) -> None:
     copy = make_site(database=False)
     engine.clone_database(source, copy)
-    first = engine.checksum(source)
-    assert engine.checksum(copy) == first
+    first = checksum(engine, source)
+    assert checksum(engine, copy) == first
     with engine.connect(copy, read_only=False) as connection:
         connection.execute("UPDATE {config} SET name = 'moved' WHERE id = 1")
         connection.execute("INSERT INTO {config} (id, name) VALUES (100, 'z')")
         connection.execute("DELETE FROM {config} WHERE id = 100")
-    changed = engine.table_checksums(copy)
-    assert changed["empty"] == engine.table_checksums(source)["empty"]
-    assert changed["config"] != engine.table_checksums(source)["config"]
+    changed = table_checksums(engine, copy)
+    assert changed["empty"] == table_checksums(engine, source)["empty"]
+    assert changed["config"] != table_checksums(engine, source)["config"]
     with engine.connect(copy, read_only=False) as connection:
         connection.execute("UPDATE {config} SET name = %s WHERE id = 1", ("mdl_user and {config}",))
-    assert engine.checksum(copy) == first
+    assert checksum(engine, copy) == first
     with engine.connect(copy, read_only=False) as connection:
         connection.execute("UPDATE {config} SET value = '' WHERE value IS NULL")
         connection.execute("UPDATE {config} SET value = NULL WHERE id = 2")
-    assert engine.checksum(copy) != first
+    assert checksum(engine, copy) != first
     with engine.connect(source, read_only=False) as connection:
         connection.execute("ALTER TABLE {empty} ADD COLUMN extra INT")
-    assert engine.checksum(source) != first
+    assert checksum(engine, source) != first
 
 
 # ---- what cannot be, and what is refused
@@ -306,7 +307,7 @@ def test_a_foreign_key_survives_under_the_same_prefix(
 def test_nothing_is_copied_onto_itself_and_nothing_replaced_unasked(
     engine: Engine, source: SiteDatabase, make_site: MakeSite
 ) -> None:
-    first = engine.checksum(source)
+    first = checksum(engine, source)
     with pytest.raises(Refused) as refused:
         engine.clone_database(source, source, replace=True)
     assert refused.value.code == "engine.clone.itself"
@@ -319,7 +320,7 @@ def test_nothing_is_copied_onto_itself_and_nothing_replaced_unasked(
         engine.clone_database(replace(source, name="vm_none"), taken, replace=True)
     assert engine.database_exists(taken.name)
     engine.clone_database(source, taken, replace=True)
-    assert engine.checksum(taken) == engine.checksum(source) == first
+    assert checksum(engine, taken) == checksum(engine, source) == first
 
 
 def test_the_administrative_account_is_never_a_sites(engine: Engine) -> None:
@@ -377,7 +378,7 @@ def test_a_site_that_is_never_still_is_copied_by_a_dump(
     with engine.connect(source, read_only=False) as connection:
         connection.execute("INSERT INTO {config} (name) VALUES ('not yet')")
         assert engine.clone_database(source, copy) == "dump"
-    assert engine.table_checksums(copy) != engine.table_checksums(source)
+    assert table_checksums(engine, copy) != table_checksums(engine, source)
     with engine.connect(copy) as connection:
         assert connection.query("SELECT name FROM {config} WHERE name = 'not yet'") == []
 
@@ -392,8 +393,8 @@ def test_several_copies_are_made_from_one_source_at_once(
         with ThreadPoolExecutor() as pool:
             methods = list(pool.map(lambda one: engine.clone_database(template, one), targets))
         assert methods == ["server"] * 2
-        expected = engine.checksum(template)
-        assert [engine.checksum(target) for target in targets] == [expected] * 2
+        expected = checksum(engine, template)
+        assert [checksum(engine, target) for target in targets] == [expected] * 2
     finally:
         engine.drop_database(template)
 
@@ -439,7 +440,7 @@ def test_a_copy_whose_process_was_killed_is_made_again(
     engine = server.engine
     template = anonymous()
     engine.clone_database(moodle, template)
-    before = engine.checksum(template)
+    before = checksum(engine, template)
     target = make_site(database=False, prefix="x9_")
     address = engine.address
     secret = address.password.reveal()
@@ -451,7 +452,7 @@ def test_a_copy_whose_process_was_killed_is_made_again(
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert engine.clone_database(template, target, replace=True) == "server"
-        assert engine.checksum(target) == engine.checksum(template) == before
+        assert checksum(engine, target) == checksum(engine, template) == before
         assert all(name.startswith("x9_") for name in engine.tables(target))
     finally:
         engine.drop_database(template)
@@ -507,7 +508,7 @@ def test_a_server_that_goes_down_in_a_copy_is_a_typed_error_and_the_copy_is_made
     engine = server.engine
     template = anonymous()
     engine.clone_database(moodle, template)
-    before = engine.checksum(template)
+    before = checksum(engine, template)
     target = make_site(database=False, prefix="x9_")
     errors: list[BaseException] = []
 
@@ -524,7 +525,7 @@ def test_a_server_that_goes_down_in_a_copy_is_a_typed_error_and_the_copy_is_made
         copying.join()
     assert all(isinstance(error, VMoodleError) for error in errors), errors
     assert engine.clone_database(template, target, replace=True) == "server"
-    assert engine.checksum(target) == engine.checksum(template) == before
+    assert checksum(engine, target) == checksum(engine, template) == before
     engine.drop_database(template)
 
 
@@ -532,7 +533,7 @@ def test_a_copy_that_fails_leaves_no_database(
     engine: Engine, source: SiteDatabase, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = make_site(database=False)
-    before = engine.checksum(source)
+    before = checksum(engine, source)
     if is_mariadb(engine):
         plain = mariadb_table_copies._copy_table
 
@@ -551,7 +552,7 @@ def test_a_copy_that_fails_leaves_no_database(
         engine.clone_database(source, target)
     assert caught.value.code == "engine.disk"
     assert not engine.database_exists(target.name)
-    assert engine.checksum(source) == before
+    assert checksum(engine, source) == before
 
 
 def test_an_administrator_with_just_the_rights_it_needs_can_do_all_this(
@@ -575,12 +576,12 @@ def test_an_administrator_with_just_the_rights_it_needs_can_do_all_this(
         one.create_account(account)
     one.create_database(site)
     small(one, site)
-    first = one.checksum(site)
+    first = checksum(one, site)
     try:
         one.clone_database(site, template)
         one.clone_database(template, replace(waiting, prefix="x9_"))
         copies = (site, template, replace(waiting, prefix="x9_"))
-        assert {one.checksum(each) for each in copies} == {first}
+        assert {checksum(one, each) for each in copies} == {first}
     finally:
         for each in (template, site, waiting):
             one.drop_database(each, if_exists=True)

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.checksums import checksum
 from tests.contract.copies import CopyFleet, copies
 from tests.contract.existing import make_existing_pair
 
@@ -184,13 +185,13 @@ def test_existing_moodles_are_adopted_and_sites_snapshotted_by_a_list(
             + (f";{address.socket}" if socket else "")
             + "\n",
         )
-        before = copies.engine.checksum(first.database)
+        before = checksum(copies.engine, first.database)
         simulated = imported(copies, path, "--simulate", status=1)
         assert simulated["listed"]["ok"]
         assert simulated["gone"]["code"] == "adopt.database"
         adopted = imported(copies, path, status=1)
         assert [row["outcome"] for row in adopted.values()] == ["adopted", "failed"]
-        assert copies.engine.checksum(first.database) == before
+        assert checksum(copies.engine, first.database) == before
         path = written(
             tmp_path, f"shortname,config,server,enabled\nbyconfig,{second.config},main,0\n"
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tests import servers
+from tests.checksums import table_checksums
 from tests.contract.copies import OLD, CopyFleet
 from tests.fleet import Fleet
 
@@ -117,7 +118,7 @@ class Killable(CopyFleet):
         """Return checksums of a site's tables, but for those two in which Moodle counts how often
         its caches were purged, and of its files.
         """
-        found = self.engine.table_checksums(self.database(shortname))
+        found = table_checksums(self.engine, self.database(shortname))
         del found["config"], found["course"]
         return found | files(self.dataroot(shortname))
 

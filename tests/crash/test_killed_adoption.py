@@ -9,10 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 from tests import servers
+from tests.checksums import checksum
 from tests.contract.existing import Existing, files, make_existing
 from tests.crash.copying import Killable, copying
+from tests.crash.steps import steps
 
-STEPS = ("reserve", "tell", "publish", "prove", "own", "finish")
+STEPS = steps("site.adopt")
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,9 @@ def existing(fleet: Killable) -> Iterator[Existing]:
     made = make_existing(fleet, "old")
     with fleet.engine.connect(made.database, read_only=False) as connection:
         connection.execute("UPDATE {config} SET value = 'own' WHERE name = 'siteidentifier'")
-    before = fleet.engine.checksum(made.database), files(made.dataroot)
+    before = checksum(fleet.engine, made.database), files(made.dataroot)
     yield made
-    assert (fleet.engine.checksum(made.database), files(made.dataroot)) == before
+    assert (checksum(fleet.engine, made.database), files(made.dataroot)) == before
 
 
 def test_an_adoption_killed_while_it_is_taken_back_leaves_no_claim(

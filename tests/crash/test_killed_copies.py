@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 from tests import servers
+from tests.checksums import checksum
 from tests.contract.copies import OLD
 from tests.crash.copying import ENDED, Killable, copying
+from tests.crash.steps import steps
 from tests.disk import fill, small_disk
 
 from vmoodle.moodle import content_urls
@@ -31,14 +33,11 @@ LEFT_BYTES = 112 * 2**20
 """More than a new moodledata must have, less than the bulk."""
 
 COPYING = ("claim", "database", "files", "identity")
-DEPLOY = (
-    "reserve", "claim", "account", "database", "files", "announce", "identity", "publish", "prove",
-    "refill", "finish",
-)  # fmt: skip
-CAPTURE = ("reserve", "account", "database", "files", "identity", "finish")
-MOVE = ("close", "rewrite", "address", "caches", "open", "settle")
-RESTORE = ("close", "database", "files", "exchange", "open", "drop")
-DROP = ("close", "copies", "database", "account", "files", "forget")
+DEPLOY = steps("site.deploy")
+CAPTURE = steps("template.create")
+MOVE = steps("site.move")
+RESTORE = steps("snapshot.restore")
+DROP = steps("template.delete")
 
 
 @pytest.fixture(
@@ -61,9 +60,9 @@ def fleet(request: pytest.FixtureRequest) -> Iterator[Killable]:
 @pytest.fixture(autouse=True)
 def source_unchanged(fleet: Killable) -> Iterator[None]:
     """Fail a test after which the source's database is another."""
-    before = fleet.engine.checksum(fleet.database("first"))
+    before = checksum(fleet.engine, fleet.database("first"))
     yield
-    assert fleet.engine.checksum(fleet.database("first")) == before
+    assert checksum(fleet.engine, fleet.database("first")) == before
 
 
 def assert_a_sister(fleet: Killable, shortname: str) -> None:
@@ -80,7 +79,7 @@ def assert_a_sister(fleet: Killable, shortname: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "warm", "steps"),
+    ("name", "source", "warm", "killed"),
     [
         ("cold", "template:base", 0, DEPLOY),
         ("warm", "template:base", 1, DEPLOY),
@@ -88,16 +87,16 @@ def assert_a_sister(fleet: Killable, shortname: str) -> None:
     ],
 )
 def test_a_deployment_killed_at_each_step_ends_in_a_site_of_its_own(
-    fleet: Killable, name: str, source: str, warm: int, steps: tuple[str, ...]
+    fleet: Killable, name: str, source: str, warm: int, killed: tuple[str, ...]
 ) -> None:
     keep(fleet, warm)
     operation = fleet.order("deploy", name, source)
-    early = tuple(step for step in steps if step not in DEPLOY[DEPLOY.index("publish") :])
+    early = tuple(step for step in killed if step not in DEPLOY[DEPLOY.index("publish") :])
     for step in early:
         assert fleet.killed_at(f"site.deploy/{step}:before")
         assert fleet.killed_at(f"site.deploy/{step}:after")
         assert fleet.map_state(f"{name}.example.test") in {"", "deploying"}
-    fleet.killed_forwards(operation, "site.deploy", steps[len(early) :])
+    fleet.killed_forwards(operation, "site.deploy", killed[len(early) :])
     fleet.assert_ended(operation, "done")
     assert_a_sister(fleet, name)
     assert ("_w_" in fleet.database(name).name) == bool(warm)
@@ -105,7 +104,7 @@ def test_a_deployment_killed_at_each_step_ends_in_a_site_of_its_own(
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "warm", "steps"),
+    ("name", "source", "warm", "killed"),
     [
         ("cold-b", "template:base", 0, DEPLOY[:-2]),
         ("warm-b", "template:base", 1, DEPLOY[:-2]),
@@ -115,12 +114,12 @@ def test_a_deployment_killed_at_each_step_ends_in_a_site_of_its_own(
     ],
 )
 def test_a_deployment_killed_while_it_is_taken_back_leaves_nothing(
-    fleet: Killable, name: str, source: str, warm: int, steps: tuple[str, ...]
+    fleet: Killable, name: str, source: str, warm: int, killed: tuple[str, ...]
 ) -> None:
     keep(fleet, warm)
     before = fleet.engine.list_databases()
     operation = fleet.order("deploy", name, source)
-    fleet.killed_backwards(operation, "site.deploy", steps)
+    fleet.killed_backwards(operation, "site.deploy", killed)
     fleet.assert_ended(operation, "cancelled")
     assert not fleet.site_exists(name)
     assert len(fleet.engine.list_databases()) == len(before) - warm

@@ -11,12 +11,10 @@ from pathlib import Path
 import pytest
 from tests import servers
 from tests.crash.copying import Killable, copying
+from tests.crash.steps import steps
 
 KIND = "snapshot.drill"
-STEPS = (
-    "contents", "account", "database", "files", "identity", "publish", "look", "withdraw", "drop",
-    "finish",
-)  # fmt: skip
+STEPS = steps(KIND)
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,10 @@ from pathlib import Path
 
 import pytest
 from tests import servers
+from tests.crash.steps import steps
 from tests.fleet import Fleet
 
 PROCESS = Path(__file__).parent / "fleet_process.py"
-CREATE_STEPS = (
-    "reserve", "account", "database", "dataroot", "announce", "install", "publish", "prove",
-    "finish",
-)  # fmt: skip
-DELETE_STEPS = ("check", "withdraw", "database", "account", "dataroot", "forget")
 
 
 @pytest.fixture(
@@ -83,8 +79,12 @@ def name_of(moment: str) -> str:
     return moment.replace(":", "-")
 
 
-CREATE_MOMENTS = [f"{step}:{moment}" for step in CREATE_STEPS for moment in ("before", "after")]
-DELETE_MOMENTS = [f"{step}:{moment}" for step in DELETE_STEPS for moment in ("before", "after")]
+CREATE_MOMENTS = [
+    f"{step}:{moment}" for step in steps("site.create") for moment in ("before", "after")
+]
+DELETE_MOMENTS = [
+    f"{step}:{moment}" for step in steps("site.purge") for moment in ("before", "after")
+]
 
 
 @pytest.mark.parametrize("moment", [*CREATE_MOMENTS, "install:during", "prove:during"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests import servers
+from tests.checksums import checksum, table_checksums
 from tests.crash.copying import Killable, copying
 
 from vmoodle.moodle import content_urls
@@ -65,8 +66,8 @@ def assert_like_base(fleet: Killable, name: str) -> None:
     base, copy = (fleet.fleet.json("template", "show", one) for one in ("base", name))
     for key in ("files", "files_bytes", "moodle", "state"):
         assert copy[key] == base[key]
-    assert fleet.engine.table_checksums(fleet.template(name)) == fleet.engine.table_checksums(
-        fleet.template("base")
+    assert table_checksums(fleet.engine, fleet.template(name)) == table_checksums(
+        fleet.engine, fleet.template("base")
     )
 
 
@@ -129,12 +130,12 @@ def test_a_site_whose_template_is_captured_anew_meanwhile_goes_back(fleet: Killa
 
 
 def test_an_upgrade_killed_while_it_is_taken_back_changes_nothing(fleet: Killable) -> None:
-    before, frozen = fleet.engine.list_databases(), fleet.engine.checksum(fleet.template("base"))
+    before, frozen = fleet.engine.list_databases(), checksum(fleet.engine, fleet.template("base"))
     operation = fleet.order("upgrade", "base", "newer")
     fleet.killed_backwards(operation, "template.upgrade", UPGRADE, UNDONE)
     fleet.assert_ended(operation, "cancelled")
     assert fleet.engine.list_databases() == before
-    assert fleet.engine.checksum(fleet.template("base")) == frozen
+    assert checksum(fleet.engine, fleet.template("base")) == frozen
     assert lent(fleet) == []
 
 

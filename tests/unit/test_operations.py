@@ -457,3 +457,25 @@ def test_a_site_whose_holder_ends_just_now_is_free_and_else_it_is_said_to_be_hel
         operations.submit("toy", site="one", node=installation.node)
     assert caught.value.code == "operation.site.busy"
     assert Operation.objects.count() == 1
+
+
+def test_a_password_that_could_not_be_handed_over_is_kept_and_then_given_once(
+    installation: Installation,
+) -> None:
+    from vmoodle.operations.handover import handing_over
+    from vmoodle.registry import operations
+    from vmoodle.registry.models import OperationState
+    from vmoodle.secret import Secret
+
+    token = installation.encrypt(Secret("once"))
+    row = operations.submit("toy", node=installation.node, secret_encrypted=token)
+    with handing_over(installation, row.id) as early:
+        assert early is None
+    operations.finished(row.id, OperationState.DONE)
+    with pytest.raises(OSError, match="full"), handing_over(installation, row.id):
+        raise OSError("full")
+    with handing_over(installation, row.id) as password:
+        assert password is not None
+        assert password.reveal() == "once"
+    with handing_over(installation, row.id) as again:
+        assert again is None

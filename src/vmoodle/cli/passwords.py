@@ -91,27 +91,23 @@ def show_once(installation: Installation, operation: Operation, out: int | None 
 
     Where it generated none, is not done, or the password was shown before, a file stays empty.
     """
-    from vmoodle.registry import operations
+    from vmoodle.operations.handover import handing_over
 
-    if not waits(operation):
-        if out is not None:
-            say("there is no password to write: none was generated, or it was shown before")
-        return
-    password = installation.keyring.decrypt(operations.find(operation.id).secret_encrypted)
-    if out is None:
-        typer.echo(f"\nadministrator's password (shown once): {password.reveal()}")
-    else:
-        write(out, f"{password.reveal()}\n", operation)
-    operations.take_secret(operation.id)
+    with handing_over(installation, operation.id) as password:
+        if password is None:
+            if out is not None:
+                say("there is no password to write: none was generated, or it was shown before")
+        elif out is None:
+            typer.echo(f"\nadministrator's password (shown once): {password.reveal()}")
+        else:
+            write(out, f"{password.reveal()}\n", operation)
 
 
 def waits(operation: Operation) -> bool:
     """Tell whether an operation is done and its generated password was not shown yet."""
-    from vmoodle.registry import operations
-    from vmoodle.registry.models import OperationState
+    from vmoodle.operations import handover
 
-    row = operations.find(operation.id)
-    return row.state == OperationState.DONE and bool(row.secret_encrypted)
+    return handover.waits(operation.id)
 
 
 def how_to_get(operation: Operation) -> str:

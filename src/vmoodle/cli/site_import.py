@@ -114,16 +114,18 @@ def _with_password(
     from dataclasses import replace
 
     from vmoodle.cli.passwords import how_to_get, waits, write
-    from vmoodle.registry import operations, sites
+    from vmoodle.operations.handover import handing_over
+    from vmoodle.registry import sites
 
     if row.action != "create" or not waits(operation):
         return outcome
     if out is None:
         return replace(outcome, notes=(*outcome.notes, f"its password: {how_to_get(operation)}"))
-    password = installation.keyring.decrypt(operations.find(operation.id).secret_encrypted)
-    user = sites.find(row.get("shortname")).admin_user
-    line = io.StringIO(newline="")
-    csv.writer(line, delimiter=";").writerow((row.get("shortname"), user, password.reveal()))
-    write(out, line.getvalue(), operation)
-    operations.take_secret(operation.id)
+    with handing_over(installation, operation.id) as password:
+        if password is not None:
+            user = sites.find(row.get("shortname")).admin_user
+            line = io.StringIO(newline="")
+            words = (row.get("shortname"), user, password.reveal())
+            csv.writer(line, delimiter=";").writerow(words)
+            write(out, line.getvalue(), operation)
     return outcome

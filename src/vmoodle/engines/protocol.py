@@ -142,16 +142,6 @@ class Engine(Protocol):
         that is a site's) by a dump, during which writers go on. Return which.
         """
 
-    def table_checksums(self, database: SiteDatabase) -> dict[str, str]:
-        """Return a checksum of each table by its name without the prefix.
-
-        It covers columns and rows, in whatever order they lie on the disk: equal for copies on
-        the same engine, also under another prefix. Counters and indexes do not count.
-        """
-
-    def checksum(self, database: SiteDatabase) -> str:
-        """Return one checksum of all tables."""
-
     def dump(self, database: SiteDatabase, path: Path) -> None:
         """Write a consistent dump (0600) with the engine's own tool, whole or not at all."""
 

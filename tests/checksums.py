@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from vmoodle.engines.address import EngineName
-from vmoodle.engines.protocol import SiteConnection, SiteDatabase
+from vmoodle.engines.protocol import Engine, SiteConnection, SiteDatabase
 
 _TABLES_PER_QUESTION = 200
 # Each row becomes an MD5; the sums of their halves are the same in every order, and tell how often
@@ -54,7 +54,23 @@ class _Table:
     columns: Sequence[tuple[str, str]]
 
 
-def of_tables(
+def table_checksums(engine: Engine, database: SiteDatabase) -> dict[str, str]:
+    """Return a checksum of each table by its name without the prefix.
+
+    It covers columns and rows, in whatever order they lie on the disk: equal for copies on
+    the same engine, also under another prefix. Counters and indexes do not count.
+    """
+    with engine.connect(database) as connection:
+        return _of_tables(engine.address.engine, connection, database)
+
+
+def checksum(engine: Engine, database: SiteDatabase) -> str:
+    """Return one checksum of all tables."""
+    sums = table_checksums(engine, database)
+    return _digest([f"{table} {value}" for table, value in sorted(sums.items())])
+
+
+def _of_tables(
     engine: EngineName, connection: SiteConnection, database: SiteDatabase
 ) -> dict[str, str]:
     """Return a checksum of each table by its name without the prefix."""
@@ -76,7 +92,7 @@ def _filled(connection: SiteConnection, tables: Sequence[_Table]) -> set[int]:
     filled: set[int] = set()
     for start in range(0, len(tables), _TABLES_PER_QUESTION):
         questions = (
-            f"(SELECT {start + number} FROM {table.place} LIMIT 1)"  # noqa: S608 - quoted
+            f"(SELECT {start + number} FROM {table.place} LIMIT 1)"
             for number, table in enumerate(tables[start : start + _TABLES_PER_QUESTION])
         )
         filled |= {int(row[0]) for row in connection.query(" UNION ALL ".join(questions))}
@@ -120,11 +136,6 @@ def _mariadb_hashed(table: _Table) -> str:
 def _postgresql_hashed(table: _Table) -> str:
     values = (_double_quotes(name) for name, _kind in table.columns)
     return _POSTGRESQL_ROWS.format(values=", ".join(values), table=table.place)
-
-
-def of_all(sums: Mapping[str, str]) -> str:
-    """Return one checksum of all tables' checksums."""
-    return _digest([f"{table} {value}" for table, value in sorted(sums.items())])
 
 
 def _sum(columns: Sequence[tuple[str, str]], totals: Sequence[object]) -> str:
