@@ -15,6 +15,7 @@ from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, Refused
 from vmoodle.moodle.access_flags import SYSTEM_CONTEXT_LEVEL
 from vmoodle.moodle.cache_invalidation import Change
+from vmoodle.moodle.config_log import first_administrator
 from vmoodle.moodle.role_definitions import (
     Allow,
     RoleDefinition,
@@ -215,7 +216,9 @@ class _Writer:
                 f"DELETE FROM {{role_capabilities}} WHERE {where} IN ({marks(group)})",  # noqa: S608
                 (role, system, *group),
             )
-        modifier, now = self._who(), int(time.time())
+        modifier, now = self._modifier, int(time.time())
+        if modifier is None:
+            modifier = first_administrator(self._connection)
         self._insert(
             "role_capabilities",
             ("contextid", "roleid", "capability", "permission", "timemodified", "modifierid"),
@@ -225,13 +228,6 @@ class _Writer:
                 if change.new is not None
             ],
         )
-
-    def _who(self) -> int:
-        if self._modifier is not None:
-            return self._modifier
-        rows = self._connection.query("SELECT value FROM {config} WHERE name = 'siteadmins'")
-        first = str(rows[0][0] if rows else "").split(",")[0]
-        return int(first) if first.isdigit() else 0
 
     def _insert(
         self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]
