@@ -1,0 +1,129 @@
+"""Plugin states set by SQL leave the database as Moodle's own enable_plugin leaves it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.moodle.running_site import RunningSite, running_site
+from tests.trees import on_real_trees
+
+from vmoodle.engines.protocol import SiteConnection
+from vmoodle.moodle.plugin_changes import set_state
+from vmoodle.moodle.plugin_rules import FILTER_STATES, PluginState
+from vmoodle.moodle.plugin_states import read_plugins, split
+
+ON, OFF, AVAILABLE = PluginState.ENABLED, PluginState.DISABLED, PluginState.AVAILABLE
+STEPS = (
+    ("mod_page", OFF), ("mod_forum", OFF), ("mod_forum", ON), ("block_html", OFF),
+    ("message_email", OFF), ("message_email", ON), ("message_popup", OFF),
+    ("filter_tex", ON), ("filter_glossary", AVAILABLE), ("filter_emoticon", OFF),
+    ("filter_algebra", AVAILABLE), ("filter_algebra", OFF), ("filter_tex", AVAILABLE),
+    ("filter_multilang", ON), ("repository_upload", PluginState.HIDDEN),
+    ("qbehaviour_adaptive", OFF), ("qbehaviour_interactive", OFF), ("qbehaviour_adaptive", ON),
+    ("qtype_essay", OFF), ("qtype_match", OFF), ("qtype_essay", ON),
+    ("auth_ldap", ON), ("auth_email", OFF), ("auth_db", ON), ("auth_ldap", OFF),
+    ("format_social", OFF), ("format_weeks", OFF), ("format_social", ON),
+    ("editor_tiny", OFF), ("editor_textarea", OFF), ("enrol_self", OFF), ("enrol_ldap", ON),
+    ("assignsubmission_file", OFF), ("assignsubmission_file", ON),
+    ("assignsubmission_onlinetext", OFF), ("assignfeedback_comments", OFF),
+)  # fmt: skip
+TABLES = {
+    "config": "name, value",
+    "config_plugins": "plugin, name, value",
+    "config_log": "plugin, name, oldvalue, value, userid",
+    "modules": "name, visible",
+    "block": "name, visible",
+    "course_modules": "id, visible, visibleold",
+    "filter_active": "contextid, filter, active, sortorder",
+    "message_processors": "name, enabled",
+    "repository": "type, visible, sortorder",
+    "sessions": "sid, userid",
+    "cache_flags": "flagtype, name, value",
+}
+# What Moodle's own process leaves behind whatever it does.
+PASSING = ("scheduledtaskreset", "lastcron", "siteidentifier")
+
+
+@pytest.fixture(scope="module", params=["maria", "postgres"])
+def url(request: pytest.FixtureRequest, database_urls: dict[str, str]) -> str:
+    return database_urls[request.param]
+
+
+def rows(connection: SiteConnection) -> dict[str, list[tuple[object, ...]]]:
+    return {
+        table: sorted(
+            (row for row in connection.query(f"SELECT {columns} FROM {{{table}}}")
+             if not set(PASSING) & {str(cell) for cell in row}),
+            key=repr,
+        )
+        for table, columns in TABLES.items()
+    }  # fmt: skip
+
+
+def prepare(connection: SiteConnection) -> None:
+    """Give the site what some of the steps are about."""
+    for name, value in (
+        ("registerauth", "email"),
+        ("stringfilters", "emoticon,multilang"),
+        ("auth", "email"),
+        ("texteditors", "tiny,textarea"),
+    ):
+        connection.execute("DELETE FROM {config} WHERE name = %s", (name,))
+        connection.execute("INSERT INTO {config} (name, value) VALUES (%s, %s)", (name, value))
+    connection.execute("DELETE FROM {cache_flags}")  # fmt: skip
+
+
+def steps(connection: SiteConnection) -> list[tuple[str, PluginState]]:
+    found = read_plugins(connection)
+    return [(component, state) for component, state in STEPS if component in found]
+
+
+def number(component: str, state: PluginState) -> int:
+    if split(component)[0] == "filter":
+        return FILTER_STATES[state]
+    return int(state == ON)
+
+
+def by_moodle(site: RunningSite, wanted: list[tuple[str, PluginState]]) -> None:
+    calls = json.dumps([[*split(name), number(name, state)] for name, state in wanted])
+    site.run(
+        f"\\core\\session\\manager::set_user(get_admin()); foreach (json_decode('{calls}') as $s)"
+        " { \\core_plugin_manager::resolve_plugininfo_class($s[0])::enable_plugin($s[1], $s[2]); }"
+    )
+
+
+def by_sql(site: RunningSite, wanted: list[tuple[str, PluginState]]) -> None:
+    with site.inside() as connection:
+        for name, state in wanted:
+            set_state(connection, name, state)
+
+
+@on_real_trees
+def test_sql_leaves_what_moodle_leaves(real_tree: Path, url: str) -> None:
+    left = []
+    how: Callable[[RunningSite, list[tuple[str, PluginState]]], None]
+    for how in (by_moodle, by_sql):
+        with running_site(real_tree, url) as site:
+            with site.inside() as connection:
+                prepare(connection)
+                wanted = steps(connection)
+            assert len(wanted) > 30
+            how(site, wanted)
+            with site.inside() as connection:
+                left.append(rows(connection))
+    for table in TABLES:
+        assert list(_differing(*(found[table] for found in left))) == [], table
+
+
+def _differing(
+    moodles: list[tuple[object, ...]], ours: list[tuple[object, ...]]
+) -> Iterator[tuple[str, tuple[object, ...]]]:
+    for row in moodles:
+        if row not in ours:
+            yield ("only Moodle's", row)
+    for row in ours:
+        if row not in moodles:
+            yield ("only ours", row)
