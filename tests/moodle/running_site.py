@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -69,10 +71,7 @@ def running_site(tree: Path, url: str) -> Iterator[RunningSite]:
     engine.create_database(database)
     try:
         load_fixture(engine, database, FIXTURES[MoodleTree.open(tree).version.series])
-        copy, dataroot = directory / "code", directory / "data"
-        # Links to the same files: a tree has 30,000, and none of them is written.
-        shutil.copytree(tree, copy, copy_function=_link, symlinks=True)
-        copy.chmod(0o755)
+        copy, dataroot = _copy(tree), directory / "data"
         dataroot.mkdir(mode=0o700)
         os.chown(dataroot, *owner_ids(account))
         _write_config(copy / "config.php", engine, database, dataroot, account)
@@ -87,6 +86,19 @@ def running_site(tree: Path, url: str) -> Iterator[RunningSite]:
         shutil.rmtree(directory, ignore_errors=True)
         engine.drop_database(database)
         engine.drop_account(database.account)
+
+
+@cache
+def _copy(tree: Path) -> Path:
+    """Copy a tree once for all sites that run on it, one after the other."""
+    directory = Path(tempfile.mkdtemp(prefix="vmoodle-proof-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    directory.chmod(0o755)
+    copy = directory / tree.name
+    # Links to the same files: a tree has 30,000, and none of them is written.
+    shutil.copytree(tree, copy, copy_function=_link, symlinks=True)
+    copy.chmod(0o755)
+    return copy
 
 
 def _link(source: str, target: str) -> None:
@@ -109,9 +121,9 @@ def _write_config(
     }
     lines = [f"$CFG->{name} = {_php(value)};" for name, value in values.items()]
     text = "<?php unset($CFG); global $CFG; $CFG = new stdClass();\n" + "\n".join(lines)
-    path.write_text(f"{text}\nrequire_once __DIR__ . '/lib/setup.php';\n")
-    path.chmod(0o640)
+    path.touch(0o640)
     os.chown(path, *owner_ids(account))
+    path.write_text(f"{text}\nrequire_once __DIR__ . '/lib/setup.php';\n")
 
 
 def _php(value: object) -> str:

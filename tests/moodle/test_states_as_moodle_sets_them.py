@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -74,6 +75,15 @@ def prepare(connection: SiteConnection) -> None:
         connection.execute("DELETE FROM {config} WHERE name = %s", (name,))
         connection.execute("INSERT INTO {config} (name, value) VALUES (%s, %s)", (name, value))
     connection.execute("DELETE FROM {cache_flags}")  # fmt: skip
+    # A session that ends with its way in, and none that ends by itself.
+    connection.execute("DELETE FROM {sessions}")
+    connection.execute("UPDATE {user} SET auth = 'email' WHERE id = 1")
+    for user in (1, 2):
+        connection.execute(
+            "INSERT INTO {sessions} (state, sid, userid, timecreated, timemodified, firstip,"
+            " lastip) VALUES (0, %s, %s, %s, %s, '', '')",
+            (f"session{user}", user, int(time.time()), int(time.time())),
+        )
 
 
 def steps(connection: SiteConnection) -> list[tuple[str, PluginState]]:
