@@ -21,7 +21,13 @@ from vmoodle.moodle.role_definitions import (
     SiteRoles,
     read_roles,
 )
-from vmoodle.moodle.role_plan import Part, RolePlan, plan_permission, plan_role
+from vmoodle.moodle.role_plan import (
+    Part,
+    RolePlan,
+    capabilities_of,
+    plan_permission,
+    plan_role,
+)
 
 pytestmark = pytest.mark.parametrize(
     "server", ["mariadb", "postgresql"], indirect=True, scope="session"
@@ -255,6 +261,26 @@ def test_only_the_parts_asked_for_are_synced(server: Server) -> None:
         assert (now.name, now.description) == ("Lernende", "Wörter, 'quotes'")
         assert now.permissions == site.role("student").permissions
         assert now.context_levels == site.role("student").context_levels
+
+
+def test_the_capabilities_of_one_component_are_synced_alone(server: Server) -> None:
+    source = roles_of(server, FRESH)
+    with undone(server.engine, FRESH) as connection:
+        connection.execute(
+            "DELETE FROM {role_capabilities} WHERE capability LIKE 'mod/quiz:%%' AND roleid = %s",
+            (3,),
+        )
+        connection.execute(
+            "DELETE FROM {role_capabilities} WHERE capability = %s AND roleid = %s", (BACKUP, 3)
+        )
+        site = read_roles(connection)
+        quiz = capabilities_of("mod_quiz", source, site)
+        apply_plan(
+            connection,
+            plan_role(source.role("editingteacher"), site, parts=[Part.PERMISSION], only=quiz),
+        )
+        left = plan_role(source.role("editingteacher"), read_roles(connection))
+        assert [change.key for change in left.changes] == [BACKUP]
 
 
 def test_without_remove_nothing_goes(server: Server) -> None:

@@ -122,14 +122,16 @@ def plan_role(
     remove: bool = True,
     create: bool = True,
     roles_known: Collection[str] | None = None,
+    only: Collection[str] | None = None,
 ) -> RolePlan:
     """Return what makes the site's role the definition, in the given parts.
 
     Without `remove` nothing the site has beyond the definition goes. What the site does not know,
     a capability or another role, is skipped. `roles_known` are the roles of the site that the
-    definition is from: what this site allows with other roles stays. Raise NotFound `role.unknown`
-    for a missing role that is not to be made, InvalidInput `role.definition` for a definition that
-    Moodle would not take.
+    definition is from: what this site allows with other roles stays. `only` are the capabilities
+    whose permissions are looked at, such as those of one component (`capabilities_of`).
+    Raise NotFound `role.unknown` for a missing role that is not to be made, InvalidInput
+    `role.definition` for a definition that Moodle would not take.
     """
     check_definition(definition)
     wanted = frozenset(parts)
@@ -144,7 +146,11 @@ def plan_role(
         wanted |= set(FIELDS)
     changes += _fields(definition, current)
     changes += _levels(definition, current, remove)
-    changes += _permissions(definition, current, remove)
+    changes += [
+        change
+        for change in _permissions(definition, current, remove)
+        if only is None or change.key in only
+    ]
     known = {*site.shortnames, definition.shortname}
     for part in _ALLOW_PARTS:
         changes += [
@@ -162,6 +168,16 @@ def plan_role(
         else:
             kept.append(change)
     return RolePlan(definition.shortname, tuple(kept), tuple(skipped))
+
+
+def capabilities_of(component: str, *sites: SiteRoles) -> frozenset[str]:
+    """Return the capabilities of a component (`mod_quiz`, `moodle`) that any of the sites knows."""
+    return frozenset(
+        capability.name
+        for site in sites
+        for capability in site.capabilities.values()
+        if capability.component == component
+    )
 
 
 def plan_permission(
