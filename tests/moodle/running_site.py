@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+import pytest
 from tests.fixtures import load_fixture
+from tests.trees import real_trees
 from tests.web import Browser
 
 from vmoodle.engines.address import parse_url
@@ -28,6 +31,17 @@ from vmoodle.secret import generate_password
 HOST = "proof.example.test"
 FIXTURES = {"4.5": "moodle-4.5.5-content", "5.1": "moodle-5.1.0"}
 _numbers = count(1)
+
+
+def site_kinds() -> list[Any]:
+    """Return parameters for a test: a real tree of each series, on each server."""
+    trees = {MoodleTree.open(path).version.series: path for path in reversed(real_trees())}
+    return [
+        pytest.param((trees[series], server), id=f"{trees[series].name}-{server}")
+        for series in FIXTURES
+        if series in trees
+        for server in ("maria", "postgres")
+    ] or [pytest.param(None, marks=pytest.mark.skip("no real Moodle tree (VMOODLE_MOODLE_TREES)"))]
 
 
 @dataclass(frozen=True)

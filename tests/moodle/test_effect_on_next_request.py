@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.moodle.running_site import RunningSite, running_site
-from tests.trees import real_trees
+from tests.moodle.running_site import RunningSite, running_site, site_kinds
 from tests.web import Browser
 
 from vmoodle.moodle.cache_invalidation import Change, invalidate
@@ -81,14 +80,7 @@ def _is_allowed(browser: Browser, path: str) -> bool:
     return page.status == 200 and 'data-rel="fatalerror"' not in page.text
 
 
-_PAIRS = [
-    pytest.param((tree, server), id=f"{tree.name}-{server}")
-    for tree in real_trees()
-    for server in ("maria", "postgres")
-] or [pytest.param(None, marks=pytest.mark.skip("no real Moodle tree (VMOODLE_MOODLE_TREES)"))]
-
-
-@pytest.fixture(scope="module", params=_PAIRS)
+@pytest.fixture(scope="module", params=site_kinds())
 def proof(request: pytest.FixtureRequest, database_urls: dict[str, str]) -> Iterator[Proof]:
     tree: Path
     tree, server = request.param

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.moodle.running_site import RunningSite, running_site
-from tests.trees import on_real_trees
+from tests.moodle.running_site import RunningSite, running_site, site_kinds
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.moodle.plugin_changes import set_state
@@ -48,12 +47,10 @@ TABLES = {
 PASSING = ("scheduledtaskreset", "lastcron", "siteidentifier")
 
 
-@pytest.fixture(scope="module", params=["maria", "postgres"])
-def url(request: pytest.FixtureRequest, database_urls: dict[str, str]) -> str:
-    return database_urls[request.param]
+Rows = dict[str, list[tuple[object, ...]]]
 
 
-def rows(connection: SiteConnection) -> dict[str, list[tuple[object, ...]]]:
+def rows(connection: SiteConnection) -> Rows:
     return {
         table: sorted(
             (row for row in connection.query(f"SELECT {columns} FROM {{{table}}}")
@@ -105,27 +102,41 @@ def by_moodle(site: RunningSite, wanted: list[tuple[str, PluginState]]) -> None:
     )
 
 
-def by_sql(site: RunningSite, wanted: list[tuple[str, PluginState]]) -> None:
-    with site.inside() as connection:
-        for name, state in wanted:
-            set_state(connection, name, state)
+def by_sql(site: RunningSite, wanted: list[tuple[str, PluginState]]) -> Rows:
+    """Return what SQL leaves, and take it back."""
+
+    class Undo(Exception):
+        pass
+
+    try:
+        with site.inside() as connection:
+            for name, state in wanted:
+                set_state(connection, name, state)
+            left = rows(connection)
+            raise Undo  # noqa: TRY301 - an error is what ends a transaction without a trace
+    except Undo:
+        return left
 
 
-@on_real_trees
-def test_sql_leaves_what_moodle_leaves(real_tree: Path, url: str) -> None:
-    left = []
-    how: Callable[[RunningSite, list[tuple[str, PluginState]]], None]
-    for how in (by_moodle, by_sql):
-        with running_site(real_tree, url) as site:
-            with site.inside() as connection:
-                prepare(connection)
-                wanted = steps(connection)
-            assert len(wanted) > 30
-            how(site, wanted)
-            with site.inside() as connection:
-                left.append(rows(connection))
+@pytest.mark.moodle
+@pytest.mark.parametrize("kind", site_kinds())
+def test_sql_leaves_what_moodle_leaves(
+    kind: tuple[Path, str], database_urls: dict[str, str]
+) -> None:
+    with running_site(kind[0], database_urls[kind[1]]) as site:
+        with site.inside() as connection:
+            prepare(connection)
+            before, wanted = rows(connection), steps(connection)
+        assert len(wanted) > 30
+        ours = by_sql(site, wanted)
+        with site.inside() as connection:
+            assert rows(connection) == before
+        by_moodle(site, wanted)
+        with site.inside() as connection:
+            moodles = rows(connection)
+    assert moodles != before
     for table in TABLES:
-        assert list(_differing(*(found[table] for found in left))) == [], table
+        assert list(_differing(moodles[table], ours[table])) == [], table
 
 
 def _differing(
