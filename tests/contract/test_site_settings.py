@@ -81,6 +81,21 @@ def test_a_secret_is_in_no_log_and_no_repr(server: Server) -> None:
     assert "ldap-secret" not in repr(changes)
 
 
+@pytest.mark.parametrize(
+    ("text", "is_secret"),
+    [
+        ("smtppass", True), ("proxypassword", True), ("cronremotepassword", True),
+        ("recaptchaprivatekey", True), ("calendar_exportsalt", True), ("auth_db/pass", True),
+        ("mnet/openssl_history", True), ("mod_lti/privatekey", True),
+        ("aiprovider_openai/apikey", True), ("bigbluebuttonbn_shared_secret", True),
+        ("forcelogin", False), ("supportname", False), ("quiz/timelimit", False),
+        ("passwordpolicy", False), ("theme_boost/preset", False),
+    ],
+)  # fmt: skip
+def test_secrets_are_known_by_their_names(server: Server, text: str, is_secret: bool) -> None:
+    assert parse_setting(text).is_secret == is_secret
+
+
 def test_an_unknown_setting_is_refused_with_those_alike(server: Server) -> None:
     with undone(server.engine, FRESH) as connection:
         wrong = parse_setting("courseswithsummarylimit")

@@ -17,7 +17,7 @@ from vmoodle.errors import InvalidInput, NotFound, Refused
 from vmoodle.moodle.config_log import MASKED, log_change
 from vmoodle.moodle.identity import ENTRIES
 from vmoodle.moodle.identity_access import SECRET_NAMES
-from vmoodle.moodle.identity_entry import COPY_CONCERNS, Action, Settings
+from vmoodle.moodle.identity_entry import COPY_CONCERNS, Action, Concern, Settings
 from vmoodle.moodle.site_schema import marks
 
 CORE = "core"
@@ -32,7 +32,7 @@ _RESERVED = {
     CORE: ("siteidentifier", "version", "release", "branch", "allversionshash", "allcomponenthash"),
     "*": ("version",),
 }
-_OTHER_SECRETS = ("pass", "password", "secret", "key", "apikey", "token", "openssl*", "*passphrase")
+_OTHER_SECRETS = ("*pass", "secret", "key", "apikey", "token", "openssl*", "*passphrase", "*salt")
 
 
 @dataclass(frozen=True, order=True)
@@ -48,7 +48,8 @@ class SettingName:
     @property
     def is_secret(self) -> bool:
         """Tell whether the name is one under which Moodle or a plugin keeps a secret."""
-        return any(fnmatchcase(self.name, pattern) for pattern in (*SECRET_NAMES, *_OTHER_SECRETS))
+        patterns = (*SECRET_NAMES, *_OTHER_SECRETS, *_credentials(self.component))
+        return any(fnmatchcase(self.name, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True)
@@ -335,6 +336,18 @@ def _unknown(connection: SiteConnection, setting: SettingName) -> NotFound:
         f"The site has no setting {setting}.",
         f"There are: {', '.join(near)}." if near else "Say that it is to be made to set it anyway.",
     )
+
+
+def _credentials(component: str) -> list[str]:
+    """Return the names under which the table of identity has a component's credentials."""
+    return [
+        name
+        for entry in ENTRIES
+        if isinstance(entry.what, Settings)
+        and entry.concern == Concern.CREDENTIAL
+        and entry.what.component == component
+        for name in entry.what.names
+    ]
 
 
 def _marks_one_site(setting: SettingName) -> bool:
