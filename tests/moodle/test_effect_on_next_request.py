@@ -11,6 +11,7 @@ import pytest
 from tests.moodle.running_site import RunningSite, running_site, site_kinds
 from tests.web import Browser
 
+from vmoodle.moodle.access_flags import mark_user
 from vmoodle.moodle.cache_invalidation import Change, invalidate
 from vmoodle.moodle.plugin_changes import set_state
 from vmoodle.moodle.plugin_rules import PluginState
@@ -126,6 +127,28 @@ def test_a_synced_role_is_what_its_holders_have_on_the_next_request(proof: Proof
     assert proof.edits_own_profile()
     with proof.site.inside() as connection:
         assert read_roles(connection) == site
+
+
+def test_a_role_that_is_given_by_sql_counts_once_the_user_is_marked(proof: Proof) -> None:
+    ours = "userid IN (SELECT id FROM {user} WHERE username = 'prover') AND contextid = 1"
+    assert not proof.sees_participants(proof.overridden)
+    with proof.site.inside() as connection:
+        ((user,),) = connection.query("SELECT id FROM {user} WHERE username = 'prover'")
+        connection.execute(
+            "INSERT INTO {role_assignments} (roleid, contextid, userid, timemodified, modifierid,"
+            " component, itemid, sortorder) SELECT id, 1, %s, 0, 2, '', 0, 0 FROM {role}"
+            " WHERE shortname = 'manager'",
+            (user,),
+        )
+    assert not proof.sees_participants(proof.overridden)
+    with proof.site.inside() as connection:
+        mark_user(connection, user)
+    invalidate(proof.site.place, [Change.ROLE_ASSIGNMENTS])
+    assert proof.sees_participants(proof.overridden)
+    with proof.site.inside() as connection:
+        connection.execute(f"DELETE FROM {{role_assignments}} WHERE {ours}")
+        mark_user(connection, user)
+    assert not proof.sees_participants(proof.overridden)
 
 
 def test_moodle_itself_finds_a_made_role_right(proof: Proof) -> None:
