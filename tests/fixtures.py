@@ -5,13 +5,46 @@ from __future__ import annotations
 import gzip
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from vmoodle.engines.protocol import Engine, SiteDatabase
+from vmoodle.engines.protocol import Engine, SiteConnection, SiteDatabase
+from vmoodle.secret import generate_password
 
 _PLACE = Path(__file__).parents[2] / "shared" / "fixtures"
+
+_loaded: dict[tuple[str, str], SiteDatabase] = {}
+_numbers = count(1)
+
+
+@contextmanager
+def undone(engine: Engine, name: str, *, alone: bool = False) -> Iterator[SiteConnection]:
+    """Open a fixture's database for writing, and take everything back at the end.
+
+    With `alone` in a database that no other test uses: on MariaDB DDL is not taken back.
+    """
+    key = (str(engine.address.effective_port), f"{name} {alone}")
+    if key not in _loaded:
+        word = f"vm_fixture{next(_numbers)}"
+        site = SiteDatabase(word, word, generate_password())
+        engine.create_account(site)
+        engine.create_database(site)
+        load_fixture(engine, site, name)
+        _loaded[key] = site
+
+    class Undo(Exception):
+        pass
+
+    try:
+        with engine.connect(_loaded[key], read_only=False) as connection:
+            yield connection
+            raise Undo  # noqa: TRY301 - an error is what ends a transaction without a trace
+    except Undo:
+        return
 
 
 def fixture(name: str) -> Path:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
-from conftest import Server, new_site
-from fixtures import load_fixture
+from conftest import Server
+from fixtures import undone
 from site_cells import MUST_DIFFER, Cells, cells, declared, differing
-from vmoodle.engines.protocol import Engine, SiteConnection, SiteDatabase
+from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, InvalidInput, Unavailable
 from vmoodle.moodle.identity_apply import read_ids
 from vmoodle.moodle.identity_assume import assume
@@ -56,33 +54,6 @@ SIBLING = replace(
 RANDOM = frozenset(
     {(r"\core\task\tag_cron_task", "minute"), (r"\core\task\stats_cron_task", "hour")}
 )
-
-_loaded: dict[tuple[str, str], SiteDatabase] = {}
-
-
-@contextmanager
-def undone(engine: Engine, name: str, *, alone: bool = False) -> Iterator[SiteConnection]:
-    """Open a fixture's database for writing, and take everything back at the end.
-
-    With `alone` in a database that no other test uses: on MariaDB DDL is not taken back.
-    """
-    key = (str(engine.address.effective_port), f"{name} {alone}")
-    if key not in _loaded:
-        site = new_site()
-        engine.create_account(site)
-        engine.create_database(site)
-        load_fixture(engine, site, name)
-        _loaded[key] = site
-
-    class Undo(Exception):
-        pass
-
-    try:
-        with engine.connect(_loaded[key], read_only=False) as connection:
-            yield connection
-            raise Undo  # noqa: TRY301 - an error is what ends a transaction without a trace
-    except Undo:
-        return
 
 
 def texts(connection: SiteConnection) -> dict[str, str]:

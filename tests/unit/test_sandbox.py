@@ -32,7 +32,15 @@ from tests.servers import (
 )
 
 from vmoodle import sandbox
+from vmoodle.engines.protocol import SiteDatabase, open_engine
 from vmoodle.errors import VMoodleError
+from vmoodle.moodle.cache_invalidation import invalidate
+from vmoodle.moodle.cache_stores import CachePlace
+from vmoodle.moodle.plugin_rules import PluginState
+from vmoodle.moodle.plugin_states import read_plugins
+from vmoodle.moodle.role_changes import apply_plan
+from vmoodle.moodle.role_definitions import read_roles
+from vmoodle.moodle.role_plan import plan_permission
 
 pytestmark = pytest.mark.skipif(shutil.which("php") is None, reason="PHP is not installed")
 
@@ -91,11 +99,11 @@ class Browser:
         except urllib.error.HTTPError as reply:
             return Answer(reply.code, reply.headers, reply.read().decode())
 
-    def log_in(self, password: str) -> Answer:
+    def log_in(self, password: str, username: str = "admin") -> Answer:
         """Send the login form with the token of the page."""
         token = re.search(r'name="logintoken" value="(\w+)"', self.get("/login/index.php").text)
         assert token
-        form = {"logintoken": token[1], "username": "admin", "password": password}
+        form = {"logintoken": token[1], "username": username, "password": password}
         return self.get("/login/index.php", **form)
 
 
@@ -480,6 +488,43 @@ def test_a_setting_changed_by_sql_is_unseen_until_its_cache_is_dropped(site: Sit
     site.sql("UPDATE mdl_config SET value = 'Later' WHERE name = 'supportname'")
     assert site.run("purge_caches").returncode == 0
     assert site.setting("supportname") == "Later"
+
+
+def test_a_permission_changed_by_sql_counts_once_its_cache_is_dropped(site: Site) -> None:
+    columns = "auth, confirmed, mnethostid, password, lastname"
+    site.sql(
+        f"INSERT INTO mdl_user ({columns}, username, firstname, email)"
+        f" SELECT {columns}, 'prover', 'Pro', 'p@example.com' FROM mdl_user WHERE id = 2"
+    )
+    place, address = CachePlace(site.dataroot), site.server.address
+    database = SiteDatabase(site.database, address.user, address.password)
+    with site.served() as browser:
+        assert browser.log_in(PASSWORD, "prover").status == 303
+
+        def may() -> bool:
+            return browser.get("/user/edit.php").status == 200
+
+        assert may()
+        with open_engine(address).connect(database, read_only=False) as connection:
+            roles = read_roles(connection, ["user"])
+            plan = plan_permission("user", "moodle/user:editownprofile", None, roles)
+            applied = apply_plan(connection, plan)
+        assert may()
+        invalidate(place, applied.stale)
+        assert not may()
+        with open_engine(address).connect(database, read_only=False) as connection:
+            applied = apply_plan(connection, applied.undo)
+        invalidate(place, applied.stale)
+        assert may()
+    site.sql("DELETE FROM mdl_user WHERE username = 'prover'")
+
+
+def test_plugins_have_their_states_where_moodle_has_them(site: Site) -> None:
+    address = site.server.address
+    database = SiteDatabase(site.database, address.user, address.password)
+    with open_engine(address).connect(database) as connection:
+        found = read_plugins(connection)
+    assert found["mod_page"].state == found["auth_manual"].state == PluginState.ENABLED
 
 
 def test_the_frozen_site_identifier_survives_sql_but_not_a_purge(site: Site) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from vmoodle.moodle.php_source import assignments
+from vmoodle.moodle.cache_stores import CachePlace, CacheStore, all_stores
 
 # Stores whose memory several sites can share, the setting that says where it is, and the prefix
 # Moodle uses when none is set: cache/stores/{redis,apcu}/lib.php, Moodle 4.5. APCu is one memory
@@ -31,29 +30,13 @@ def shared_stores(dataroot: Path, table_prefix: str) -> list[SharedStore]:
 
     Raise OSError when the file is there and cannot be read.
     """
-    path = dataroot / "muc" / "config.php"
-    if not path.exists():
-        return []
-    configuration = assignments(path.read_text(encoding="utf-8", errors="replace")).get(
-        "$configuration"
-    )
-    stores = configuration.get("stores") if isinstance(configuration, dict) else None
-    if not isinstance(stores, dict):
-        return []
-    found = []
-    for store in stores.values():
-        if not isinstance(store, dict):
-            continue
-        plugin = str(store.get("plugin", ""))
-        if plugin in _SHARED:
-            found.append(_shared(plugin, store.get("configuration"), table_prefix))
-    return found
+    stores = all_stores(CachePlace(dataroot))
+    return [_shared(store, table_prefix) for store in stores if store.plugin in _SHARED]
 
 
-def _shared(plugin: str, options: Any, table_prefix: str) -> SharedStore:
-    given = options if isinstance(options, dict) else {}
-    place, default = _SHARED[plugin]
+def _shared(store: CacheStore, table_prefix: str) -> SharedStore:
+    place, default = _SHARED[store.plugin]
     fallback = table_prefix if default is None else default
     return SharedStore(
-        plugin, str(given.get(place, "")) if place else "", str(given.get("prefix") or fallback)
+        store.plugin, store.option(place) if place else "", store.option("prefix") or fallback
     )

@@ -123,6 +123,8 @@ def _value(tokens: list[Token], at: int) -> tuple[Value, int]:
         return _unquote(token.text), at + 1
     if token.kind == "number":
         return Number(token.text), at + 1
+    if token.text == "-" and at + 1 < len(tokens) and tokens[at + 1].kind == "number":
+        return Number(f"-{tokens[at + 1].text}"), at + 2
     if token.text == "[":
         return _array(tokens, at + 1, "]")
     if token.kind == "name":

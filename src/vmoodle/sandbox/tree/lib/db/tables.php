@@ -283,6 +283,12 @@ return [
         'index allowview',
         'unique roleid,allowview',
     ],
+    'role_names' => [
+        'roleid i10 =0',
+        'contextid i10 =0',
+        'name c255 =',
+        'unique roleid,contextid',
+    ],
     'sessions' => [
         'state i10 =0',
         'sid c128 =',
@@ -356,6 +362,36 @@ return [
         'lastcron i10 =0',
         'visible i1 =1',
         'unique name',
+    ],
+    'filter_active' => [
+        'filter c32 =',
+        'contextid i10',
+        'active i4',
+        'sortorder i10 =0',
+        'unique contextid,filter',
+    ],
+    'message_processors' => [
+        'name c166 =',
+        'enabled i1 =1',
+    ],
+    'repository' => [
+        'type c255 =',
+        'visible i1 =1',
+        'sortorder i10 =0',
+    ],
+    'portfolio_instance' => [
+        'plugin c50',
+        'name c255',
+        'visible i1 =1',
+    ],
+    'enrol' => [
+        'enrol c20',
+        'status i10 =0',
+        'courseid i10',
+        'sortorder i10 =0',
+        'roleid i10 =0',
+        'index enrol',
+        'index courseid',
     ],
     'block_instances' => [
         'blockname c40 =',
