@@ -16,12 +16,13 @@ from vmoodle.moodle.identity_apply import read_ids
 from vmoodle.moodle.identity_assume import assume
 from vmoodle.moodle.identity_entry import Action
 from vmoodle.moodle.identity_people import BOUND, FATE_BY_COLUMN, Fate
-from vmoodle.moodle.identity_scrub import scrub, secret_columns
+from vmoodle.moodle.identity_scrub import scrub
 from vmoodle.moodle.identity_values import NewIdentity, new_keys
 from vmoodle.moodle.people_removal import fates
 from vmoodle.moodle.sanitise import POLICIES, apply
 from vmoodle.moodle.sha512_crypt import sha512_crypt
 from vmoodle.moodle.site_schema import read_schema
+from vmoodle.moodle.unjudged import personal_columns, secret_columns
 from vmoodle.secret import Secret
 
 pytestmark = pytest.mark.parametrize(
@@ -217,6 +218,7 @@ def test_roles_and_settings_stay(server: Server) -> None:
 def test_every_column_that_sounds_like_a_secret_is_judged(server: Server, name: str) -> None:
     with undone(server.engine, name) as connection:
         assert secret_columns(read_schema(connection)) == []
+        assert personal_columns(read_schema(connection)) == []
 
 
 SOUNDS_LIKE_AN_ACCOUNT = re.compile(
@@ -251,13 +253,19 @@ def test_a_secret_of_an_unknown_plugin_goes_or_is_reported(server: Server) -> No
             " ('local_x', 'myapikey', 'hidden-1'), ('local_x', 'requirepassword', '1'),"
             " ('auth_x', 'field_lock_password', 'unlocked')"
         )
-        connection.execute("CREATE TABLE {local_x} (id BIGINT, apikey VARCHAR(20), userid BIGINT)")
-        connection.execute("INSERT INTO {local_x} VALUES (1, 'hidden-2', 2), (2, '', 77)")
+        connection.execute(
+            "CREATE TABLE {local_x} (id BIGINT, apikey VARCHAR(20), userid BIGINT,"
+            " lastip VARCHAR(45), relationship VARCHAR(20), phone BIGINT)"
+        )
+        connection.execute(
+            "INSERT INTO {local_x} VALUES (1, 'hidden-2', 2, '::1', 'x', 1),"
+            " (2, '', 77, '', 'x', 1)"
+        )
         report = scrub(connection, people=False)
         assert setting(connection, "local_x", "myapikey") == ""
         assert setting(connection, "local_x", "requirepassword") == "1"
         assert setting(connection, "auth_x", "field_lock_password") == "unlocked"
-        assert report.unjudged == ("local_x.apikey",)
+        assert report.unjudged == ("local_x.apikey", "local_x.lastip")
         assert connection.query("SELECT id FROM {local_x}") == [(1,)]
 
 
@@ -497,6 +505,20 @@ def test_staging_silences_a_clone_and_leaves_its_people(server: Server) -> None:
         everything = "\n".join(texts(connection).values())
         for what in ("smtp", "proxy", "cron", "ldap", "extdb", "api", "oauth", "token", "session"):
             assert secrets[what] not in everything, what
+
+
+def test_a_policy_names_what_it_does_not_know(server: Server) -> None:
+    for name, named in (
+        ("staging", ("local_y.apikey",)),
+        ("anonymous", ("local_y.apikey", "local_y.email")),
+    ):
+        with undone(server.engine, FRESH, alone=True) as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS {local_y}"
+                " (id BIGINT, apikey VARCHAR(20), email VARCHAR(20))"
+            )
+            connection.execute("INSERT INTO {local_y} VALUES (1, 'hidden', 'a@example.test')")
+            assert apply(connection, POLICIES[name], "seed").unjudged == named
 
 
 def test_mail_is_diverted_on_request(server: Server) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,7 +117,8 @@ def test_two_deployments_at_once_from_one_template_both_come_to_be(
     assert [process.wait(LIMIT_SECONDS) for process in started] == [0, 0]
     names = {copies.fleet.json("site", "show", n)["database"] for n in ("twin1", "twin2")}
     assert len(names) == 2
-    assert all(row["ok"] for row in copies.fleet.json("hook", "check", "twin1", "twin2"))
+    assert all(row["ok"] for row in copies.fleet.json("hook", "check", "twin*"))
+    assert copies.fleet.problem("hook", "check", "none*")["code"] == "target.none"
     copies.fleet.run("template", "warm", template, "--keep", "0")
 
 
@@ -244,6 +247,8 @@ def test_a_deleted_site_comes_back_whole_and_is_purged_with_a_certificate(
     facts = fleet.json("snapshot", "show", taken)
     assert (facts["reason"], facts["state"], facts["pinned"]) == ("deletion", "ready", True)
     assert fleet.json("site", "show", "brief")["state"] == "deleted"
+    again = fleet.problem("site", "delete", "brief", "--confirm", "brief")
+    assert again["code"] == "site.deleted"
     assert (
         fleet.problem("site", "purge", "brief", "--confirm", "brief")["code"] == "site.purge.grace"
     )
@@ -365,3 +370,80 @@ def test_a_snapshot_becomes_a_new_site_and_goes_and_comes_in_one_file(copies: Co
     assert copies.fleet.json("hook", "check", "again")[0]["ok"]
     outcome = copies.fleet.json("snapshot", "prune", "first", "--keep", "last=1", "--dry-run")
     assert outcome == {"deleted": [], "kept": [taken["id"]], "pinned": []}
+
+
+def test_a_site_whose_database_is_gone_is_not_moved_and_not_held(copies: CopyFleet) -> None:
+    fleet, new = copies.fleet, "http://found.example.test"
+    copies.make("site", "clone", "first", "lost", "--url", "http://lost.example.test")
+    fleet.run("site", "suspend", "lost", "--reason", "for now")
+    (taken,) = fleet.json("snapshot", "create", "lost")
+    ordered = fleet.json("site", "move", "lost", "--url", new, "--detach")["operation"]
+    # As its administrator would: the rights of the site's account stay.
+    gone = replace(copies.database("lost"), account=copies.engine.address.user)
+    copies.engine.drop_database(gone)
+    followed = fleet.problem("operation", "follow", ordered, failed=True)
+    assert followed["code"] == "engine.database.missing"
+    assert "snapshot restore" in followed["hint"]
+    assert fleet.json("operation", "show", ordered)["state"] == "reverted"
+    facts = fleet.json("site", "show", "lost")
+    assert (facts["state"], facts["reason"]) == ("suspended", "for now")
+    refused = fleet.problem("site", "move", "lost", "--url", new)
+    assert refused["code"] == "engine.database.missing"
+    fleet.run("snapshot", "restore", taken["id"], "--confirm", "lost")
+    fleet.run("site", "move", "lost", "--url", new)
+    assert fleet.json("site", "show", "lost")["url"] == new
+    fleet.run("site", "delete", "lost", "--confirm", "lost", "--purge")
+
+
+def test_a_fill_that_nobody_has_begun_gives_way(copies: CopyFleet) -> None:
+    fleet = copies.fleet
+    fleet.run("template", "create", "brisk", "--from", "first")
+    for words in (("refresh", "brisk"), ("delete", "brisk", "--confirm", "brisk")):
+        queued = fleet.json("template", "warm", "brisk", "--keep", "1", "--detach")["operation"]
+        fleet.run("template", *words)
+        assert fleet.json("operation", "show", queued)["state"] == "cancelled"
+        # Nor does the next executor begin it.
+        fleet.run("worker", "--until-idle")
+        assert fleet.json("operation", "show", queued)["state"] == "cancelled"
+    fleet.assert_clean()
+
+
+def test_what_keeps_an_address_and_what_nobody_has_judged_is_named(copies: CopyFleet) -> None:
+    fleet = copies.fleet
+    copies.make("site", "clone", "first", "odd", "--url", "http://odd.example.test")
+    broken = b'O:8:"stdClass":1:{s:4:"text";s:9:"http://odd.example.test/x";}'
+    with copies.engine.connect(copies.database("odd"), read_only=False) as connection:
+        connection.execute(
+            "INSERT INTO {block_instances} (blockname, parentcontextid, showinsubcontexts,"
+            " pagetypepattern, defaultregion, defaultweight, configdata, timecreated, timemodified)"
+            " VALUES ('html', 1, 0, '*', 'side-pre', 0, %s, 0, 0)",
+            (base64.b64encode(broken).decode(),),
+        )
+        connection.execute(
+            "CREATE TABLE {local_acme} (id BIGINT, apitoken VARCHAR(20), email VARCHAR(20))"
+        )
+        connection.execute("INSERT INTO {local_acme} VALUES (1, 'hidden', 'a@example.test')")
+    said = fleet.run("template", "create", "oddly", "--from", "odd").stderr
+    assert "left as it is: block_instances.configdata" in said
+    assert "local_acme.apitoken, local_acme.email" in said
+    assert fleet.json("template", "show", "oddly")["content_left"] == 1
+    assert "left as it is" in fleet.run("template", "refresh", "oddly").stderr
+    assert fleet.json("template", "show", "oddly")["content_left"] == 1
+    for words, named in (
+        (("site", "create", "odd1", "--template", "oddly"), "1 cell(s) have the address"),
+        (
+            ("site", "clone", "odd", "odd2", "--sanitise", "anonymous"),
+            "local_acme.apitoken, local_acme.email",
+        ),
+        (("site", "clone", "odd", "odd3", "--sanitise", "staging"), "look at: local_acme.apitoken"),
+    ):
+        name = words[2] if words[1] == "create" else words[3]
+        url = f"http://{name}.example.test"
+        copies.make(*words, "--url", url)
+        (operation,) = fleet.json("operation", "list", "--site", name)
+        shown = fleet.json("operation", "show", operation["id"])
+        log = "\n".join(event["message"] for event in shown["events"])
+        assert named in log
+        if name == "odd3":
+            assert shown["result"]["unjudged"] == ["local_acme.apitoken"]
+            assert "local_acme.email" not in log

@@ -10,6 +10,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,20 @@ def test_a_move_cancelled_before_it_rewrites_leaves_what_others_wrote(fleet: Kil
     fleet.work()
     fleet.assert_ended(operation, "cancelled")
     assert fleet.content("linker") == before
+
+
+def test_a_move_whose_database_goes_meanwhile_is_taken_back(fleet: Killable) -> None:
+    fleet.clone("sunk")
+    operation = fleet.order("move", "sunk", "http://raised.example.test")
+    assert fleet.killed_at("site.move/rewrite:before")
+    gone = replace(fleet.database("sunk"), account=fleet.engine.address.user)
+    fleet.engine.drop_database(gone)
+    fleet.work()
+    shown = fleet.fleet.json("operation", "show", operation)
+    assert (shown["state"], shown["error"]) == ("reverted", "engine.database.missing")
+    assert fleet.map_state("sunk.example.test") == "live"
+    fleet.fleet.run("site", "suspend", "sunk")
+    fleet.fleet.run("site", "delete", "sunk", "--confirm", "sunk", "--purge", "--no-snapshot")
 
 
 def test_the_address_a_site_is_moving_from_is_kept_for_the_way_back(fleet: Killable) -> None:

@@ -479,3 +479,36 @@ def test_a_password_that_could_not_be_handed_over_is_kept_and_then_given_once(
         assert password.reveal() == "once"
     with handing_over(installation, row.id) as again:
         assert again is None
+
+
+def test_only_an_operation_that_nobody_has_begun_gives_way(journal: Path) -> None:
+    from vmoodle.registry import operations
+
+    queued = submit(journal)
+    operations.give_way(operations.find(queued).subject, "late")
+    assert state_of(queued) == "queued"
+    operations.give_way(operations.find(queued).subject, "toy")
+    assert state_of(queued) == "cancelled"
+    run("work", journal)
+    assert lines(journal) == []
+
+    stuck = stuck_behind_three(journal)
+    again(stuck)
+    operations.give_way(operations.find(stuck).subject, "toy")
+    assert state_of(stuck) == "queued"
+
+
+def test_an_operation_that_gives_way_as_it_is_begun_does_nothing(
+    installation: Installation, journal: Path
+) -> None:
+    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.operations.workflow import DONE, Runner
+    from vmoodle.registry import operations
+    from vmoodle.registry.models import Operation
+
+    operation = submit(journal)
+    Operation.objects.filter(id=operation).update(kind="template.fill")
+    operations.give_way(operations.find(operation).subject, "template.fill")
+    runner = Runner(installation, KINDS)
+    assert runner.plan(operation) == []
+    assert runner.close(operation, DONE, 1) == "cancelled"

@@ -6,6 +6,8 @@ The sites stand in the registry and the map alone; no server answers, and none i
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -412,7 +414,7 @@ def test_what_was_not_running_is_not_said_to_be_stopped(installation: Installati
     assert stop_all(installation.home) == ["nothing was running"]
 
 
-@pytest.mark.parametrize("name", ["A <b> site", "</i>", "x<!-- y"])
+@pytest.mark.parametrize("name", ["A <b> site", "</i>", "x<!-- y", "a <3 b", "R<&>D", "ends <"])
 def test_a_name_of_which_moodle_would_take_a_tag_is_refused(name: str) -> None:
     from vmoodle.lifecycle import names
 
@@ -421,11 +423,38 @@ def test_a_name_of_which_moodle_would_take_a_tag_is_refused(name: str) -> None:
     assert refused.value.code == "site.name.tag"
 
 
-@pytest.mark.parametrize("name", ["1 < 2", "a <3", '<span lang="en" class="multilang">A</span>'])
+@pytest.mark.parametrize("name", ["1 < 2", "a > b", '<span lang="en" class="multilang">A</span>'])
 def test_a_name_that_moodle_leaves_as_it_is_is_taken(name: str) -> None:
     from vmoodle.lifecycle import names
 
     assert names.full_name(name) == name
+
+
+def test_the_rule_for_tags_in_a_name_is_that_of_php() -> None:
+    from vmoodle.lifecycle import names
+
+    if not shutil.which("php"):
+        pytest.skip("not installed: php")
+    after = [*map(chr, range(32, 127)), "\u00a0", "é", ""]
+    tried = [f"a <{character}3 b" if character else "a <" for character in after]
+    strip = (
+        "foreach (json_decode(stream_get_contents(STDIN)) as $text)"
+        " echo (int) (strip_tags($text) !== $text);"
+    )
+    said = subprocess.run(
+        ["php", "-n", "-r", strip], input=json.dumps(tried), capture_output=True, text=True,
+        check=True,
+    ).stdout  # fmt: skip
+    refused = ""
+    for name in tried:
+        try:
+            names.full_name(name)
+        except InvalidInput as error:
+            assert error.code == "site.name.tag"
+            refused += "1"
+        else:
+            refused += "0"
+    assert refused == said
 
 
 def in_operation(installation: Installation, kind: str, parameters: dict[str, Any]) -> Any:
@@ -495,3 +524,19 @@ def test_a_move_that_is_taken_back_leaves_an_alias_that_was_there_before(
     step.undo(context)
     assert sites.find("one").wwwroot == "http://host.test/school"
     assert sites.alias_hosts(sites.find("one")) == ["host.test"]
+
+
+def test_the_words_of_a_new_site_are_checked_before_anything_is_looked_for(
+    installation: Installation,
+) -> None:
+    from vmoodle.lifecycle.create import create, deploy
+    from vmoodle.lifecycle.create.request import SiteRequest
+
+    request = SiteRequest("ba'd", "http://bad.example.test", codebase="none")
+    for plan in (
+        lambda: create.plan(installation, request),
+        lambda: deploy.plan(installation, request, "site:none"),
+    ):
+        with pytest.raises(InvalidInput) as refused:
+            plan()
+        assert refused.value.code == "site.shortname.invalid"

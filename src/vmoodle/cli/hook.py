@@ -8,27 +8,34 @@ import typer
 
 from vmoodle.cli.output import Json, print_json, print_table
 from vmoodle.cli.progress import showing
+from vmoodle.cli.site_words import AllSites, Labels, Targets
 
 app = typer.Typer(help="The host map, and what the sites answer.", no_args_is_help=True)
 
 
 @app.command()
 def check(
-    sites: Annotated[list[str] | None, typer.Argument(help="Shortnames; all when none.")] = None,
+    sites: Targets = None,
+    label: Labels = None,
+    all_sites: AllSites = False,
     public: Annotated[
         bool,
         typer.Option("--public", help="At the sites' own addresses, as a visitor would."),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Request the front page of every site and report what was seen; status 1 if one is wrong."""
+    """Request the front page of each site, of all where none is named; status 1 if one is wrong."""
     from vmoodle.installation import open_installation
 
     installation = open_installation()
+    from vmoodle.fleet.targets import Selection, choose
     from vmoodle.lifecycle import hook_check
 
+    meant = Selection(sites or [], label or [], all_sites)
+    said = bool(sites or label)
+    chosen = [site.shortname for site in choose(meant)] if said else []
     with showing("requesting the sites") as tell:
-        rows = hook_check.check(installation, sites or [], public=public, tell=tell)
+        rows = hook_check.check(installation, chosen, public=public, tell=tell)
     if json:
         print_json([row.as_facts() for row in rows])
     else:

@@ -11,7 +11,8 @@ DOWN: Fault = (Unavailable, "engine.connect", "Check that the server runs and li
 LOGIN: Fault = (
     Unavailable,
     "engine.login",
-    "Check user and password, and from where it may log in (PostgreSQL: pg_hba.conf).",
+    "Check user and password, and from where it may log in: PostgreSQL's pg_hba.conf; MariaDB's "
+    "accounts, where an anonymous ''@'localhost' often stands before the one that is meant.",
 )
 GRANT: Fault = (Refused, "engine.grant", "Give the account the right, then try again.")
 NO_DATABASE: Fault = (NotFound, "engine.database.missing", "Check the name of the database.")

@@ -24,8 +24,11 @@ def begin(context: StepContext) -> None:
 def end(context: StepContext) -> None:
     """Let the site be again what it was before."""
     site = sites.find(context.site)
-    reason = operations.find(context.operation_id).result.get("reason", "")
-    sites.back_to(site, SiteState(str(context.parameters["state"])), reason)
+    before = SiteState(str(context.parameters["state"]))
+    # Where it was not begun there is no reason kept, and none lost.
+    if SiteState(site.state) != before:
+        reason = operations.find(context.operation_id).result.get("reason", "")
+        sites.back_to(site, before, reason)
     publish(context.installation, site)
 
 

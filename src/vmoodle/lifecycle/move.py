@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from django.db import transaction
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Failed, InvalidInput, VMoodleError
+from vmoodle.errors import Failed, InvalidInput, NotFound, VMoodleError
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import interruption, preflight
@@ -48,9 +48,10 @@ def submit(
     """Queue the move of a site to another wwwroot.
 
     With `redirect` the old host, where it had the site alone, sends its visitors to the new
-    address. Raise InvalidInput for an address that cannot be, NotFound, Conflict for one that is
-    taken or a site that is not settled.
+    address. Raise InvalidInput for an address that cannot be, NotFound also for a database that is
+    gone, Conflict for an address that is taken or a site that is not settled.
     """
+    _refuse_lost(installation, _checked(shortname, url)[0])
     with transaction.atomic():
         site, new = _checked(shortname, url)
         operations.refuse_used(f"site:{shortname}")
@@ -86,9 +87,21 @@ def _checked(shortname: str, url: str) -> tuple[Site, str]:
     return site, address.wwwroot
 
 
+def _refuse_lost(installation: Installation, site: Site) -> None:
+    """Open the site's database, as the rewriting will; raise as the engine does."""
+    with connected(installation, site, read_only=False):
+        pass
+
+
 def _neighbours(wwwroot: str) -> list[str]:
     """Return the wwwroots of other sites on the same host: what lies below them is not ours."""
     return sites.others_on_host(parse_wwwroot(wwwroot).host, but=wwwroot)
+
+
+def _close(context: StepContext) -> None:
+    """Answer 503, unless the database cannot be opened: then the site stays as it is."""
+    _refuse_lost(context.installation, sites.find(context.site))
+    interruption.begin(context)
 
 
 def _rewrite(context: StepContext) -> None:
@@ -107,10 +120,16 @@ def _rewrite(context: StepContext) -> None:
 def _rewrite_back(context: StepContext) -> None:
     """Rewrite the addresses back if they were rewritten: others may have been there before."""
     old, new = str(context.parameters["old"]), str(context.parameters["new"])
-    with _writing(context) as connection:
-        if _has_mark(context, connection):
-            _rewritten(context, connection, new, old)
-            _forget_mark(connection)
+    try:
+        with _writing(context) as connection:
+            if _has_mark(context, connection):
+                _rewritten(context, connection, new, old)
+                _forget_mark(connection)
+    except NotFound as error:
+        if error.code != "engine.database.missing":
+            raise
+        context.say(f"{error.message} There is nothing to rewrite back.")
+        return
     # What was served meanwhile, to prove the site, is in the caches.
     try:
         _purge(context)
@@ -225,7 +244,7 @@ MOVE = OperationKind(
     KIND,
     "move a site",
     (
-        Step("close", "answer 503 for the time being", interruption.begin, interruption.end),
+        Step("close", "answer 503 for the time being", _close, interruption.end),
         Step("rewrite", "rewrite the addresses in its content", _rewrite, _rewrite_back),
         Step("address", "publish the new address", _change_address, _change_back),
         Step("caches", "purge Moodle's caches", _purge),

@@ -12,8 +12,15 @@ _LABEL_KEY = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,58}[a-z0-9])?")
 _SETTING = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _TABLE_PREFIX = re.compile(r"[a-z][a-z0-9_]{0,9}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# Moodle leaves the tags of texts in several languages (multilang) as they are.
-_TAG = re.compile(r"<(?!/?(?:span|lang)\b)[A-Za-z/!?]")
+# PHP's strip_tags() takes for a tag what follows a < that has no space behind it, to the end.
+_TAG = re.compile(r"<(?! )")
+# What PARAM_TEXT leaves: texts in several languages; beside them no other < at all.
+_MULTILANG = {
+    "</lang>": re.compile(r'<lang lang="[a-zA-Z0-9_-]+"\s*>[^<]*</lang>'),
+    "</span>": re.compile(
+        r'<span(?:\s+lang="[a-zA-Z0-9_-]+"|\s+class="multilang"){2}\s*>[^<]*</span>'
+    ),
+}
 # Loose on purpose: Moodle's installer applies its own rule; this refuses what no mail server takes.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[A-Za-z0-9.-]+")
 
@@ -64,14 +71,21 @@ def full_name(text: str) -> str:
             "The name of a site is 1 to 254 characters, none of them a control character.",
             "Quotes, semicolons, accents and any script are fine.",
         )
-    if _TAG.search(text):
+    if _has_tag(text):
         # PARAM_TEXT (Moodle 4.5, lib/classes/param.php) strips tags: the site would be called else.
         raise InvalidInput(
             "site.name.tag",
             f"Moodle takes what looks like a tag out of a name, as in {text.strip()!r}.",
-            "Leave the tag out; a < that stands alone is fine.",
+            "Leave the tag out; a < is fine where a space follows it, as in 1 < 2.",
         )
     return text.strip()
+
+
+def _has_tag(text: str) -> bool:
+    for end, multilang in _MULTILANG.items():
+        if end in text:
+            return "<" in multilang.sub("", text)
+    return bool(_TAG.search(text))
 
 
 def email(text: str) -> str:

@@ -126,12 +126,19 @@ def submit_expired(installation: Installation) -> dict[str, Operation | VMoodleE
 
 def refuse_unless(site: Site, states: set[SiteState], verb: str) -> None:
     """Raise Conflict when a site is in none of these states."""
-    if SiteState(site.state) not in states:
+    state = SiteState(site.state)
+    if state == SiteState.DELETED and state not in states:
         raise Conflict(
-            "site.enabled",
+            "site.deleted",
+            f"The site {site.shortname} is deleted already.",
+            _WAY_ON[state].format(site.shortname),
+        )
+    if state not in states:
+        raise Conflict(
+            "site.enabled" if state == SiteState.ENABLED else "site.state",
             f"The site {site.shortname} {state_words(site.state)}; only a suspended site can be "
             f"{verb}.",
-            _WAY_ON.get(SiteState(site.state), "vmoodle site show {0}").format(site.shortname),
+            _WAY_ON.get(state, "vmoodle site show {0}").format(site.shortname),
         )
 
 

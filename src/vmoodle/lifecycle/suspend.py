@@ -7,7 +7,7 @@ from django.db import transaction
 from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.publish import changing, publish_changed
-from vmoodle.registry import audit, sites
+from vmoodle.registry import audit, operations, sites
 from vmoodle.registry.models import HOLDING_STATES, Operation, Site, SiteState, state_words
 
 _SETTLED = {SiteState.ENABLED, SiteState.SUSPENDED}
@@ -51,6 +51,8 @@ def settled(shortname: str, verb: str) -> Site:
             raise Conflict(
                 "site.state",
                 f"The site {shortname} {state_words(site.state)}{held}; it cannot be {verb} now.",
-                f"`vmoodle site show {shortname}` tells more.",
+                operations.way_on(holder)
+                if holder
+                else f"`vmoodle site show {shortname}` tells more.",
             )
         return site

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.moodle.identity import ENTRIES
 from vmoodle.moodle.identity_apply import Change, apply_entry, read_ids
-from vmoodle.moodle.identity_entry import TEMPLATE_CONCERNS, Columns, Table
+from vmoodle.moodle.identity_entry import TEMPLATE_CONCERNS
 from vmoodle.moodle.people_removal import remove_people
-from vmoodle.moodle.site_schema import SiteSchema, read_schema
-
-_LIKE_A_SECRET = re.compile(
-    r"secret|passw|pass$|passphrase|(^|_)token$|tokens?$(?<!prompttokens)|api_?key|access_?key"
-    r"|private_?key|salt$|clientid|consumerkey|enrolmentkey"
-)
-# Columns with such a name that hold none: counts, and whether a password is asked for at all.
-_NO_SECRETS = frozenset({"gradepass", "usepassword", "completiontoken", "prompttokens"})
+from vmoodle.moodle.site_schema import read_schema
+from vmoodle.moodle.unjudged import unjudged
 
 
 @dataclass(frozen=True)
 class ScrubReport:
     """Say what was taken out of the database, and what nobody has judged.
 
-    `unjudged` names columns that sound like secrets, have values, and are in no table of VMoodle's:
-    those of plugins it does not know. An administrator should look at them before sharing.
+    `unjudged` names columns that sound like secrets (without `people` also like personal data),
+    have values, and are in no table of VMoodle's: those of plugins it does not know. An
+    administrator should look at them before sharing.
     """
 
     people: bool
@@ -59,32 +53,7 @@ def scrub(connection: SiteConnection, *, people: bool) -> ScrubReport:
     if not people:
         changes.extend(remove_people(connection, schema, ids))
     return ScrubReport(
-        people, tuple(change for change in changes if change.rows), _unjudged(connection, schema)
-    )
-
-
-def secret_columns(schema: SiteSchema) -> list[tuple[str, str]]:
-    """Return the columns that sound like secrets and that the identity table does not mention."""
-    judged: set[tuple[str, str]] = set()
-    emptied: set[str] = set()
-    for entry in ENTRIES:
-        if isinstance(entry.what, Columns):
-            judged.update((entry.what.table, name) for name in entry.what.names)
-        elif isinstance(entry.what, Table):
-            emptied.add(entry.what.name)
-    return [
-        (table, name)
-        for table, columns in schema.tables.items()
-        if table not in emptied
-        for name in columns
-        if _LIKE_A_SECRET.search(name) and name not in _NO_SECRETS and (table, name) not in judged
-    ]
-
-
-def _unjudged(connection: SiteConnection, schema: SiteSchema) -> tuple[str, ...]:
-    return tuple(
-        f"{table}.{name}"
-        for table, name in secret_columns(schema)
-        if schema.tables[table][name].is_text
-        and connection.query(f"SELECT 1 FROM {{{table}}} WHERE {name} <> '' LIMIT 1")  # noqa: S608
+        people,
+        tuple(change for change in changes if change.rows),
+        unjudged(connection, schema, persons=not people),
     )

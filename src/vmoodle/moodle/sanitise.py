@@ -13,7 +13,8 @@ from vmoodle.moodle.identity_apply import Change, SiteIds, apply_entry, read_ent
 from vmoodle.moodle.identity_entry import Action, Columns, Concern, Entry
 from vmoodle.moodle.pseudonyms import person_value
 from vmoodle.moodle.sanitise_rules import CRON_OFF, MAIL, OUT_OF_SIGHT, PEOPLE
-from vmoodle.moodle.site_schema import SiteSchema
+from vmoodle.moodle.site_schema import SiteSchema, read_schema
+from vmoodle.moodle.unjudged import unjudged
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,19 @@ class Policy:
         )
         return (*chosen, *self.own)
 
+    @property
+    def makes_up_people(self) -> bool:
+        """Tell whether people get made-up names."""
+        return any(entry.kind.startswith("person_") for entry in self.own)
+
 
 @dataclass(frozen=True)
 class SanitiseReport:
-    """Say what a policy changed."""
+    """Say what a policy changed, and which columns of unknown plugins nobody has judged."""
 
     policy: str
     changes: tuple[Change, ...]
+    unjudged: tuple[str, ...]
 
     @property
     def rows(self) -> int:
@@ -115,7 +122,8 @@ def apply(
         rows = _apply(connection, schema, ids, _decided(entry, divert_to), seed)
         if rows:
             changes.append(Change(entry.label, entry.action, rows, entry.reason))
-    return SanitiseReport(policy.name, tuple(changes))
+    left = unjudged(connection, read_schema(connection), persons=policy.makes_up_people)
+    return SanitiseReport(policy.name, tuple(changes), left)
 
 
 def _decided(entry: Entry, divert_to: str | None) -> Entry:

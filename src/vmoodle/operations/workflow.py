@@ -42,11 +42,11 @@ class Runner:
         self._kinds = kinds
 
     def plan(self, operation_id: str) -> list[str]:
-        """Return the names of the operation's steps and mark it as running."""
+        """Return the names of the operation's steps and mark it as running; none if it gave way."""
         operation = Operation.objects.get(id=operation_id)
         names = [step.name for step in self._kinds[operation.kind].steps]
-        if not operation.backwards:
-            operations.started(operation_id, len(names))
+        if not operation.backwards and not operations.started(operation_id, len(names)):
+            return []
         return names
 
     def forwards(self, operation_id: str, step_name: str, index: int) -> str:
@@ -98,10 +98,12 @@ class Runner:
     def close(self, operation_id: str, outcome: str, attempt: int | None = None) -> str:
         """End an operation; return its last state.
 
-        One whose next attempt is queued by now is not this attempt's to end.
+        One whose next attempt is queued by now, or that gave way, is not this attempt's to end.
         """
         operation = Operation.objects.get(id=operation_id)
         if attempt is not None and operation.attempt != attempt:
+            return operation.state
+        if operation.state == OperationState.CANCELLED:
             return operation.state
         if outcome == STUCK:
             state = OperationState.ATTENTION

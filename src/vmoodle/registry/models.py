@@ -177,6 +177,8 @@ class Template(models.Model):
     versions_hash = models.CharField(max_length=40)
     wwwroot = models.CharField(max_length=255)
     content_urls = models.PositiveIntegerField(default=0)
+    # How many cells still have the address of what it was captured from.
+    content_left = models.PositiveIntegerField(default=0)
     server = models.ForeignKey(DatabaseServer, on_delete=models.PROTECT, related_name="templates")
     database = models.CharField(max_length=63)
     account = models.CharField(max_length=32)

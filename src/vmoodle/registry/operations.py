@@ -63,10 +63,33 @@ def refuse_held(subject: str) -> None:
         raise Conflict(
             "operation.site.busy",
             f"{subject} is held by operation {holder.id} ({holder.kind}, {holder.state}).",
-            f"Wait for it: vmoodle operation follow {holder.id}"
-            if holder.state in ACTIVE_STATES
-            else f"Decide about it first: vmoodle operation show {holder.id}",
+            way_on(holder),
         )
+
+
+def way_on(holder: Operation) -> str:
+    """Return the call that lets an operation end which holds something."""
+    if holder.state in ACTIVE_STATES:
+        return (
+            "Wait for it; where nobody executes it, this does so too: "
+            f"vmoodle operation follow {holder.id}"
+        )
+    return f"Decide about it first: vmoodle operation show {holder.id}"
+
+
+def give_way(subject: str, kind: str) -> None:
+    """Cancel an operation of a kind on a subject that nobody has begun; one that runs goes on.
+
+    It is called in the transaction that queues what takes its place.
+    """
+    queued = Operation.objects.filter(
+        subject=subject, kind=kind, state=OperationState.QUEUED, steps_entered=0
+    )
+    for row in queued:
+        if queued.filter(id=row.id).update(
+            state=OperationState.CANCELLED, finished_at=timezone.now()
+        ):
+            note(row.id, "cancelled before it began: another operation takes its place")
 
 
 def find(operation_id: str) -> Operation:
@@ -158,11 +181,14 @@ def is_finished(operation_id: str) -> bool:
     return not Operation.objects.filter(id=operation_id, state__in=ACTIVE_STATES).exists()
 
 
-def started(operation_id: str, steps_total: int) -> None:
-    """Mark a queued operation as running forwards."""
-    Operation.objects.filter(id=operation_id).update(
-        state=OperationState.RUNNING, started_at=timezone.now(), steps_total=steps_total
+def started(operation_id: str, steps_total: int) -> bool:
+    """Mark a queued operation as running forwards; return False for one that gave way by now."""
+    changed = (
+        Operation.objects.filter(id=operation_id)
+        .exclude(state=OperationState.CANCELLED)
+        .update(state=OperationState.RUNNING, started_at=timezone.now(), steps_total=steps_total)
     )
+    return bool(changed)
 
 
 def entered(operation_id: str, step: str, steps_done: int) -> None:

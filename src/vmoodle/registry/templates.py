@@ -135,6 +135,8 @@ def exchanged(name: str, operation_id: str) -> None:
             versions_hash=made["versions_hash"],
             revision=template.revision + 1,
             refreshed_at=timezone.now(),
+            # An older release did not count them.
+            content_left=measured_facts.get("content_left", 0),
             **{
                 key: measured_facts[key]
                 for key in ("content_urls", "database_bytes", "files_count", "files_bytes")
@@ -255,6 +257,7 @@ def facts(template: Template) -> dict[str, Any]:
         "database_bytes": template.database_bytes,
         "files_bytes": template.files_bytes,
         "files": template.files_count,
+        "content_left": template.content_left,
         "warm": len(waiting),
         "keep_warm": template.keep_warm,
         "actor": template.actor,

@@ -5,7 +5,13 @@ from __future__ import annotations
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, preflight, resources
 from vmoodle.lifecycle.create import steps as new_site
-from vmoodle.lifecycle.create.request import SiteRequest, WantedSite, reserve, wanted_site
+from vmoodle.lifecycle.create.request import (
+    SiteRequest,
+    WantedSite,
+    refuse_unusable,
+    reserve,
+    wanted_site,
+)
 from vmoodle.lifecycle.create.settings import SETTINGS
 from vmoodle.lifecycle.resources import making, removing
 from vmoodle.moodle.install import install_site
@@ -19,6 +25,7 @@ KIND = "site.create"
 
 def plan(installation: Installation, request: SiteRequest) -> WantedSite:
     """Return the site that would be made; change nothing, raise as `submit`."""
+    refuse_unusable(request)
     codebase = codebases.chosen(request.codebase)
     server = servers.chosen(request.server)
     wanted = wanted_site(installation, request, codebase, server)

@@ -28,7 +28,13 @@ from vmoodle.lifecycle.copy.sources import (
     refuse_unfit,
 )
 from vmoodle.lifecycle.create import steps as new_site
-from vmoodle.lifecycle.create.request import SiteRequest, WantedSite, reserve, wanted_site
+from vmoodle.lifecycle.create.request import (
+    SiteRequest,
+    WantedSite,
+    refuse_unusable,
+    reserve,
+    wanted_site,
+)
 from vmoodle.lifecycle.create.settings import SETTINGS
 from vmoodle.lifecycle.resources import ForHoldings, removing
 from vmoodle.lifecycle.template import warm
@@ -61,6 +67,7 @@ def plan(
     installation: Installation, request: SiteRequest, source: str, *, sanitise: str = ""
 ) -> WantedSite:
     """Return the site that would be made; change nothing, raise as `submit`."""
+    refuse_unusable(request)
     if sanitise:
         find_policy(sanitise)
     facts = open_source(installation, source).facts()
@@ -227,8 +234,21 @@ def _identity(context: StepContext) -> None:
         rewrite_content=bool(context.parameters["rewrite"]),
         admin_password=installation.keyring.decrypt(operation.secret_encrypted),
         policy_name=str(context.parameters["sanitise"]),
+        keep=context.keep,
     )
     context.say(done)
+    _tell_left(context)
+
+
+def _tell_left(context: StepContext) -> None:
+    """Say of a template that it still has its source's address: the site has it too."""
+    name = _template(context)
+    left = templates.find(name).content_left if name else 0
+    if left:
+        context.say(
+            f"{left} cell(s) have the address of what the template was captured from: they could "
+            f"not be rewritten; the log of the template's operation names them"
+        )
 
 
 def _refill(context: StepContext) -> None:

@@ -52,6 +52,24 @@ class WantedSite:
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
+def refuse_unusable(request: SiteRequest) -> None:
+    """Raise InvalidInput for a word of the request that no site could have, wherever it is made.
+
+    Meant to be called before anything is looked for: the rest of a call depends on more than it.
+    """
+    names.shortname(request.shortname)
+    parse_wwwroot(request.url)
+    if request.name is not None:
+        names.full_name(request.name)
+    if request.table_prefix:
+        names.table_prefix(request.table_prefix)
+    if request.admin_user:
+        names.admin_user(request.admin_user)
+    if request.admin_email:
+        names.email(request.admin_email)
+    names.labels(request.labels)
+
+
 def wanted_site(
     installation: Installation,
     request: SiteRequest,

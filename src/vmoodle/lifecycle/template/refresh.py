@@ -44,6 +44,7 @@ def submit(installation: Installation, name: str, *, source: str = "") -> Operat
     )
     with transaction.atomic():
         refuse_changed(f"site:{chosen}", facts.identity())
+        operations.give_way(templates.subject(name), warm.KIND)
         operation = operations.submit(
             KIND,
             site=templates.subject(name),
@@ -137,17 +138,20 @@ def copy_files(context: StepContext, holdings: Holdings) -> None:
 
 def _strip(context: StepContext, holdings: Holdings) -> None:
     template = templates.find(name_of(context))
-    done, urls = identity.strip(
+    done = identity.strip(
         context.installation,
         holdings,
         people=template.people,
         old=str(context.parameters["wwwroot"]),
         new=template.wwwroot,
     )
+    # What is upgraded has what it had: the address in those cells is not the one looked for here.
+    upgraded = {"content_left": template.content_left} if "captured" in context.parameters else {}
     files, size = measure(holdings.directory)
     context.keep(
         {
-            "content_urls": urls,
+            **done.facts,
+            **upgraded,
             "database_bytes": context.installation.engine(holdings.server).size(
                 holdings.database.name
             ),
@@ -155,7 +159,8 @@ def _strip(context: StepContext, holdings: Holdings) -> None:
             "files_bytes": size,
         }
     )
-    context.say(done)
+    for line in done.lines:
+        context.say(line)
 
 
 def _exchange(context: StepContext) -> None:

@@ -113,6 +113,7 @@ def delete(installation: Installation, name: str, *, typed: str) -> Operation:
     resources.refuse_unproven(of_template(installation, template))
     with transaction.atomic():
         operations.refuse_used(f"template:{name}")
+        operations.give_way(templates.subject(name), warm.KIND)
         operation = operations.submit(
             DELETE_KIND,
             site=templates.subject(name),
@@ -177,15 +178,16 @@ def _copy_files(context: StepContext, holdings: Holdings) -> None:
 
 def _strip(context: StepContext) -> None:
     template = templates.find(name_of(context))
-    done, urls = identity.strip(
+    done = identity.strip(
         context.installation,
         of_template(context.installation, template),
         people=template.people,
         old=str(context.parameters["wwwroot"]),
         new=template.wwwroot,
     )
-    templates.measured(template.name, {"content_urls": urls})
-    context.say(done)
+    templates.measured(template.name, done.facts)
+    for line in done.lines:
+        context.say(line)
 
 
 def finish(context: StepContext) -> None:

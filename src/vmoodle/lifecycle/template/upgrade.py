@@ -20,6 +20,7 @@ from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, preflight
 from vmoodle.lifecycle.resources import Holdings
 from vmoodle.lifecycle.template import refresh as template_refresh
+from vmoodle.lifecycle.template import warm
 from vmoodle.lifecycle.template.refresh import making
 from vmoodle.moodle import moodledata
 from vmoodle.moodle.components import all_versions_hash
@@ -54,6 +55,7 @@ def submit(installation: Installation, name: str, codebase_name: str) -> Operati
     with transaction.atomic():
         # A site that is being made from it was promised the versions it has now.
         operations.refuse_used(f"template:{name}")
+        operations.give_way(templates.subject(name), warm.KIND)
         operation = operations.submit(
             KIND,
             site=templates.subject(name),
