@@ -232,7 +232,7 @@ LAYERS = (
     {"moodle"},
     {"engines", "store"},
     {"home", "settings"},
-    {"secret", "progress"},
+    {"secret", "progress", "process"},
     {"files"},
     {"errors"},
 )

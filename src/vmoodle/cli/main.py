@@ -17,6 +17,7 @@ from typer._click.exceptions import UsageError
 from vmoodle import __version__
 from vmoodle.cli import (
     codebase,
+    command,
     demo,
     doctor,
     forced,
@@ -53,6 +54,7 @@ app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(codebase.app, name="codebase")
 app.add_typer(server.app, name="server")
 app.add_typer(operation.app, name="operation")
+app.add_typer(command.app, name="command")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")
 app.add_typer(settings.app, name="settings")
