@@ -28,6 +28,7 @@ from vmoodle.cli import (
     site,
     snapshot,
     stop,
+    target,
     template,
     worker,
 )
@@ -55,6 +56,7 @@ app.add_typer(codebase.app, name="codebase")
 app.add_typer(server.app, name="server")
 app.add_typer(operation.app, name="operation")
 app.add_typer(command.app, name="command")
+app.add_typer(target.app, name="target")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")
 app.add_typer(settings.app, name="settings")

@@ -146,6 +146,16 @@ class ForcedSetting(models.Model):
         ]
 
 
+class TargetGroup(models.Model):
+    """A saved selection of sites: an expression under a name."""
+
+    name = models.CharField(max_length=40, unique=True)
+    expression = models.TextField()
+    note = models.CharField(max_length=500, blank=True, default="")
+    actor = models.CharField(max_length=100)
+    changed_at = models.DateTimeField(auto_now=True)
+
+
 class TemplateState(models.TextChoices):
     """The states of a template; each change is one function of `registry/templates.py`."""
 
