@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from vmoodle.cli.output import Json, print_block, print_json, print_table
+from vmoodle.cli.run_start import Confirm, Detach, DryRun, On, Timeout, Yes, carry_out
+from vmoodle.cli.secrets_in import read_secret
 
 app = typer.Typer(help="Commands for many sites at once.", no_args_is_help=True)
 
@@ -60,3 +62,30 @@ def show(name: Annotated[str, typer.Argument(help="The command.")], json: Json =
         if one.kind is not Kind.CONSTANT:
             needed = " (needed)" if one.required else ""
             typer.echo(f"  {usage(one)}  {one.help}{needed}")
+
+
+@app.command("run", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def run_command(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The command.")],
+    on: On,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    confirm: Confirm = None,
+    timeout: Timeout = None,
+    detach: Detach = False,
+    json: Json = False,
+) -> None:
+    """Run a command on sites; its own options are those that `command show` lists."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.fleet.command_sets import load
+    from vmoodle.fleet.options import read_options
+    from vmoodle.fleet.order import prepare
+    from vmoodle.fleet.parameters import given
+
+    command = load().find(name)
+    values = given(command.model, read_options(command.model, context.args, read_secret))
+    order = prepare(installation, command, values, on, timeout=timeout)
+    carry_out(installation, order, yes=yes, confirm=confirm, dry=dry_run, detach=detach, json=json)

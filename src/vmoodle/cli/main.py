@@ -23,6 +23,7 @@ from vmoodle.cli import (
     forced,
     hook,
     operation,
+    run,
     server,
     settings,
     site,
@@ -56,6 +57,7 @@ app.add_typer(codebase.app, name="codebase")
 app.add_typer(server.app, name="server")
 app.add_typer(operation.app, name="operation")
 app.add_typer(command.app, name="command")
+app.add_typer(run.app, name="run")
 app.add_typer(target.app, name="target")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")

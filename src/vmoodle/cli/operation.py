@@ -68,7 +68,7 @@ def show(operation: Identifier, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.fleet.kinds import KINDS
     from vmoodle.operations.decide import choices
     from vmoodle.registry import operations
 
@@ -112,7 +112,7 @@ def cancel(operation: Identifier, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.fleet.kinds import KINDS
     from vmoodle.operations.cancel import cancel as ask_to_stop
 
     row = ask_to_stop(KINDS, operation)
@@ -141,7 +141,7 @@ def _again(operation: str, password_out: Path | None, *, backwards: bool, json: 
     from vmoodle.cli.passwords import new_file
     from vmoodle.cli.progress import carry_out
     from vmoodle.errors import Failed
-    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.fleet.kinds import KINDS
     from vmoodle.operations import decide
     from vmoodle.registry import operations
 

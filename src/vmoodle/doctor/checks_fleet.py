@@ -7,10 +7,10 @@ from pathlib import Path
 from vmoodle.doctor import mends
 from vmoodle.doctor.finding import Found
 from vmoodle.errors import VMoodleError
+from vmoodle.fleet.kinds import KINDS
 from vmoodle.hook.install import installed_hook_is_current
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import codebase, dataroot, publish, server
-from vmoodle.lifecycle.kinds import KINDS
 from vmoodle.moodle import config_php
 from vmoodle.moodle.account import can_write
 from vmoodle.moodle.muc import SharedStore, shared_stores

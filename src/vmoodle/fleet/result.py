@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any, TypeAlias
 
 from vmoodle.errors import Unavailable
@@ -77,6 +78,8 @@ class Table:
         """Return the members of the result for JSON: rows as objects by column name."""
         names = unique_names(self.columns)
         facts: dict[str, Any] = {"rows": [dict(zip(names, row, strict=True)) for row in self.rows]}
+        if len(self.rows) == len(self.columns) == 1:
+            facts["value"] = self.rows[0][0]
         return facts | ({"truncated": True} if self.truncated else {})
 
 
@@ -123,6 +126,8 @@ def to_json(result: Result) -> str:
             stored = {"columns": result.columns, "rows": result.rows, "cut": result.truncated}
         case Matrix():
             stored = {"matrix": dict(result.cells)}
+        case _:
+            raise TypeError(f"a {type(result).__name__} is no result")
     return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -143,6 +148,23 @@ def from_json(text: str) -> Result:
     )
 
 
+def capped(result: Result, most_bytes: int) -> Result:
+    """Return the result, or as much of it as fits into so many bytes."""
+    match result:
+        case Table(columns=columns, rows=rows, truncated=truncated):
+            size = 0
+            for count, row in enumerate(rows):
+                size += sum(len(one) if isinstance(one, str) else 8 for one in row)
+                if size > most_bytes and count:
+                    return Table(columns, rows[:count], truncated=True)
+            return Table(columns, rows, truncated)
+        case Text(text=text) if len(text) > most_bytes:
+            return Text(text[:most_bytes] + " …")
+        case Scalar(value=str(text)) if len(text) > most_bytes:
+            return Scalar(text[:most_bytes] + " …")
+    return result
+
+
 @dataclass(frozen=True)
 class Group:
     """Sites that gave the same answer."""
@@ -155,13 +177,25 @@ class Group:
         return {"count": len(self.sites), **self.answer.as_facts(), "sites": list(self.sites)}
 
 
-def grouped(answers: Iterable[tuple[str, Result]]) -> list[Group]:
-    """Return the answers, each once, with the sites that gave it; the most frequent one first."""
+OTHERS = Text("(other answers)")
+
+
+def grouped(answers: Iterable[tuple[str, Result]], most: int = 200) -> list[Group]:
+    """Return the answers, each once, with the sites that gave it; the most frequent one first.
+
+    Only `most` different ones are told apart; what comes then is one group, the last.
+    """
     kinds: dict[str, tuple[Result, list[str]]] = {}
+    others: list[str] = []
     for site, result in answers:
-        kinds.setdefault(to_json(result), (result, []))[1].append(site)
+        key = sha256(to_json(result).encode()).hexdigest()
+        if key in kinds or len(kinds) < most:
+            kinds.setdefault(key, (result, []))[1].append(site)
+        else:
+            others.append(site)
     found = [Group(result, tuple(sites)) for result, sites in kinds.values()]
-    return sorted(found, key=lambda group: (-len(group.sites), group.sites[:1]))
+    found.sort(key=lambda group: (-len(group.sites), group.sites[:1]))
+    return found + ([Group(OTHERS, tuple(others))] if others else [])
 
 
 def merged(answers: Iterable[tuple[str, Result]]) -> Iterator[dict[str, Cell]]:

@@ -23,7 +23,7 @@ from vmoodle.fleet.target_expression import (
     read_expression,
     wrong,
 )
-from vmoodle.registry import codebases, servers, sites, target_groups
+from vmoodle.registry import codebases, runs, servers, sites, target_groups
 from vmoodle.registry import targets as registry_targets
 from vmoodle.registry.models import SiteState
 from vmoodle.registry.targets import SiteFacts
@@ -85,6 +85,7 @@ class _Working:
         self._every = {facts.id: facts for facts in registry_targets.facts()}
         self._ids = {facts.shortname: facts.id for facts in self._every.values()}
         self._labels: dict[int, dict[str, str]] | None = None
+        self._runs: dict[Attribute, frozenset[str]] = {}
         self._undecided: dict[int, VMoodleError] = {}
 
     def choose(self, states: Collection[str] | None) -> Choice:
@@ -165,14 +166,25 @@ class _Working:
                 return fnmatch.fnmatchcase(facts.codebase, atom.value)
             case "server":
                 return fnmatch.fnmatchcase(facts.server, atom.value)
+            case "run" | "failed":
+                return facts.shortname in self._of_run(atom)
         release = facts.release.split(" ", 1)[0]
         return any(fnmatch.fnmatchcase(one, atom.value) for one in (release, facts.version))
+
+    def _of_run(self, atom: Attribute) -> frozenset[str]:
+        if atom not in self._runs:
+            run = runs.find(atom.value)
+            states = runs.NOT_DONE if atom.key == "failed" else None
+            self._runs[atom] = frozenset(runs.names(run.id, states))
+        return self._runs[atom]
 
     def _refuse_unknown(self, atom: Expression) -> None:
         """Raise for a word that nothing is called: behind a ! it would mean every site."""
         match atom:
             case Name(name=name) if name not in self._ids:
                 sites.find(name)
+            case Attribute(key="run" | "failed"):
+                self._of_run(atom)
             case Attribute(key=key, value=value, at=at):
                 known = _known(key)
                 if known is not None and not any(fnmatch.fnmatchcase(k, value) for k in known):
