@@ -23,11 +23,13 @@ from vmoodle.cli import (
     forced,
     hook,
     operation,
+    query,
     run,
     server,
     settings,
     site,
     snapshot,
+    sql,
     stop,
     target,
     template,
@@ -58,11 +60,13 @@ app.add_typer(server.app, name="server")
 app.add_typer(operation.app, name="operation")
 app.add_typer(command.app, name="command")
 app.add_typer(run.app, name="run")
+app.add_typer(query.app, name="query")
 app.add_typer(target.app, name="target")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")
 app.add_typer(settings.app, name="settings")
 app.command("exec", context_settings={"ignore_unknown_options": False})(exec_command.execute)
+app.command("sql")(sql.sql)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)

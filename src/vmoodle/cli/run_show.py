@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import typer
@@ -39,10 +39,12 @@ def show_answers(run: Run, comparison: Comparison | None = None) -> None:
     from vmoodle.fleet.command import Comparison
     from vmoodle.fleet.run_view import answers, problems, summary
 
-    show = {Comparison.MERGED: _merged, Comparison.MATRIX: _matrix}.get(
-        comparison or Comparison.GROUPED, _grouped
-    )
-    show(answers(run))
+    shows = {
+        Comparison.MERGED: _merged,
+        Comparison.MATRIX: _matrix,
+        Comparison.BY_SHAPE: _by_shape,
+    }
+    shows.get(comparison or Comparison.GROUPED, _grouped)(answers(run))
     for row in islice(problems(run), _MOST_LINES):
         told = f"{row.error_message} [{row.error_code}] {row.error_hint}" if row.error_code else ""
         say(f"{row.shortname}: {row.state}. {told}".rstrip(". "))
@@ -114,6 +116,14 @@ def _lines(answer: Result) -> list[str]:
         case Matrix(cells=cells):
             return [f"{name}  {_said(value)}" for name, value in cells.items()]
     return [str(answer)]
+
+
+def _by_shape(told: Iterable[tuple[str, Result]]) -> None:
+    """Group answers of one cell, merge others; the first tells which they are."""
+    rest = iter(told)
+    first = list(islice(rest, 1))
+    one_cell = all(_short(answer) is not None for _site, answer in first)
+    (_grouped if one_cell else _merged)(chain(first, rest))
 
 
 def _merged(told: Iterable[tuple[str, Result]]) -> None:

@@ -40,6 +40,8 @@ class Comparison(StrEnum):
     """One table of all rows, with a column for the site."""
     MATRIX = "matrix"
     """Names down, sites across, with what most sites have."""
+    BY_SHAPE = "by shape"
+    """Grouped where each answer is one cell, else merged."""
 
 
 class Command(ABC, Generic[P]):

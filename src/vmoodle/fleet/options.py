@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,10 @@ def _value(
 
 
 def read_text(path: str) -> str:
-    """Return a text file's content; raise InvalidInput `command.file`."""
+    """Return a text file's content, of standard input for `-`; raise InvalidInput."""
     try:
+        if path == "-":
+            return sys.stdin.read()
         return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"

@@ -40,6 +40,7 @@ _STATES = {
     "run.timeout": RunSiteState.TIMEOUT,
     "engine.timeout": RunSiteState.TIMEOUT,
     "run.outcome": RunSiteState.UNKNOWN,
+    "sql.partial": RunSiteState.UNKNOWN,
 }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Never, TypeVar
 from vmoodle.errors import NotFound, VMoodleError
 from vmoodle.fleet.fan_out import Job
 from vmoodle.fleet.target_site import TargetSite
+from vmoodle.operations.log import log_to
 from vmoodle.registry.forced import ForcedSettings
 from vmoodle.registry.models import DatabaseServer, Site
 
@@ -24,6 +25,7 @@ class TargetSites:
     """Makes jobs on sites; each database server is opened once."""
 
     def __init__(self, installation: Installation, timeout: float) -> None:
+        log_to(installation.home.log / "operations.log", "vmoodle")
         self._installation = installation
         self._timeout = timeout
         self._engines: dict[int, Engine | VMoodleError] = {}

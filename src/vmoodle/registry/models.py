@@ -343,6 +343,17 @@ class OperationEvent(models.Model):
     message = models.TextField()
 
 
+class SavedQuery(models.Model):
+    """SQL under a name."""
+
+    name = models.CharField(max_length=40, unique=True)
+    sql = models.TextField()
+    dialect = models.CharField(max_length=20, blank=True, default="")
+    note = models.CharField(max_length=500, blank=True, default="")
+    actor = models.CharField(max_length=100)
+    changed_at = models.DateTimeField(auto_now=True)
+
+
 class RunState(models.TextChoices):
     """The states of a run; each change is one function of `registry/runs.py`."""
 
