@@ -18,6 +18,7 @@ from vmoodle import __version__
 from vmoodle.cli import (
     codebase,
     command,
+    config,
     demo,
     doctor,
     forced,
@@ -61,6 +62,7 @@ app.add_typer(operation.app, name="operation")
 app.add_typer(command.app, name="command")
 app.add_typer(run.app, name="run")
 app.add_typer(query.app, name="query")
+app.add_typer(config.app, name="config")
 app.add_typer(target.app, name="target")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")

@@ -138,13 +138,20 @@ def _merged(told: Iterable[tuple[str, Result]]) -> None:
 
 
 def _matrix(told: Iterable[tuple[str, Result]]) -> None:
+    """Print the names of which not all say the same; how many others there are is said."""
     from vmoodle.fleet.result import compared
 
     rows = []
+    same = 0
     for row in compared(told):
+        if not row.differing:
+            same += 1
+            continue
         other = [
             f"{site}: {_said(row.cells[site]) if site in row.cells else '(not there)'}"
             for site in row.differing
         ]
-        rows.append((row.name, _said(row.majority), names(other) if other else "all the same"))
-    print_table(("NAME", "MOST SAY", "OTHERS"), rows, "Nothing.")
+        rows.append((row.name, _said(row.majority), names(other)))
+    print_table(("NAME", "MOST SAY", "OTHERS"), rows, "No differences.")
+    if same:
+        say(f"{same} more are the same on all of them")
