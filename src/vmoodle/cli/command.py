@@ -89,3 +89,24 @@ def run_command(
     values = given(command.model, read_options(command.model, context.args, read_secret))
     order = prepare(installation, command, values, on, timeout=timeout)
     carry_out(installation, order, yes=yes, confirm=confirm, dry=dry_run, detach=detach, json=json)
+
+
+@app.command()
+def values(
+    name: Annotated[str, typer.Argument(help="The command.")],
+    parameter: Annotated[str, typer.Argument(help="One of its parameters.")],
+    site: Annotated[str, typer.Argument(help="The site whose list it is.")],
+    json: Json = False,
+) -> None:
+    """List what a site offers for a parameter."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.fleet.command_sets import load
+    from vmoodle.fleet.target_sites import offered
+
+    found = offered(installation, load().find(name), parameter, site)
+    if json:
+        print_json(found)
+    else:
+        typer.echo("\n".join(found))

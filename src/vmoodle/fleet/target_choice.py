@@ -174,8 +174,8 @@ class _Working:
     def _of_run(self, atom: Attribute) -> frozenset[str]:
         if atom not in self._runs:
             run = runs.find(atom.value)
-            states = runs.NOT_DONE if atom.key == "failed" else None
-            self._runs[atom] = frozenset(runs.names(run.id, states))
+            names = runs.failed_names(run) if atom.key == "failed" else runs.names(run.id)
+            self._runs[atom] = frozenset(names)
         return self._runs[atom]
 
     def _refuse_unknown(self, atom: Expression) -> None:

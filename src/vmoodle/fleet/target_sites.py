@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Never, TypeVar
 
-from vmoodle.errors import NotFound, VMoodleError
+from vmoodle.errors import InvalidInput, NotFound, VMoodleError
+from vmoodle.fleet.command import AnyCommand
 from vmoodle.fleet.fan_out import Job
+from vmoodle.fleet.parameters import parameters
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.operations.log import log_to
+from vmoodle.registry import sites
 from vmoodle.registry.forced import ForcedSettings
 from vmoodle.registry.models import DatabaseServer, Site
 
@@ -35,9 +38,10 @@ class TargetSites:
         self, servers: Mapping[int, Iterable[int]], act: Callable[[TargetSite], T]
     ) -> dict[int, Iterator[Job[T]]]:
         """Return for each server its jobs, the sites given by their ids; keys are ids as text."""
-        return {server: self._jobs(ids, act) for server, ids in servers.items()}
+        return {server: self.jobs(ids, act) for server, ids in servers.items()}
 
-    def _jobs(self, ids: Iterable[int], act: Callable[[TargetSite], T]) -> Iterator[Job[T]]:
+    def jobs(self, ids: Iterable[int], act: Callable[[TargetSite], T]) -> Iterator[Job[T]]:
+        """Give the jobs on sites, in their order; what cannot be prepared is told by its job."""
         rest = iter(ids)
         while chunk := list(islice(rest, _TOGETHER)):
             rows = (
@@ -104,3 +108,26 @@ def _raiser(error: VMoodleError) -> Callable[[], Never]:
         raise error
 
     return raise_it
+
+
+def offered(
+    installation: Installation, command: type[AnyCommand], name: str, shortname: str
+) -> list[str]:
+    """Return what a site, or the command itself, offers for a parameter.
+
+    Raise InvalidInput `command.values` for a parameter that is chosen from no list.
+    """
+    one = next((one for one in parameters(command.model) if one.name == name), None)
+    if one is None or not (one.search or one.choices):
+        raise InvalidInput(
+            "command.values",
+            f"{command.name} has no parameter {name} that is chosen from a list.",
+            f"vmoodle command show {command.name}",
+        )
+    if one.search is None:
+        return list(one.choices)
+    site = sites.find(shortname)
+    (job,) = TargetSites(installation, installation.settings.fleet.timeout).jobs(
+        [site.id], one.search
+    )
+    return job.act()

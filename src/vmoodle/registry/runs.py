@@ -20,13 +20,7 @@ from vmoodle.registry.models import Run, RunSite, RunSiteState, RunState
 
 KIND = "fleet.run"
 ENDED_STATES = frozenset(RunSiteState.values) - {RunSiteState.WAITING, RunSiteState.BEGUN}
-# What "again on the failed" means: all that surely was not done.
-NOT_DONE = (
-    RunSiteState.FAILED,
-    RunSiteState.TIMEOUT,
-    RunSiteState.CANCELLED,
-    RunSiteState.WAITING,
-)
+_NOT_DONE = (RunSiteState.FAILED, RunSiteState.TIMEOUT, RunSiteState.CANCELLED)
 _CHUNK = 200
 
 
@@ -75,9 +69,13 @@ def create(
             run.operation_id = operation.id
             run.save(update_fields=["operation_id"])
         # What is tried out or asked is in the list of runs; the audit trail is for changes.
-        if run.effect != "reads" and not run.dry:
+        if _is_change(run):
             record("fleet.run", f"run:{run.id}", "ordered", command=run.command, target=run.target)
     return run
+
+
+def _is_change(run: Run) -> bool:
+    return run.effect != "reads" and not run.dry
 
 
 def find(run_id: str) -> Run:
@@ -128,6 +126,15 @@ def names(run_id: str, states: Collection[str] | None = None) -> list[str]:
     if states is not None:
         rows = rows.filter(state__in=states)
     return list(rows.order_by("shortname").values_list("shortname", flat=True))
+
+
+def failed_names(run: Run) -> list[str]:
+    """Return the shortnames of the sites where a run surely was not done.
+
+    What waits in an operation is still to be done by it; else it waits for nobody any more.
+    """
+    waits = () if run.operation_id else (RunSiteState.WAITING,)
+    return names(run.id, {*_NOT_DONE, *waits})
 
 
 def rows(run_id: str) -> Iterator[RunSite]:
@@ -187,13 +194,18 @@ def keep(run_id: str, outcomes: Sequence[Outcome]) -> None:
 def finish(run_id: str) -> Run:
     """End a run: what was not begun is cancelled, secrets are forgotten."""
     left = RunSite.objects.filter(run_id=run_id, state=RunSiteState.WAITING)
-    cancelled = left.update(state=RunSiteState.CANCELLED)
-    Run.objects.filter(id=run_id).update(
-        state=RunState.CANCELLED if cancelled else RunState.DONE,
-        finished_at=timezone.now(),
-        secret_encrypted="",
-    )
-    return Run.objects.get(id=run_id)
+    with transaction.atomic():
+        cancelled = left.update(state=RunSiteState.CANCELLED)
+        ended = Run.objects.filter(id=run_id, state=RunState.RUNNING).update(
+            state=RunState.CANCELLED if cancelled else RunState.DONE,
+            finished_at=timezone.now(),
+            secret_encrypted="",
+        )
+        run = Run.objects.get(id=run_id)
+        if ended and _is_change(run):
+            sites = counts([run_id])[run_id]
+            record("fleet.run", f"run:{run.id}", run.state, command=run.command, sites=sites)
+    return run
 
 
 def continued(run_id: str, process: str) -> None:
