@@ -138,6 +138,36 @@ class OperationSettings(Section):
     )
 
 
+class FleetSettings(Section):
+    """Commands on many sites at once."""
+
+    together: int = Field(
+        default=32, ge=1, le=1000, description="Sites on which a command runs at the same time."
+    )
+    per_server: int = Field(
+        default=16, ge=1, le=1000, description="How many of them on one database server."
+    )
+    timeout: int = Field(
+        default=60, ge=1, le=86400, description="Seconds a command may take on one site."
+    )
+    confirm_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="A change on more than this share of the sites is to be confirmed by their "
+        "number and a mark.",
+    )
+    most_rows: int = Field(
+        default=10_000, ge=1, le=10_000_000, description="Rows of an answer kept for one site."
+    )
+    most_bytes: int = Field(
+        default=1_000_000,
+        ge=1000,
+        le=100_000_000,
+        description="Bytes of an answer kept for one site.",
+    )
+
+
 class SnapshotSettings(Section):
     """Where snapshots are kept, and for how long."""
 
@@ -179,6 +209,7 @@ class Settings(Section):
     php: PhpSettings = PhpSettings()
     sites: SiteSettings = SiteSettings()
     operations: OperationSettings = OperationSettings()
+    fleet: FleetSettings = FleetSettings()
     snapshots: SnapshotSettings = SnapshotSettings()
 
 
@@ -220,7 +251,7 @@ def _toml_value(default: object) -> str:
         return '""'
     if isinstance(default, bool):
         return str(default).lower()
-    return str(default) if isinstance(default, int) else f'"{default}"'
+    return str(default) if isinstance(default, int | float) else f'"{default}"'
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

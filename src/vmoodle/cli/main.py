@@ -18,16 +18,22 @@ from vmoodle import __version__
 from vmoodle.cli import (
     backup,
     codebase,
+    command,
+    config,
     demo,
     doctor,
     forced,
     hook,
     operation,
+    query,
+    run,
     server,
     settings,
     site,
     snapshot,
+    sql,
     stop,
+    target,
     template,
     worker,
 )
@@ -54,11 +60,17 @@ app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(codebase.app, name="codebase")
 app.add_typer(server.app, name="server")
 app.add_typer(operation.app, name="operation")
+app.add_typer(command.app, name="command")
+app.add_typer(run.app, name="run")
+app.add_typer(query.app, name="query")
+app.add_typer(config.app, name="config")
+app.add_typer(target.app, name="target")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")
 app.add_typer(settings.app, name="settings")
 app.add_typer(backup.app, name="backup")
 app.command("exec", context_settings={"ignore_unknown_options": False})(exec_command.execute)
+app.command("sql")(sql.sql)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)

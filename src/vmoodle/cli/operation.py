@@ -73,7 +73,7 @@ def show(operation: Identifier, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.fleet.kinds import KINDS
     from vmoodle.operations.decide import choices
     from vmoodle.operations.node import left_alone
     from vmoodle.registry import operations
@@ -125,7 +125,7 @@ def cancel(operation: Identifier, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.fleet.kinds import KINDS
     from vmoodle.operations.cancel import cancel as ask_to_stop
 
     row = ask_to_stop(KINDS, operation)
@@ -154,7 +154,7 @@ def _again(operation: str, password_out: Path | None, *, backwards: bool, json: 
     from vmoodle.cli.passwords import new_file
     from vmoodle.cli.progress import carry_out
     from vmoodle.errors import Failed
-    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.fleet.kinds import KINDS
     from vmoodle.operations import decide
     from vmoodle.registry import operations
 

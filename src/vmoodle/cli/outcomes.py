@@ -65,8 +65,8 @@ def carry_out_each(
     """
     from vmoodle.cli.progress import carry_out_all
     from vmoodle.errors import VMoodleError
+    from vmoodle.fleet.kinds import KINDS
     from vmoodle.fleet.outcome import failed
-    from vmoodle.lifecycle.kinds import KINDS
     from vmoodle.operations.outcome import raise_its_error
 
     under_way = [operation for _outcome, operation in ordered if operation is not None]

@@ -35,7 +35,7 @@ def showing(words: str) -> Iterator[Tell]:
 
 def carry_out(installation: Installation, operation: Operation) -> Operation:
     """Execute or follow an operation to its end; raise its error when it did not succeed."""
-    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.fleet.kinds import KINDS
     from vmoodle.operations.outcome import raise_its_error
 
     (ended,) = carry_out_all(installation, [operation])
@@ -45,7 +45,7 @@ def carry_out(installation: Installation, operation: Operation) -> Operation:
 
 def carry_out_all(installation: Installation, ordered: Sequence[Operation]) -> list[Operation]:
     """Execute or follow operations to their ends, however those are, and return them."""
-    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.fleet.kinds import KINDS
     from vmoodle.operations.follow import follow_all
 
     watcher = _Live(several=len(ordered) > 1) if sys.stderr.isatty() else _Lines()

@@ -35,7 +35,7 @@ def worker(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.lifecycle.kinds import KINDS
+    from vmoodle.fleet.kinds import KINDS
     from vmoodle.operations.follow import tell_nobody, work
     from vmoodle.registry import operations
     from vmoodle.scheduler import snapshots

@@ -114,9 +114,9 @@ def _ensure_codebase(installation: Installation, asked: Path | None, say: Say) -
 
 
 def _ensure_sites(installation: Installation, state: DemoState, say: Say) -> None:
+    from vmoodle.fleet.kinds import KINDS
     from vmoodle.lifecycle.create import create
     from vmoodle.lifecycle.create.request import SiteRequest
-    from vmoodle.lifecycle.kinds import KINDS
     from vmoodle.operations.follow import follow
     from vmoodle.operations.outcome import raise_its_error
     from vmoodle.registry import operations

@@ -7,11 +7,11 @@ from pathlib import Path
 from vmoodle.doctor import mends
 from vmoodle.doctor.finding import Found
 from vmoodle.errors import VMoodleError
+from vmoodle.fleet.kinds import KINDS
 from vmoodle.hook.install import installed_hook_is_current
 from vmoodle.hook.rights import wrong_rights
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import codebase, dataroot, publish, server
-from vmoodle.lifecycle.kinds import KINDS
 from vmoodle.lifecycle.lost import way_on
 from vmoodle.moodle import config_php
 from vmoodle.moodle.account import can_write

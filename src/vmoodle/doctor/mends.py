@@ -8,10 +8,10 @@ from pathlib import Path
 
 from vmoodle.doctor.finding import Finding, Mend
 from vmoodle.errors import VMoodleError
+from vmoodle.fleet.kinds import KINDS
 from vmoodle.hook.rights import set_rights
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import leftover
-from vmoodle.lifecycle.kinds import KINDS
 from vmoodle.lifecycle.rebuild import rebuild
 from vmoodle.lifecycle.snapshot import snapshot
 from vmoodle.lifecycle.template import warm

@@ -9,12 +9,20 @@ from typing import Any
 
 import pymysql
 from pymysql.constants import SERVER_STATUS
+from pymysql.cursors import SSCursor
 from pymysql.err import InterfaceError, MySQLError
 
 from vmoodle.engines import faults
 from vmoodle.engines.address import ServerAddress
 from vmoodle.engines.placeholders import expand
-from vmoodle.engines.protocol import CONNECT_TIMEOUT, GRACE, Rows, SiteDatabase
+from vmoodle.engines.protocol import (
+    CONNECT_TIMEOUT,
+    GRACE,
+    Most,
+    Rows,
+    SiteDatabase,
+    size_of,
+)
 from vmoodle.errors import (
     Failed,
     InvalidInput,
@@ -85,6 +93,14 @@ class _Driver(pymysql.connections.Connection):
     def limit_reads(self, seconds: float | None) -> None:
         self._read_timeout = seconds
 
+    def hang_up(self, cursor: Any) -> None:
+        """Close the connection in the middle of an answer; to close the cursor would read on."""
+        if cursor._result is not None:
+            cursor._result.unbuffered_active = False
+        cursor.connection = None
+        driver: Any = self
+        driver._force_close()
+
 
 class Session:
     """Run statements on one connection; errors are VMoodle's."""
@@ -118,6 +134,28 @@ class Session:
         except (TypeError, ValueError, OverflowError) as error:
             raise faults.unusable_parameters(error) from error
 
+    def read(self, sql: str, params: Sequence[object], most: Most) -> Rows:
+        """Run one statement and return its first rows; the connection is closed behind a cut."""
+        try:
+            cursor = self.driver.cursor(SSCursor)
+            try:
+                cursor.execute(sql, tuple(params) or None)
+                columns = [column[0] for column in cursor.description or ()]
+                rows, size = list[tuple[Any, ...]](), 0
+                for row in cursor if columns else ():
+                    if most.reached(len(rows), size):
+                        self.driver.hang_up(cursor)
+                        return Rows(columns, rows, cut=True)
+                    rows.append(row)
+                    size += size_of(row)
+                return Rows(columns, rows)
+            finally:
+                cursor.close()
+        except MySQLError as error:
+            raise translate(error, InvalidInput) from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise faults.unusable_parameters(error) from error
+
     def touch(self, sql: str, params: Sequence[object] = ()) -> int:
         """Run one statement and return the number of rows it touched."""
         try:
@@ -127,6 +165,13 @@ class Session:
             raise translate(error, InvalidInput) from error
         except (TypeError, ValueError, OverflowError) as error:
             raise faults.unusable_parameters(error) from error
+
+    def log_in_again(self) -> None:
+        """Open the connection anew, as the same account on the same database."""
+        try:
+            self.driver.connect()
+        except MySQLError as error:
+            raise translate(error, Unavailable) from error
 
     def literal(self, text: str) -> str:
         """Return a text as an SQL literal, for statements that take no parameters."""
@@ -199,14 +244,18 @@ def _close(driver: _Driver) -> None:
 class MariaDBSiteConnection:
     """Speak SQL to one site's database; keep the promise of SiteConnection."""
 
-    def __init__(self, session: Session, prefix: str, *, read_only: bool) -> None:
+    def __init__(
+        self, session: Session, prefix: str, *, read_only: bool, timeout: float | None
+    ) -> None:
         self._session = session
         self._prefix = prefix
         self._read_only = read_only
+        self._timeout = timeout
         self._begin = f"START TRANSACTION READ {'ONLY' if read_only else 'WRITE'}"
         self._wanted = SERVER_STATUS.SERVER_STATUS_IN_TRANS
         if read_only:
             self._wanted |= _IN_READ_ONLY_TRANSACTION
+        self._set_up()
 
     def query(self, sql: str, params: Sequence[object] = ()) -> Rows:
         """Return all rows of the answer."""
@@ -218,8 +267,24 @@ class MariaDBSiteConnection:
         self._ensure_transaction(sql)
         return self._session.touch(self._expand(sql), params)
 
+    def read(self, sql: str, params: Sequence[object] = (), *, most: Most) -> Rows:
+        """Return the first rows of the answer; what is not wanted is never fetched."""
+        self._ensure_transaction(sql)
+        return self._session.read(self._expand(sql), params, most)
+
     def _expand(self, sql: str) -> str:
         return expand(sql, self._prefix, backslash_escapes=True)
+
+    def _set_up(self) -> None:
+        if self._timeout is not None:
+            limit = (
+                f"max_statement_time = {self._timeout:.6f}"
+                if self._session.is_mariadb
+                else f"max_execution_time = {max(1, round(self._timeout * 1000))}"
+            )
+            self._session.run(f"SET SESSION {limit}")
+        if self._read_only:
+            self._session.run("SET SESSION TRANSACTION READ ONLY")
 
     def _ensure_transaction(self, sql: str) -> None:
         if self._read_only and not _READS.match(sql):
@@ -228,6 +293,9 @@ class MariaDBSiteConnection:
                 "A connection that only reads takes SELECT, SHOW, EXPLAIN and the like.",
                 "This connection only reads.",
             )
+        if not self._session.driver.open:  # an answer was cut
+            self._session.log_in_again()
+            self._set_up()
         # A statement may end the transaction (COMMIT, DDL); none runs outside one of our kind.
         if self._session.driver.transaction_state & self._wanted != self._wanted:
             self._session.run(self._begin)
@@ -250,20 +318,14 @@ def open_site(
         database=database.name,
         read_timeout=patience,
     ) as session:
-        if statement_timeout is not None:
-            limit = (
-                f"max_statement_time = {statement_timeout:.6f}"
-                if session.is_mariadb
-                else f"max_execution_time = {max(1, round(statement_timeout * 1000))}"
-            )
-            session.run(f"SET SESSION {limit}")
-        if read_only:
-            session.run("SET SESSION TRANSACTION READ ONLY")
-        connection = MariaDBSiteConnection(session, database.prefix, read_only=read_only)
+        connection = MariaDBSiteConnection(
+            session, database.prefix, read_only=read_only, timeout=statement_timeout
+        )
         try:
             yield connection
         except BaseException:
             if session.driver.open:
                 session.run("ROLLBACK")
             raise
-        session.run("COMMIT")
+        if session.driver.open:
+            session.run("COMMIT")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,14 @@ from psycopg.pq import TransactionStatus
 from vmoodle.engines import faults
 from vmoodle.engines.address import ServerAddress
 from vmoodle.engines.placeholders import expand
-from vmoodle.engines.protocol import CONNECT_TIMEOUT, GRACE, Rows, SiteDatabase
+from vmoodle.engines.protocol import (
+    CONNECT_TIMEOUT,
+    GRACE,
+    Most,
+    Rows,
+    SiteDatabase,
+    size_of,
+)
 from vmoodle.errors import (
     Conflict,
     Failed,
@@ -67,6 +75,12 @@ _LOGIN_WORDS: Sequence[tuple[str, faults.Fault]] = (
 )
 
 
+# What a server-side cursor takes; what else has an answer (SHOW, EXPLAIN) has a short one.
+_SELECTS = re.compile(
+    r"(?:\s | \( | /\*.*?\*/ | --[^\n]*\n)*(?:SELECT|WITH|VALUES|TABLE)\b",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+_BATCH_ROWS = 100
 _PROGRAM = "vmoodle"
 _SESSIONS = """
     SELECT pid, application_name FROM pg_stat_activity
@@ -133,6 +147,32 @@ class Session:
             raise translate(error, otherwise) from error
         except psycopg.Error as error:
             raise translate(error, otherwise) from error
+
+    def read(
+        self, statement: str, params: Sequence[object], most: Most, patience: float | None
+    ) -> Rows:
+        """Run a SELECT by a cursor on the server and return its first rows."""
+        try:
+            with (
+                _given_up_after(patience, self.driver),
+                self.driver.cursor(name=_PROGRAM) as cursor,
+            ):
+                cursor.execute(_driver_text(statement), tuple(params) or None)
+                columns = [column.name for column in cursor.description or ()]
+                rows, size = list[tuple[Any, ...]](), 0
+                while batch := cursor.fetchmany(min(_BATCH_ROWS, most.rows + 1)):
+                    for row in batch:
+                        if most.reached(len(rows), size):
+                            return Rows(columns, rows, cut=True)
+                        rows.append(row)
+                        size += size_of(row)
+                return Rows(columns, rows)
+        except (psycopg.DataError, psycopg.ProgrammingError) as error:
+            if error.sqlstate is None:
+                raise faults.unusable_parameters(error) from error
+            raise translate(error, InvalidInput) from error
+        except psycopg.Error as error:
+            raise translate(error, InvalidInput) from error
 
     def run_batch(self, statements: Sequence[str]) -> None:
         """Run statements without parameters or answers in one message and one transaction."""
@@ -264,12 +304,26 @@ class PostgreSQLSiteConnection:
         """Return how many rows the statement touched."""
         return self._run(sql, params)[1]
 
+    def read(self, sql: str, params: Sequence[object] = (), *, most: Most) -> Rows:
+        """Return the first rows of the answer; what is not wanted is never fetched."""
+        if not (self._read_only and _SELECTS.match(sql)):
+            whole = self.query(sql, params)
+            return Rows(whole.columns, whole[: most.rows], cut=len(whole) > most.rows)
+        self._ensure_transaction()
+        with self._only_reading():
+            return self._session.read(expand(sql, self._prefix), params, most, self._patience)
+
     def _run(self, text: str, params: Sequence[object]) -> tuple[Rows, int]:
         self._ensure_transaction()
-        try:
+        with self._only_reading():
             return self._session.run(
                 expand(text, self._prefix), params, otherwise=InvalidInput, patience=self._patience
             )
+
+    @contextmanager
+    def _only_reading(self) -> Iterator[None]:
+        try:
+            yield
         except Unavailable as error:
             if error.code == "engine.readonly" and self._read_only:
                 kind, code, hint = faults.READS_ONLY

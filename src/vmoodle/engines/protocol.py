@@ -50,17 +50,37 @@ class MissingGrant:
 
 
 class Rows(list[tuple[Any, ...]]):
-    """Hold the rows of an answer, with the names of their columns."""
+    """Hold the rows of an answer, with the names of their columns; `cut` says there were more."""
 
-    def __init__(self, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    def __init__(
+        self, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, cut: bool = False
+    ) -> None:
         super().__init__(rows)
         self.columns = tuple(columns)
+        self.cut = cut
+
+
+@dataclass(frozen=True)
+class Most:
+    """Say how much of an answer is wanted: so many rows, and about so many bytes."""
+
+    rows: int
+    size: int
+
+    def reached(self, rows: int, size: int) -> bool:
+        """Tell whether no further row fits."""
+        return rows >= self.rows or size >= self.size
+
+
+def size_of(row: Sequence[object]) -> int:
+    """Return about how many bytes a row takes."""
+    return sum(len(cell) if isinstance(cell, str | bytes) else 8 for cell in row)
 
 
 class SiteConnection(Protocol):
     """Speak SQL to one site's database, as the site's own account.
 
-    In both methods `{table}` becomes the prefixed name and `%s` a bound parameter; with
+    In every method `{table}` becomes the prefixed name and `%s` a bound parameter; with
     parameters a percent sign is written `%%`, without any it is itself. One statement a call.
     Raise InvalidInput for SQL the server does not take, Refused (`engine.sql.readonly`,
     `engine.grant`), Conflict, or Unavailable (`engine.timeout`, `engine.connect`, `engine.disk`).
@@ -71,6 +91,12 @@ class SiteConnection(Protocol):
 
     def execute(self, sql: str, params: Sequence[object] = ()) -> int:
         """Return how many rows the statement touched."""
+
+    def read(self, sql: str, params: Sequence[object] = (), *, most: Most) -> Rows:
+        """Return the first rows of the answer; what is not wanted is never fetched.
+
+        After an answer that was cut, MariaDB's next statement may be in another transaction.
+        """
 
 
 class Engine(Protocol):

@@ -32,6 +32,36 @@ def confirms(names: Sequence[str], typed: str, *, shown: bool = False) -> bool:
     return shown and len(names) > 1 and typed == str(len(names))
 
 
+def refuse_unconfirmed_change(
+    names: Sequence[str],
+    fleet: int,
+    share: float,
+    *,
+    yes: bool,
+    typed: str,
+    shown: bool = False,
+) -> None:
+    """Raise Refused `run.unconfirmed` when a change on these sites was not confirmed.
+
+    A plain yes is enough for one site, and for up to the `share` of the sites of the fleet; for
+    more it takes what confirms exactly these.
+    """
+    large = len(names) > 1 and len(names) > share * fleet
+    typed = typed.strip()
+    if confirms(names, typed, shown=shown) or (shown and typed == str(len(names))):
+        return
+    if yes and not large:
+        return
+    enough = "" if large else "--yes, or "
+    raise Refused(
+        "run.unconfirmed",
+        f"{len(names)} of {fleet} site(s) would be changed and this was not confirmed; nothing "
+        "was changed.",
+        f"When it is these: {enough}--confirm {phrase(names)}. --dry-run only shows what would "
+        "be done.",
+    )
+
+
 def refuse_unconfirmed(names: Sequence[str], typed: str, call: str, *, shown: bool = False) -> None:
     """Raise Refused, with the list and what would confirm it, when that was not typed.
 

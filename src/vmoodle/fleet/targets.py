@@ -1,14 +1,22 @@
-"""What an administrator says of the sites a call is about: names, globs, labels, or all."""
+"""What an administrator says of the sites a call is about: names, globs, labels, or all.
+
+Or an expression (`--on`), which says more; `target_expression.py` reads it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from vmoodle.errors import InvalidInput
+from vmoodle.errors import Conflict, InvalidInput
 from vmoodle.lifecycle import names
 from vmoodle.registry import targets
 from vmoodle.registry.models import Site, SiteState
+
+if TYPE_CHECKING:
+    from vmoodle.fleet.target_choice import Choice
+    from vmoodle.installation import Installation
 
 
 @dataclass(frozen=True)
@@ -57,3 +65,55 @@ def _refuse_unclear(selection: Selection) -> None:
             "No site is named.",
             "Name sites, or a quoted glob as 'school*', or --label key=value, or --all.",
         )
+
+
+def choose_expression(
+    installation: Installation, text: str, states: Collection[str] | None = None
+) -> Choice:
+    """Return the sites that an expression (`--on`) means; value queries are asked of the sites.
+
+    Raise as `target_choice.choose_on`.
+    """
+    from vmoodle.fleet.target_choice import choose_on
+    from vmoodle.fleet.value_query import asker
+
+    return choose_on(text, asker(installation), states)
+
+
+def save_group(name: str, text: str, note: str = "") -> None:
+    """Keep an expression as `@name`.
+
+    Raise InvalidInput `target.group.name`, `target.expression`, NotFound `target.group.unknown`.
+    """
+    from vmoodle.fleet.target_choice import check_group
+    from vmoodle.fleet.target_expression import GROUP_NAME
+    from vmoodle.registry import target_groups
+
+    if not GROUP_NAME.fullmatch(name):
+        raise InvalidInput(
+            "target.group.name",
+            f"{name!r} cannot be the name of a group.",
+            "1 to 40 of a-z, 0-9, - and _, beginning and ending with a letter or digit.",
+        )
+    check_group(name, text)
+    target_groups.save(name, text, note)
+
+
+def delete_group(name: str) -> None:
+    """Forget a group; raise NotFound, and Conflict `target.group.used` when another needs it."""
+    from vmoodle.fleet.target_expression import Group, atoms, read_expression
+    from vmoodle.registry import target_groups
+
+    users = [
+        f"@{other}"
+        for other, text in target_groups.texts().items()
+        if any(isinstance(one, Group) and one.name == name for one in atoms(read_expression(text)))
+    ]
+    target_groups.find(name)
+    if users:
+        raise Conflict(
+            "target.group.used",
+            f"The group @{name} is part of {', '.join(sorted(users))}.",
+            "Change those first with `vmoodle target save`.",
+        )
+    target_groups.delete(name)

@@ -8,8 +8,6 @@ last one stopped.
 
 from __future__ import annotations
 
-import logging
-import os
 import time
 from collections.abc import Callable, Collection
 from datetime import timedelta
@@ -20,6 +18,7 @@ from django.db import connections
 from django.utils import timezone
 
 from vmoodle.errors import NeedsAttention
+from vmoodle.operations.log import log_to, make_private
 from vmoodle.operations.plan import Kinds
 from vmoodle.operations.scratch import sweep
 from vmoodle.operations.workflow import CANCELLED, DONE, GO_BACK, STUCK, Runner
@@ -121,8 +120,8 @@ class Executor:
         installation.host_map.sweep()
         _runner = Runner(installation, kinds)
         if not installation.settings.registry.url:
-            _make_private(installation.home.operations_file)
-        _log_to(installation.home.log / "operations.log")
+            make_private(installation.home.operations_file)
+        log_to(installation.home.log / "operations.log", "dbos", "vmoodle")
         try:
             DBOS(
                 config=DBOSConfig(
@@ -222,21 +221,3 @@ def _operation_of(workflow_id: str) -> str:
 
 def _attempt_of(workflow_id: str) -> int:
     return int(workflow_id.rpartition(".")[2])
-
-
-def _make_private(path: os.PathLike[str]) -> None:
-    """Make an empty file for its owner alone where there is none; SQLite keeps its mode."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-
-
-def _log_to(path: os.PathLike[str]) -> None:
-    """Send what DBOS and the runner log to a file of the home, never to the administrator."""
-    _make_private(path)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    for name in ("dbos", "vmoodle"):
-        logger = logging.getLogger(name)
-        logger.propagate = False
-        if not any(isinstance(known, logging.FileHandler) for known in logger.handlers):
-            logger.addHandler(handler)
-            logger.setLevel(logging.WARNING)

@@ -5,12 +5,45 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from vmoodle.errors import NotFound
 from vmoodle.registry import sites
-from vmoodle.registry.models import Site, SiteState
+from vmoodle.registry.models import Site, SiteLabel, SiteState
 
 _GLOB = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFacts:
+    """What a selection may go by, of one site."""
+
+    id: int
+    shortname: str
+    name: str
+    wwwroot: str
+    state: str
+    codebase: str
+    version: str
+    release: str
+    server: str
+
+
+def facts() -> list[SiteFacts]:
+    """Return what selections go by, of every site, by shortname."""
+    rows = Site.objects.order_by("shortname").values_list(
+        "id", "shortname", "name", "wwwroot", "state",
+        "codebase__name", "codebase__version", "codebase__release", "server__name",
+    )  # fmt: skip
+    return [SiteFacts(*row) for row in rows]
+
+
+def labels() -> dict[int, dict[str, str]]:
+    """Return the labels of every site that has any, by the site's id."""
+    found: dict[int, dict[str, str]] = {}
+    for site_id, key, value in SiteLabel.objects.values_list("site_id", "key", "value"):
+        found.setdefault(site_id, {})[key] = value
+    return found
 
 
 def is_glob(pattern: str) -> bool:

@@ -1,0 +1,1 @@
+"""An example: commands of your own for many Moodle sites."""

@@ -1,0 +1,197 @@
+"""`vmoodle run`: commands that were run on many sites, and what came of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vmoodle.cli.output import Json, moment, print_block, print_json, print_table, say
+from vmoodle.cli.progress import showing
+from vmoodle.cli.run_show import show_answers, show_run
+
+if TYPE_CHECKING:
+    from vmoodle.fleet.command import AnyCommand
+    from vmoodle.registry.models import Run
+
+app = typer.Typer(help="Commands that were run on many sites.", no_args_is_help=True)
+
+RunId = Annotated[str, typer.Argument(help="The run's id, or its beginning.")]
+
+
+@app.command("list")
+def list_runs(
+    command: Annotated[str, typer.Option(help="Only runs of this command.")] = "",
+    site: Annotated[str, typer.Option(help="Only runs on this site.")] = "",
+    actor: Annotated[str, typer.Option(help="Only runs by whom this is part of.")] = "",
+    since: Annotated[
+        datetime | None, typer.Option(help="Only runs of this day (UTC) and later.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
+    json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    from datetime import UTC
+
+    from vmoodle.installation import open_installation
+
+    open_installation()
+    from vmoodle.fleet.run_view import facts
+    from vmoodle.registry import runs
+
+    after = since.replace(tzinfo=UTC) if since else None
+    found = runs.search(command=command, site=site, actor=actor, since=after, limit=limit)
+    counts = runs.counts([row.id for row in found])
+    rows = [facts(row, counts[row.id]) for row in found]
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ("RUN", "COMMAND", "STATE", "TARGET", "SITES", "OK", "ACTOR", "CREATED"),
+        [
+            (
+                r["run"], r["command"] + (" (dry run)" if r["dry_run"] else ""), r["state"],
+                r["target"][:40], r["summary"]["sites"], r["summary"]["ok"], r["actor"],
+                moment(r["created_at"]),
+            )
+            for r in rows
+        ],
+        "No runs.",
+    )  # fmt: skip
+
+
+@app.command()
+def show(run: RunId, json: Json = False) -> None:
+    """Show a run: what it was, and what each site answered."""
+    from vmoodle.installation import open_installation
+
+    open_installation()
+    from vmoodle.fleet.run_export import write_json
+    from vmoodle.fleet.run_view import facts
+    from vmoodle.registry import runs
+
+    row = runs.find(run)
+    if json:
+        import sys
+
+        write_json(row, sys.stdout)
+        return
+    told = facts(row)
+    told["parameters"] = [f"{name}: {value}" for name, value in row.parameters.items()]
+    for key in ("created_at", "finished_at"):
+        told[key] = moment(told[key])
+    del told["summary"]
+    print_block(told)
+    show_answers(row, _comparison(row))
+
+
+@app.command()
+def again(
+    run: RunId,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only on the sites where it was not done.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before sites are changed.")
+    ] = False,
+    confirm: Annotated[
+        str | None, typer.Option(help="What confirms a change on many sites.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run the same command again, with the same parameters, on the same sites.
+
+    Sites of which it is not known whether they were changed do not count as failed.
+    """
+    from vmoodle.cli.run_start import carry_out
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.fleet import order
+    from vmoodle.fleet.command_sets import load
+    from vmoodle.registry import runs
+
+    row = runs.find(run)
+    command: type[AnyCommand] = load().find(row.command)
+    made = order.again(installation, row, command, failed=failed)
+    carry_out(installation, made, yes=yes, confirm=confirm, dry=row.dry, json=json)
+
+
+@app.command("continue")
+def go_on(run: RunId, json: Json = False) -> None:
+    """Go on with a run whose process was ended, on the sites not yet done."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.fleet import runner
+    from vmoodle.registry import runs
+
+    row = runs.find(run)
+    with showing("asking the sites") as tell:
+        row = runner.go_on(installation, row, tell)
+    show_run(row, _comparison(row), json=json)
+
+
+@app.command()
+def diff(before: RunId, after: RunId, json: Json = False) -> None:
+    """Show on which sites two runs of a command tell different things."""
+    from vmoodle.installation import open_installation
+
+    open_installation()
+    from vmoodle.fleet.run_diff import differences
+    from vmoodle.registry import runs
+
+    old, new = runs.find(before), runs.find(after)
+    rows = list(differences(old, new))
+    if json:
+        print_json({"before": old.id, "after": new.id, "differences": rows})
+        return
+    print_table(
+        ("SITE", "CHANGE", "BEFORE", "AFTER"),
+        [(r["site"], r["change"], _said(r["before"]), _said(r["after"])) for r in rows],
+        "No differences.",
+    )
+
+
+@app.command()
+def export(
+    run: RunId,
+    file: Annotated[Path, typer.Argument(help="A new file.")],
+    form: Annotated[
+        str, typer.Option("--format", help="csv, json or parquet; by the file's name otherwise.")
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Write the answers of a run into a file."""
+    from vmoodle.installation import open_installation
+
+    open_installation()
+    from vmoodle.fleet.run_export import export as write
+    from vmoodle.registry import runs
+
+    row = runs.find(run)
+    count = write(row, file, form or file.suffix.removeprefix(".").lower())
+    if json:
+        print_json({"run": row.id, "file": str(file), "rows": count})
+    else:
+        say(f"{count} row(s) written to {file}")
+
+
+def _comparison(run: Run) -> Any:
+    """Return how the command's answers are shown; one that is gone by now shows them by value."""
+    from vmoodle.errors import NotFound
+    from vmoodle.fleet.command_sets import load
+
+    try:
+        return load().find(run.command).comparison
+    except NotFound:
+        return None
+
+
+def _said(told: dict[str, Any] | None) -> str:
+    if told is None:
+        return ""
+    rest = told.get("value", told.get("rows", told.get("matrix", "")))
+    return f"{told['status']} {told['error']['code'] if 'error' in told else rest}"[:60]

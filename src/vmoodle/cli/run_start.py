@@ -1,0 +1,108 @@
+"""Run a command on many sites: try it out and have it confirmed where it changes them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmoodle.cli.output import print_json, say
+from vmoodle.cli.progress import carry_out_all, showing
+from vmoodle.cli.run_show import show_answers, show_run
+
+if TYPE_CHECKING:
+    from vmoodle.fleet.order import Order
+    from vmoodle.installation import Installation
+
+On = Annotated[
+    str, typer.Option("--on", help="Which sites, as 'north* & !version:4.5*'; * is every site.")
+]
+Timeout = Annotated[float | None, typer.Option(min=0.1, help="Seconds it may take on a site.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before sites are changed.")]
+Confirm = Annotated[
+    str | None, typer.Option(help="What confirms a change on many sites; a refusal tells it.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only show what would be done on each site.")
+]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Only queue it; `operation follow` waits for it.")
+]
+
+
+def carry_out(
+    installation: Installation,
+    order: Order,
+    *,
+    yes: bool = False,
+    confirm: str | None = None,
+    dry: bool = False,
+    detach: bool = False,
+    json: bool = False,
+) -> None:
+    """Carry an order out and show what came of it; what changes sites is tried and confirmed first.
+
+    With `dry` only what would come of it.
+    """
+    from vmoodle.fleet import order as orders
+    from vmoodle.fleet import runner
+
+    command = order.command
+    if command.effect.changes and not dry:
+        _change(installation, order, yes=yes, confirm=confirm, detach=detach, json=json)
+        return
+    if detach:
+        run = orders.write_down(installation, order, dry=dry, durable=True)
+        _show_queued(run.id, run.operation_id, json=json)
+        return
+    run = orders.write_down(installation, order, dry=dry)
+    with showing("asking the sites") as tell:
+        run = runner.run_here(installation, run, command, tell)
+    show_run(run, command.comparison, json=json)
+
+
+def _change(
+    installation: Installation,
+    order: Order,
+    *,
+    yes: bool,
+    confirm: str | None,
+    detach: bool,
+    json: bool,
+) -> None:
+    """Try it out, show what would come of it, have it confirmed, and do it where the trial went."""
+    from vmoodle.fleet import order as orders
+    from vmoodle.fleet import runner
+    from vmoodle.fleet.confirmation import refuse_unconfirmed_change
+    from vmoodle.registry import runs
+
+    share = installation.settings.fleet.confirm_share
+    size = orders.fleet_size(order.command)
+    asks = sys.stdin.isatty() and not yes and confirm is None
+    if not asks:
+        refuse_unconfirmed_change(order.names, size, share, yes=yes, typed=confirm or "")
+    trial = orders.write_down(installation, order, dry=True)
+    with showing("trying it out") as tell:
+        trial = runner.run_here(installation, trial, order.command, tell)
+    if not json:
+        say("what would be done:")
+        show_answers(trial, order.command.comparison)
+    order = orders.after_trial(order, trial)
+    if asks:
+        shown = f"{len(order.names)} site(s)"
+        typed = str(typer.prompt(f"Type the number of sites to change {shown}", err=True))
+        refuse_unconfirmed_change(order.names, size, share, yes=False, typed=typed, shown=True)
+    run = orders.write_down(installation, order, durable=True)
+    if detach:
+        _show_queued(run.id, run.operation_id, json=json)
+        return
+    carry_out_all(installation, [orders.operation_of(run)])
+    show_run(runs.find(run.id), order.command.comparison, json=json)
+
+
+def _show_queued(run_id: str, operation_id: str, *, json: bool) -> None:
+    if json:
+        print_json({"run": run_id, "operation": operation_id})
+    else:
+        say(f"vmoodle operation follow {operation_id}, then vmoodle run show {run_id}")

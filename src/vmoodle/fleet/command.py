@@ -1,0 +1,127 @@
+"""A command of super-administration: what it is called and takes, and what it does on one site."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from enum import StrEnum
+from typing import Any, ClassVar, Generic, TypeVar
+
+from vmoodle.errors import InvalidInput, Refused
+from vmoodle.fleet.parameters import Parameters, parameters, schema
+from vmoodle.fleet.result import Result
+from vmoodle.fleet.target_site import TargetSite
+
+P = TypeVar("P", bound=Parameters)
+NAME = re.compile(r"[a-z][a-z0-9-]{0,30}(\.[a-z][a-z0-9-]{0,30})?")
+FOR_STATES = frozenset({"enabled", "suspended"})
+
+
+class Effect(StrEnum):
+    """What a command does to a site."""
+
+    READS = "reads"
+    WRITES = "writes"
+    INTERRUPTS = "interrupts service"
+
+    @property
+    def changes(self) -> bool:
+        """Tell whether a site is another afterwards."""
+        return self is not Effect.READS
+
+
+class Comparison(StrEnum):
+    """How the answers of many sites are shown together."""
+
+    GROUPED = "grouped"
+    """Each answer once, with the sites that gave it."""
+    MERGED = "merged"
+    """One table of all rows, with a column for the site."""
+    MATRIX = "matrix"
+    """Names down, sites across, with what most sites have."""
+    BY_SHAPE = "by shape"
+    """Grouped where each answer is one cell, else merged."""
+
+
+class Command(ABC, Generic[P]):
+    """A command; an instance has its parameters and runs on one site after another, or at once.
+
+    A third party's command has the same members. `name` is `set.verb`, or `verb` alone.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    """What it does, in one sentence for lists."""
+    effect: ClassVar[Effect]
+    model: ClassVar[type[Parameters]] = Parameters
+    """Its parameters."""
+    idempotent: ClassVar[bool] = False
+    """For one that changes: to repeat it does no harm. Otherwise it is never repeated by itself."""
+    timeout: ClassVar[float | None] = None
+    """Seconds it may take on a site; the setting `fleet.timeout` where it says nothing."""
+    comparison: ClassVar[Comparison] = Comparison.GROUPED
+    states: ClassVar[Collection[str]] = FOR_STATES
+    """The states of sites it is for."""
+
+    def __init__(self, given: P) -> None:
+        self.given = given
+
+    @abstractmethod
+    def run(self, site: TargetSite) -> Result:
+        """Do it on one site and return the answer; raise VMoodleError when it cannot be done.
+
+        It runs in a thread of its own, for at most `site.timeout` seconds.
+        """
+
+    def dry_run(self, site: TargetSite) -> Result:  # noqa: ARG002 - theirs has use for it
+        """Return what `run` would do on the site, and leave it as it is."""
+        raise Refused(
+            "command.dry_run",
+            f"The command {self.name} cannot tell beforehand what it would do.",
+            "Run it on one site first.",
+        )
+
+
+AnyCommand = Command[Any]
+
+
+def has_dry_run(command: type[AnyCommand]) -> bool:
+    """Tell whether a command can say beforehand what it would do."""
+    return command.dry_run is not Command.dry_run
+
+
+def refuse_malformed(command: type[AnyCommand]) -> None:
+    """Raise InvalidInput `command.malformed` for a command class that keeps not to the contract."""
+    wrong = ""
+    if not NAME.fullmatch(str(getattr(command, "name", ""))):
+        wrong = "has no usable name"
+    elif not getattr(command, "title", ""):
+        wrong = "has no title"
+    elif not isinstance(getattr(command, "effect", None), Effect):
+        wrong = "does not say its effect"
+    elif not (isinstance(command.model, type) and issubclass(command.model, Parameters)):
+        wrong = "has a model that is no Parameters"
+    elif getattr(command, "__abstractmethods__", None):
+        wrong = "has no run"
+    elif command.effect.changes and not has_dry_run(command):
+        wrong = "changes sites and has no dry_run"
+    if wrong:
+        raise InvalidInput(
+            "command.malformed",
+            f"The command class {command.__qualname__} {wrong}.",
+            "Tell whoever made the command set; `docs/how-to/write-a-command.md` has the contract.",
+        )
+
+
+def facts(command: type[AnyCommand]) -> dict[str, Any]:
+    """Return what is to be known of a command, for JSON."""
+    return {
+        "name": command.name,
+        "title": command.title,
+        "effect": str(command.effect),
+        "dry_run": has_dry_run(command),
+        "timeout": command.timeout,
+        "parameters": [one.as_facts() for one in parameters(command.model)],
+        "schema": schema(command.model),
+    }

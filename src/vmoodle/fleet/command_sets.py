@@ -1,0 +1,112 @@
+"""Which commands there are: VMoodle's own sets, and those of other packages.
+
+A package adds sets by the entry-point group `vmoodle.commands`; an entry names a module with
+command classes, or one such class. A set that cannot be used is reported and takes nothing else
+with it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+
+from vmoodle.errors import NotFound, VMoodleError
+from vmoodle.fleet.command import AnyCommand, Command, refuse_malformed
+
+GROUP = "vmoodle.commands"
+OWN = "vmoodle"
+
+
+@dataclass(frozen=True)
+class CommandSet:
+    """The commands of one module and the package they come from, or why there are none."""
+
+    name: str
+    package: str
+    commands: tuple[type[AnyCommand], ...] = ()
+    fault: str = ""
+
+
+@dataclass
+class Commands:
+    """Every command by its name, and the sets they come from."""
+
+    sets: list[CommandSet]
+    by_name: dict[str, type[AnyCommand]] = field(default_factory=dict)
+
+    def find(self, name: str) -> type[AnyCommand]:
+        """Return a command; raise NotFound `command.unknown` with what is near."""
+        if name in self.by_name:
+            return self.by_name[name]
+        near = difflib.get_close_matches(name, self.by_name, n=1, cutoff=0.5)
+        broken = [one for one in self.sets if one.fault]
+        hint = f"Did you mean {near[0]}?" if near else "`vmoodle command list` shows them."
+        if broken:
+            hint += f" {len(broken)} command set(s) could not be loaded."
+        raise NotFound("command.unknown", f"There is no command {name!r}.", hint)
+
+
+def load() -> Commands:
+    """Return all commands there are. VMoodle's own come first: nobody takes their names."""
+    from vmoodle.fleet import commands as own
+
+    sources: list[tuple[str, str, Callable[[], object]]] = [
+        (module.name, OWN, _importer(f"{own.__name__}.{module.name}"))
+        for module in pkgutil.iter_modules(own.__path__)
+    ]
+    found = sorted(entry_points(group=GROUP), key=lambda entry: (_package(entry), entry.name))
+    sources += [(entry.name, _package(entry), entry.load) for entry in found]
+    loaded = Commands([])
+    for name, package, source in sources:
+        loaded.sets.append(_set(name, package, source, loaded.by_name))
+    return loaded
+
+
+def _importer(name: str) -> Callable[[], ModuleType]:
+    return lambda: importlib.import_module(name)
+
+
+def _set(
+    name: str,
+    package: str,
+    source: Callable[[], object],
+    taken: dict[str, type[AnyCommand]],
+) -> CommandSet:
+    """Load one set and enter its commands, all or none."""
+    try:
+        classes = tuple(_classes(source()))
+        for one in classes:
+            refuse_malformed(one)
+    except VMoodleError as error:
+        return CommandSet(name, package, fault=error.message)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stranger's module does
+        return CommandSet(name, package, fault=f"{type(error).__name__}: {error}".rstrip(": "))
+    names = [one.name for one in classes]
+    twice = sorted({one for one in names if one in taken or names.count(one) > 1})
+    if not classes or twice:
+        why = f"The command {twice[0]} is there already." if twice else "It has no command."
+        return CommandSet(name, package, fault=why)
+    taken |= dict(zip(names, classes, strict=True))
+    return CommandSet(name, package, classes)
+
+
+def _classes(source: object) -> Iterator[type[AnyCommand]]:
+    """Give the command classes of a module, or the class itself."""
+    if isinstance(source, type) and issubclass(source, Command):
+        yield source
+        return
+    if not isinstance(source, ModuleType):
+        raise TypeError("the entry point names neither a module nor a command class")
+    for _name, one in inspect.getmembers(source, inspect.isclass):
+        if issubclass(one, Command) and one.__module__ == source.__name__ and "name" in vars(one):
+            yield one
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "?"

@@ -1,0 +1,1 @@
+"""The command sets VMoodle brings: one module a set, found by their being here."""

@@ -1,0 +1,170 @@
+"""Order a command on the sites that an expression means: checked first, then written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from vmoodle.errors import Conflict, Failed, Refused, VMoodleError
+from vmoodle.fleet.command import AnyCommand, has_dry_run
+from vmoodle.fleet.parameters import Parameters, has_secrets, masked, restored, revealed
+from vmoodle.fleet.target_choice import Choice
+from vmoodle.fleet.targets import choose_expression
+from vmoodle.process import this_process
+from vmoodle.registry import operations, runs
+from vmoodle.registry.models import Operation, Run, RunSiteState, Site, state_words
+from vmoodle.secret import Secret
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
+
+
+@dataclass(frozen=True)
+class Order:
+    """A command with its parameters, and the sites it is for. Nothing is written down yet."""
+
+    command: type[AnyCommand]
+    given: Parameters
+    target: str
+    sites: tuple[tuple[int, str], ...]
+    left_out: Mapping[str, VMoodleError]
+    timeout: float
+    again_of: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """The shortnames of the sites."""
+        return [name for _id, name in self.sites]
+
+
+def prepare(
+    installation: Installation,
+    command: type[AnyCommand],
+    given: Parameters,
+    target: str,
+    *,
+    timeout: float | None = None,
+    again_of: str = "",
+) -> Order:
+    """Return the order of a command on the sites that an expression means.
+
+    Sites that are named but in a state the command is not for, and those that could not be asked,
+    are left out with the reason. Raise as `targets.choose_expression`.
+    """
+    choice = choose_expression(installation, target, command.states)
+    sites, left_out = _fit(command, choice)
+    limit = timeout or command.timeout or installation.settings.fleet.timeout
+    return Order(command, given, target, sites, left_out, float(limit), again_of)
+
+
+def write_down(
+    installation: Installation, order: Order, *, dry: bool = False, durable: bool = False
+) -> Run:
+    """Write a run down; with `durable` it is an operation, which any executor carries out.
+
+    Raise Refused for a trial of a command that has none.
+    """
+    if dry and not has_dry_run(order.command):
+        raise Refused(
+            "command.dry_run",
+            f"The command {order.command.name} cannot tell beforehand what it would do.",
+            "Run it on one site first.",
+        )
+    own = this_process()
+    secret = ""
+    if has_secrets(order.command.model):
+        secret = installation.encrypt(Secret(json.dumps(revealed(order.given))))
+    return runs.create(
+        {
+            "command": order.command.name,
+            "effect": str(order.command.effect),
+            "dry": dry,
+            "parameters": masked(order.given),
+            "secret_encrypted": secret,
+            "target": order.target,
+            "timeout": order.timeout,
+            "again_of": order.again_of,
+            "node": installation.node,
+            "process": f"{own.machine} {own.pid} {own.started:.2f}",
+        },
+        order.sites,
+        order.left_out,
+        as_operation=durable,
+    )
+
+
+def again(
+    installation: Installation, run: Run, command: type[AnyCommand], *, failed: bool
+) -> Order:
+    """Return the order of a run's command on its sites again, on those not done with `failed`.
+
+    Raise Refused `run.secret` where the parameters held a secret, which is not kept.
+    """
+    if has_secrets(command.model):
+        raise Refused(
+            "run.secret",
+            f"The parameters of run {run.id} hold a secret, which is not kept.",
+            f"Order it anew on the same sites: --on {'failed' if failed else 'run'}:{run.id}",
+        )
+    given = restored(command.model, run.parameters)
+    target = f"{'failed' if failed else 'run'}:{run.id}"
+    return prepare(installation, command, given, target, timeout=run.timeout, again_of=run.id)
+
+
+def after_trial(order: Order, trial: Run) -> Order:
+    """Return the order without the sites on which a trial did not go well; they are left out.
+
+    Raise Refused `run.trial` when it went well nowhere.
+    """
+    good = set(runs.names(trial.id, {RunSiteState.OK}))
+    sites = tuple((site_id, name) for site_id, name in order.sites if name in good)
+    if not sites:
+        raise Refused(
+            "run.trial",
+            f"The trial went well on no site; nothing was changed (run {trial.id}).",
+            f"vmoodle run show {trial.id}",
+        )
+    left_out = dict(order.left_out)
+    for row in runs.rows(trial.id):
+        if row.state != RunSiteState.OK:
+            left_out[row.shortname] = Failed(row.error_code, row.error_message, row.error_hint)
+    return replace(order, sites=sites, left_out=left_out)
+
+
+def operation_of(run: Run) -> Operation:
+    """Return the operation of a run that is one."""
+    return operations.find(run.operation_id)
+
+
+def fleet_size(command: type[AnyCommand]) -> int:
+    """Return how many sites there are that a command could run on."""
+    return Site.objects.filter(state__in=command.states).count()
+
+
+def unknown_outcome(run_id: str) -> VMoodleError:
+    """Return the error of a site of which nobody knows whether the change was made."""
+    return Failed(
+        "run.outcome",
+        "Whether the change was made is not known: it was begun, and how it ended was not heard.",
+        f"Look at the site; then order it anew on those where it is missing (run {run_id}).",
+    )
+
+
+def _fit(
+    command: type[AnyCommand], choice: Choice
+) -> tuple[tuple[tuple[int, str], ...], dict[str, VMoodleError]]:
+    left_out: dict[str, VMoodleError] = dict(choice.undecided)
+    sites = []
+    for site in choice.sites:
+        if site.state in command.states:
+            sites.append((site.id, site.shortname))
+        else:
+            left_out[site.shortname] = Conflict(
+                "site.state",
+                f"The site {site.shortname} {state_words(site.state)}; the command is for sites "
+                f"that are {' or '.join(sorted(command.states))}.",
+                f"vmoodle site show {site.shortname}",
+            )
+    return tuple(sites), left_out

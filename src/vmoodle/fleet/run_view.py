@@ -1,0 +1,95 @@
+"""What came of a run: its sites one by one, summed up, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from vmoodle.fleet.result import Result, from_json
+from vmoodle.process import ProcessName
+from vmoodle.registry import runs
+from vmoodle.registry.models import Run, RunSite, RunSiteState, RunState
+
+GOOD = frozenset({RunSiteState.OK})
+
+
+def state_of(run: Run) -> str:
+    """Return a run's state; `interrupted` when the process that did it by itself has ended."""
+    if run.state != RunState.RUNNING or run.operation_id:
+        return run.state
+    try:
+        machine, pid, started = run.process.split()
+        gone = ProcessName(machine, int(pid), float(started)).is_gone
+    except ValueError:
+        gone = False
+    return "interrupted" if gone else run.state
+
+
+def facts(run: Run, counts: dict[str, int] | None = None) -> dict[str, Any]:
+    """Return what is to be known of a run beside its results, for JSON."""
+    return {
+        "run": run.id,
+        "command": run.command,
+        "effect": run.effect,
+        "dry_run": run.dry,
+        "state": state_of(run),
+        "target": run.target,
+        "parameters": run.parameters,
+        "actor": run.actor,
+        "operation": run.operation_id,
+        "again_of": run.again_of,
+        "created_at": run.created_at,
+        "finished_at": run.finished_at,
+        "summary": summary(run, counts),
+    }
+
+
+def summary(run: Run, counts: dict[str, int] | None = None) -> dict[str, Any]:
+    """Return how many sites a run was for and what became of them, and the seconds it took."""
+    counted = runs.counts([run.id])[run.id] if counts is None else counts
+    taken = (run.finished_at - run.created_at).total_seconds() if run.finished_at else None
+    whole = {str(state): counted.get(state, 0) for state in RunSiteState}
+    return {"sites": sum(counted.values()), **whole, "seconds": taken}
+
+
+def all_well(run: Run) -> bool:
+    """Tell whether the command did what it should on every site."""
+    return runs.counts([run.id])[run.id].keys() <= GOOD
+
+
+def entries(run: Run) -> Iterator[dict[str, Any]]:
+    """Give what came of each site, for JSON, a few at a time."""
+    for row in runs.rows(run.id):
+        yield entry(row)
+
+
+def entry(row: RunSite) -> dict[str, Any]:
+    """Return what came of one site, for JSON."""
+    members: dict[str, Any] = {
+        "site": row.shortname, "status": row.state, "duration_ms": row.duration_ms
+    }  # fmt: skip
+    if row.error_code:
+        members["error"] = {
+            "code": row.error_code, "detail": row.error_message, "hint": row.error_hint
+        }  # fmt: skip
+    result = result_of(row)
+    return members | (result.as_facts() if result is not None else {})
+
+
+def answers(run: Run) -> Iterator[tuple[str, Result]]:
+    """Give the answers of the sites that gave one."""
+    for row in runs.rows(run.id):
+        result = result_of(row)
+        if result is not None:
+            yield row.shortname, result
+
+
+def problems(run: Run) -> Iterator[RunSite]:
+    """Give the sites on which the command did not do what it should."""
+    return (row for row in runs.rows(run.id) if row.state not in GOOD)
+
+
+def result_of(row: RunSite) -> Result | None:
+    """Return the answer that is kept of a site."""
+    text = runs.result_of(row)
+    return None if text is None else from_json(text)

@@ -1,0 +1,211 @@
+"""Carry out a run: its command on every site that waits, and what came of each written down.
+
+A change is marked as begun on a site before it is made there. Whoever goes on with a run after a
+crash so finds which sites wait, which are done, and of which nobody knows: a change is never made
+twice by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from vmoodle.engines.protocol import CONNECT_TIMEOUT, GRACE
+from vmoodle.errors import Conflict, Failed, VMoodleError
+from vmoodle.fleet import command_sets
+from vmoodle.fleet.command import AnyCommand
+from vmoodle.fleet.fan_out import Bounds, Ended, Job, fan_out
+from vmoodle.fleet.order import unknown_outcome
+from vmoodle.fleet.parameters import restored
+from vmoodle.fleet.result import Result, capped, to_json
+from vmoodle.fleet.run_view import state_of
+from vmoodle.fleet.target_site import TargetSite
+from vmoodle.fleet.target_sites import TargetSites, by_server
+from vmoodle.process import this_process
+from vmoodle.progress import Tell, tell_nobody
+from vmoodle.registry import operations, runs
+from vmoodle.registry.models import Run, RunSite, RunSiteState
+from vmoodle.registry.runs import Outcome
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
+
+# Answers that only were read wait so long, or until there are so many, to be written together.
+_KEEP_SECONDS = 0.3
+_KEEP_COUNT = 200
+_TELL_SECONDS = 0.5
+_STATES = {
+    "run.timeout": RunSiteState.TIMEOUT,
+    "engine.timeout": RunSiteState.TIMEOUT,
+    "run.outcome": RunSiteState.UNKNOWN,
+    "sql.partial": RunSiteState.UNKNOWN,
+}
+
+
+def run_here(
+    installation: Installation,
+    run: Run,
+    command: type[AnyCommand] | None = None,
+    tell: Tell = tell_nobody,
+) -> Run:
+    """Carry out a run in this process, to its end; an interrupt (Ctrl-C) cancels what is left."""
+    try:
+        _Execution(installation, run, command, tell).go()
+    finally:
+        run = runs.finish(run.id)
+    return run
+
+
+def go_on(installation: Installation, run: Run, tell: Tell = tell_nobody) -> Run:
+    """Go on with a run whose own process was ended; return it as it is then.
+
+    Raise Conflict `run.state` for one that has ended, is under way, or is an operation's.
+    """
+    if state_of(run) != "interrupted":
+        raise Conflict(
+            "run.state",
+            f"Run {run.id} is {state_of(run)}; only one that was interrupted can go on.",
+            f"vmoodle operation follow {run.operation_id}"
+            if run.operation_id
+            else f"vmoodle run again {run.id} --failed",
+        )
+    own = this_process()
+    runs.continued(run.id, f"{own.machine} {own.pid} {own.started:.2f}")
+    return run_here(installation, run, None, tell)
+
+
+def carry_out(
+    installation: Installation,
+    run_id: str,
+    tell: Tell,
+    stopped: Callable[[], bool],
+) -> None:
+    """Carry out what is left of a run as a step of its operation; it is not ended here."""
+    _Execution(installation, runs.find(run_id), None, tell, stopped).go()
+
+
+class _Execution:
+    """One attempt at what is left of a run. Only the thread that made it speaks to the registry."""
+
+    def __init__(
+        self,
+        installation: Installation,
+        run: Run,
+        command: type[AnyCommand] | None,
+        tell: Tell,
+        stopped: Callable[[], bool] | None = None,
+    ) -> None:
+        self._installation = installation
+        self._run = run
+        self._tell = tell
+        self._stopped = stopped
+        self._class = command or command_sets.load().find(run.command)
+        self._command = self._class(self._parameters())
+        self._changes = self._class.effect.changes and not run.dry
+        self._pending: list[Outcome] = []
+        self._keep_at = 0.0
+        self._tell_at = 0.0
+        self._failed = 0
+        self._done = 0
+
+    def go(self) -> None:
+        """Run the command on every site that waits, and keep what came of each."""
+        repeat = not self._changes or self._class.idempotent
+        runs.taken_up(self._run.id, repeat=repeat, unknown=unknown_outcome(self._run.id))
+        waiting = runs.waiting(self._run.id)
+        settings = self._installation.settings.fleet
+        seconds = self._run.timeout + GRACE + CONNECT_TIMEOUT
+        sites = TargetSites(self._installation, self._run.timeout)
+        try:
+            for ended in fan_out(
+                sites.lanes(by_server(waiting), self._act),
+                Bounds(settings.together, settings.per_server, seconds),
+                begin=self._begin,
+                stopped=self._stopped or (lambda: False),
+                leave=not self._changes,
+            ):
+                self._take(ended, len(waiting))
+        finally:
+            self._keep()
+
+    def _act(self, site: TargetSite) -> Result:
+        act = self._command.dry_run if self._run.dry else self._command.run
+        try:
+            return act(site)
+        finally:
+            _close_registry_of_thread()
+
+    def _begin(self, jobs: list[Job[Result]]) -> list[Job[Result]]:
+        """Mark sites as begun; one that another operation holds is not."""
+        if not self._changes:
+            return jobs
+        ids = [int(job.key) for job in jobs]
+        rows = RunSite.objects.filter(run_id=self._run.id, site_id__in=ids)
+        refused = set()
+        for site_id, name in rows.values_list("site_id", "shortname"):
+            try:
+                operations.refuse_held(name)
+            except Conflict as error:
+                refused.add(site_id)
+                self._pending.append(Outcome(site_id, RunSiteState.FAILED, 0, error=error))
+        self._keep()
+        runs.begun(self._run.id, [one for one in ids if one not in refused])
+        return [job for job in jobs if int(job.key) not in refused]
+
+    def _take(self, ended: list[Ended[Result]], total: int) -> None:
+        self._pending += [self._outcome(one) for one in ended]
+        now = time.monotonic()
+        if self._changes or now >= self._keep_at or len(self._pending) >= _KEEP_COUNT:
+            self._keep()
+            self._keep_at = now + _KEEP_SECONDS
+        self._done += len(ended)
+        self._failed += sum(one.error is not None for one in ended)
+        if now >= self._tell_at:
+            self._tell_at = now + _TELL_SECONDS
+            self._tell(f"{self._done} of {total} sites, {self._failed} failed")
+
+    def _keep(self) -> None:
+        if self._pending:
+            runs.keep(self._run.id, self._pending)
+            self._pending = []
+
+    def _outcome(self, ended: Ended[Result]) -> Outcome:
+        milliseconds = round(ended.seconds * 1000)
+        problem = ended.error
+        text = ""
+        if problem is None:
+            try:
+                most = self._installation.settings.fleet.most_bytes
+                text = to_json(capped(cast("Result", ended.value), most))
+            except (TypeError, ValueError, AttributeError) as error:
+                problem = _no_result(error)
+        if problem is None:
+            return Outcome(int(ended.key), RunSiteState.OK, milliseconds, text)
+        if ended.given_up and self._changes:
+            problem = unknown_outcome(self._run.id)
+        state = _STATES.get(problem.code, RunSiteState.FAILED)
+        return Outcome(int(ended.key), state, milliseconds, error=problem)
+
+    def _parameters(self) -> object:
+        given = self._run.parameters
+        if self._run.secret_encrypted:
+            token = self._run.secret_encrypted
+            given = json.loads(self._installation.keyring.decrypt(token).reveal())
+        return restored(self._class.model, given)
+
+
+def _no_result(error: Exception) -> VMoodleError:
+    return Failed(
+        "command.result",
+        f"The command answered with what is no result: {error}.",
+        "Tell whoever made the command.",
+    )
+
+
+def _close_registry_of_thread() -> None:
+    """Close what a command opened of the registry in its own thread."""
+    from django.db import connections
+
+    connections.close_all()

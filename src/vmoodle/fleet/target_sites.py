@@ -1,0 +1,133 @@
+"""Sites of the registry as commands see them, made a few at a time as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Never, TypeVar
+
+from vmoodle.errors import InvalidInput, NotFound, VMoodleError
+from vmoodle.fleet.command import AnyCommand
+from vmoodle.fleet.fan_out import Job
+from vmoodle.fleet.parameters import parameters
+from vmoodle.fleet.target_site import TargetSite
+from vmoodle.operations.log import log_to
+from vmoodle.registry import sites
+from vmoodle.registry.forced import ForcedSettings
+from vmoodle.registry.models import DatabaseServer, Site
+
+if TYPE_CHECKING:
+    from vmoodle.engines.protocol import Engine
+    from vmoodle.installation import Installation
+
+T = TypeVar("T")
+_TOGETHER = 100
+
+
+class TargetSites:
+    """Makes jobs on sites; each database server is opened once."""
+
+    def __init__(self, installation: Installation, timeout: float) -> None:
+        log_to(installation.home.log / "operations.log", "vmoodle")
+        self._installation = installation
+        self._timeout = timeout
+        self._engines: dict[int, Engine | VMoodleError] = {}
+        self._forced = ForcedSettings()
+
+    def lanes(
+        self, servers: Mapping[int, Iterable[int]], act: Callable[[TargetSite], T]
+    ) -> dict[int, Iterator[Job[T]]]:
+        """Return for each server its jobs, the sites given by their ids; keys are ids as text."""
+        return {server: self.jobs(ids, act) for server, ids in servers.items()}
+
+    def jobs(self, ids: Iterable[int], act: Callable[[TargetSite], T]) -> Iterator[Job[T]]:
+        """Give the jobs on sites, in their order; what cannot be prepared is told by its job."""
+        rest = iter(ids)
+        while chunk := list(islice(rest, _TOGETHER)):
+            rows = (
+                Site.objects.select_related("codebase", "server")
+                .prefetch_related("labels")
+                .in_bulk(chunk)
+            )
+            for site_id in chunk:
+                yield Job(str(site_id), self._act(rows.get(site_id), act))
+
+    def _act(self, row: Site | None, act: Callable[[TargetSite], T]) -> Callable[[], T]:
+        try:
+            if row is None:
+                raise NotFound(
+                    "site.unknown",
+                    "The site is no longer there.",
+                    "`vmoodle site list` shows the sites.",
+                )
+            site = self._target(row)
+        except VMoodleError as error:
+            return _raiser(error)
+        return lambda: act(site)
+
+    def _target(self, row: Site) -> TargetSite:
+        labels = {label.key: label.value for label in row.labels.all()}
+        return TargetSite(
+            shortname=row.shortname,
+            wwwroot=row.wwwroot,
+            state=row.state,
+            release=row.codebase.release,
+            engine=self._engine(row.server),
+            database=self._installation.site_database(row),
+            installation=self._installation,
+            forced=self._forced.of(row, labels),
+            timeout=self._timeout,
+        )
+
+    def _engine(self, server: DatabaseServer) -> Engine:
+        if server.id not in self._engines:
+            try:
+                self._engines[server.id] = self._installation.engine(server)
+            except VMoodleError as error:
+                self._engines[server.id] = error
+        engine = self._engines[server.id]
+        if isinstance(engine, VMoodleError):
+            raise engine
+        return engine
+
+
+def by_server(ids: Iterable[int]) -> dict[int, list[int]]:
+    """Return the ids of sites by the id of their server; one that is gone is under 0."""
+    wanted = list(ids)
+    place = dict(Site.objects.filter(id__in=wanted).values_list("id", "server_id")) if (
+        len(wanted) < 500
+    ) else dict(Site.objects.values_list("id", "server_id"))  # fmt: skip
+    found: dict[int, list[int]] = {}
+    for site_id in wanted:
+        found.setdefault(place.get(site_id, 0), []).append(site_id)
+    return found
+
+
+def _raiser(error: VMoodleError) -> Callable[[], Never]:
+    def raise_it() -> Never:
+        raise error
+
+    return raise_it
+
+
+def offered(
+    installation: Installation, command: type[AnyCommand], name: str, shortname: str
+) -> list[str]:
+    """Return what a site, or the command itself, offers for a parameter.
+
+    Raise InvalidInput `command.values` for a parameter that is chosen from no list.
+    """
+    one = next((one for one in parameters(command.model) if one.name == name), None)
+    if one is None or not (one.search or one.choices):
+        raise InvalidInput(
+            "command.values",
+            f"{command.name} has no parameter {name} that is chosen from a list.",
+            f"vmoodle command show {command.name}",
+        )
+    if one.search is None:
+        return list(one.choices)
+    site = sites.find(shortname)
+    (job,) = TargetSites(installation, installation.settings.fleet.timeout).jobs(
+        [site.id], one.search
+    )
+    return job.act()

@@ -1,0 +1,213 @@
+"""Runs of commands on many sites in the registry: every change of their state is made here."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import zstandard
+from django.db import transaction
+from django.db.models import Count
+from django.utils import timezone
+
+from vmoodle.errors import NotFound, VMoodleError
+from vmoodle.registry import operations
+from vmoodle.registry.audit import current_actor, record
+from vmoodle.registry.models import Run, RunSite, RunSiteState, RunState
+
+KIND = "fleet.run"
+ENDED_STATES = frozenset(RunSiteState.values) - {RunSiteState.WAITING, RunSiteState.BEGUN}
+_NOT_DONE = (RunSiteState.FAILED, RunSiteState.TIMEOUT, RunSiteState.CANCELLED)
+_CHUNK = 200
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one site of a run; `result` is JSON."""
+
+    site_id: int
+    state: RunSiteState
+    duration_ms: int | None = None
+    result: str | None = None
+    error: VMoodleError | None = None
+
+
+def create(
+    values: Mapping[str, Any],
+    sites: Iterable[tuple[int, str]],
+    left_out: Mapping[str, VMoodleError],
+    *,
+    as_operation: bool,
+) -> Run:
+    """Write a run down with all its sites, and queue its operation where it is one.
+
+    Those `left_out` are entered as failed. Nothing has been done yet.
+    """
+    with transaction.atomic():
+        run = Run.objects.create(
+            id=uuid.uuid4().hex[:12], actor=current_actor(), state=RunState.RUNNING, **values
+        )
+        waiting = (
+            RunSite(run=run, site_id=site_id, shortname=name, state=RunSiteState.WAITING)
+            for site_id, name in sites
+        )
+        RunSite.objects.bulk_create(waiting, batch_size=500)
+        RunSite.objects.bulk_create(
+            RunSite(
+                run=run, site_id=0, shortname=name, state=RunSiteState.FAILED,
+                error_code=error.code, error_message=error.message, error_hint=error.hint,
+            )
+            for name, error in left_out.items()
+        )  # fmt: skip
+        if as_operation:
+            operation = operations.submit(
+                KIND, site=f"run:{run.id}", parameters={"run": run.id}, node=run.node
+            )
+            run.operation_id = operation.id
+            run.save(update_fields=["operation_id"])
+        # What is tried out or asked is in the list of runs; the audit trail is for changes.
+        if _is_change(run):
+            record("fleet.run", f"run:{run.id}", "ordered", command=run.command, target=run.target)
+    return run
+
+
+def _is_change(run: Run) -> bool:
+    return run.effect != "reads" and not run.dry
+
+
+def find(run_id: str) -> Run:
+    """Return the run of an id or of an unambiguous beginning of one; raise NotFound."""
+    matches = list(Run.objects.filter(id__startswith=run_id)[:2])
+    if len(matches) != 1 or not run_id:
+        raise NotFound(
+            "run.unknown",
+            f"There is no run {run_id!r}."
+            if not matches
+            else f"More than one run begins with {run_id!r}.",
+            "`vmoodle run list` shows them.",
+        )
+    return matches[0]
+
+
+def search(
+    *, command: str = "", site: str = "", actor: str = "", since: datetime | None = None,
+    limit: int = 50,
+) -> list[Run]:  # fmt: skip
+    """Return runs that meet every filter, newest first."""
+    chosen = Run.objects.order_by("-created_at")
+    filters = {"command": command, "sites__shortname": site, "actor__contains": actor}
+    chosen = chosen.filter(**{column: value for column, value in filters.items() if value})
+    if since is not None:
+        chosen = chosen.filter(created_at__gte=since)
+    return list(chosen[:limit])
+
+
+def counts(run_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return for each run how many of its sites are in each state."""
+    found: dict[str, dict[str, int]] = {run_id: {} for run_id in run_ids}
+    rows = RunSite.objects.filter(run_id__in=run_ids).values("run_id", "state")
+    for row in rows.annotate(count=Count("id")).order_by():
+        found[row["run_id"]][row["state"]] = row["count"]
+    return found
+
+
+def waiting(run_id: str) -> list[int]:
+    """Return the ids of a run's sites that have not been begun."""
+    rows = RunSite.objects.filter(run_id=run_id, state=RunSiteState.WAITING)
+    return list(rows.order_by("shortname").values_list("site_id", flat=True))
+
+
+def names(run_id: str, states: Collection[str] | None = None) -> list[str]:
+    """Return the shortnames of a run's sites, of those in some states only where these are said."""
+    rows = RunSite.objects.filter(run_id=run_id)
+    if states is not None:
+        rows = rows.filter(state__in=states)
+    return list(rows.order_by("shortname").values_list("shortname", flat=True))
+
+
+def failed_names(run: Run) -> list[str]:
+    """Return the shortnames of the sites where a run surely was not done.
+
+    What waits in an operation is still to be done by it; else it waits for nobody any more.
+    """
+    waits = () if run.operation_id else (RunSiteState.WAITING,)
+    return names(run.id, {*_NOT_DONE, *waits})
+
+
+def rows(run_id: str) -> Iterator[RunSite]:
+    """Give a run's sites by shortname, a few at a time."""
+    last = ""
+    while chunk := list(
+        RunSite.objects.filter(run_id=run_id, shortname__gt=last).order_by("shortname")[:_CHUNK]
+    ):
+        yield from chunk
+        last = chunk[-1].shortname
+
+
+def result_of(row: RunSite) -> str | None:
+    """Return the result that is kept of a site, as JSON."""
+    if row.result is None:
+        return None
+    return zstandard.ZstdDecompressor().decompress(bytes(row.result)).decode()
+
+
+def taken_up(run_id: str, *, repeat: bool, unknown: VMoodleError) -> None:
+    """Decide what was begun when the process that did it ended.
+
+    With `repeat` it waits again; otherwise it is unknown, which `unknown` explains.
+    """
+    begun = RunSite.objects.filter(run_id=run_id, state=RunSiteState.BEGUN)
+    if repeat:
+        begun.update(state=RunSiteState.WAITING)
+        return
+    begun.update(
+        state=RunSiteState.UNKNOWN,
+        error_code=unknown.code,
+        error_message=unknown.message,
+        error_hint=unknown.hint,
+    )
+
+
+def begun(run_id: str, site_ids: Sequence[int]) -> None:
+    """Mark sites as begun, before anything is changed on them."""
+    RunSite.objects.filter(run_id=run_id, site_id__in=site_ids).update(state=RunSiteState.BEGUN)
+
+
+def keep(run_id: str, outcomes: Sequence[Outcome]) -> None:
+    """Keep what came of sites, in one transaction."""
+    with transaction.atomic():
+        for one in outcomes:
+            error = one.error
+            RunSite.objects.filter(run_id=run_id, site_id=one.site_id).update(
+                state=one.state,
+                duration_ms=one.duration_ms,
+                result=None if one.result is None else zstandard.compress(one.result.encode()),
+                error_code=error.code if error else "",
+                error_message=error.message if error else "",
+                error_hint=error.hint if error else "",
+            )
+
+
+def finish(run_id: str) -> Run:
+    """End a run: what was not begun is cancelled, secrets are forgotten."""
+    left = RunSite.objects.filter(run_id=run_id, state=RunSiteState.WAITING)
+    with transaction.atomic():
+        cancelled = left.update(state=RunSiteState.CANCELLED)
+        ended = Run.objects.filter(id=run_id, state=RunState.RUNNING).update(
+            state=RunState.CANCELLED if cancelled else RunState.DONE,
+            finished_at=timezone.now(),
+            secret_encrypted="",
+        )
+        run = Run.objects.get(id=run_id)
+        if ended and _is_change(run):
+            sites = counts([run_id])[run_id]
+            record("fleet.run", f"run:{run.id}", run.state, command=run.command, sites=sites)
+    return run
+
+
+def continued(run_id: str, process: str) -> None:
+    """Note that another process goes on with a run."""
+    Run.objects.filter(id=run_id).update(process=process)

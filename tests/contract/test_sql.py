@@ -1,0 +1,261 @@
+"""`vmoodle sql` on real servers of both engines in one fleet: asked, tried out, changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import servers
+from tests.fleet import Fleet
+from tests.registered import register
+
+from vmoodle.engines.protocol import Engine, SiteDatabase, open_engine
+from vmoodle.installation import Installation
+
+NAMES = ["m1", "m2", "p1", "p2"]
+
+
+@dataclass
+class Mixed:
+    """Two sites on each engine; `m2` and `p2` have another prefix."""
+
+    fleet: Fleet
+    engines: dict[str, Engine] = field(default_factory=dict)
+    databases: dict[str, SiteDatabase] = field(default_factory=dict)
+
+    def ask(self, name: str, sql: str) -> list[tuple[Any, ...]]:
+        with self.engines[name].connect(self.databases[name]) as connection:
+            return list(connection.query(sql))
+
+    def sql(self, *words: str, status: int = 0) -> dict[str, dict[str, Any]]:
+        document = self.fleet.json("sql", *words, status=status)
+        assert document["summary"]["sites"] == len(document["results"])
+        return {row["site"]: row for row in document["results"]}
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[dict[str, servers.PrivateServer]]:
+    directory = Path(tempfile.mkdtemp(prefix="vmoodle-sql-"))
+    directory.chmod(0o755)
+    with ExitStack() as stack:
+        started = {}
+        for name in ("mariadb", "postgresql"):
+            if missing := getattr(servers, f"{name}_missing")():
+                pytest.skip(missing)
+            private = getattr(servers, f"private_{name}")
+            started[name] = stack.enter_context(private(directory / name))
+        yield started
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def mixed(both: dict[str, servers.PrivateServer], installation: Installation, home: Path) -> Mixed:
+    made = Mixed(Fleet(home))
+    for name in NAMES:
+        kind = "mariadb" if name.startswith("m") else "postgresql"
+        server = both[kind]
+        made.engines[name] = open_engine(server.address)
+        made.databases[name] = register(
+            installation, kind, server.url, made.engines[name], name,
+            prefix="mdl_" if name.endswith("1") else "x_",
+        )  # fmt: skip
+    return made
+
+
+def test_both_engines_answer_one_question_and_the_run_is_kept(mixed: Mixed) -> None:
+    document = mixed.fleet.json("sql", "SELECT COUNT(*) AS n FROM {user}", "--on", "*")
+    assert document["command"] == "sql.read"
+    assert document["summary"]["ok"] == 4
+    for row, name in zip(document["results"], NAMES, strict=True):
+        assert (row["site"], row["status"], row["rows"]) == (name, "ok", [{"n": 2}])
+        assert row["duration_ms"] >= 0
+    kept = mixed.fleet.json("run", "show", document["run"])
+    assert kept["results"] == document["results"]
+    shown = mixed.fleet.run("sql", "SELECT COUNT(*) AS n FROM {user}", "--on", "*")
+    assert "4      2    m1, m2, p1, p2" in shown.stdout
+    (one,) = mixed.sql("SELECT username, deleted FROM {user} ORDER BY id", "--on", "p1").values()
+    assert one["rows"] == [
+        {"username": "admin", "deleted": 0}, {"username": "50% of 'x'", "deleted": 1}
+    ]  # fmt: skip
+
+
+def test_parameters_are_bound_and_a_script_is_read(mixed: Mixed, tmp_path: Path) -> None:
+    sql = "SELECT id FROM {user} WHERE username LIKE '50%' AND username = :name"
+    rows = mixed.sql(sql, "--on", "*", "--param", "name=50% of 'x'")
+    assert all(row["value"] == 2 for row in rows.values())
+    script = tmp_path / "script.sql"
+    script.write_text("SELECT 1; -- first\nSELECT ';' AS last\n;")
+    rows = mixed.sql("--file", str(script), "--on", "*")
+    assert [row["value"] for row in rows.values()] == [";"] * 4
+    mixed.fleet.run(
+        "query", "save", "users", "SELECT COUNT(*) FROM {user}", "--note", "All of them"
+    )
+    assert mixed.sql("--query", "users", "--on", "m*")["m2"]["value"] == 2
+    assert [row["query"] for row in mixed.fleet.json("query", "list", "them")] == ["users"]
+    mixed.fleet.run("query", "delete", "users")
+    assert mixed.fleet.problem("query", "show", "users")["code"] == "sql.query.unknown"
+
+
+def test_one_dialect_is_put_into_the_other(mixed: Mixed) -> None:
+    sql = "SELECT GROUP_CONCAT(`username` SEPARATOR '+') AS x FROM {user} WHERE deleted = :d"
+    words = ("--on", "*", "--dialect", "mariadb", "--param", "d=0")
+    assert {row["value"] for row in mixed.sql(sql, *words).values()} == {"admin"}
+    rows = mixed.sql("SHOW TABLES", "--on", "*", "--dialect", "mariadb", status=1)
+    assert (rows["m1"]["status"], rows["p1"]["error"]["code"]) == ("ok", "sql.dialect")
+
+
+def test_nothing_that_only_reads_can_change_a_site(mixed: Mixed) -> None:
+    for sql in (
+        "DELETE FROM {user}",
+        "DROP TABLE {user}",
+        "WITH x AS (SELECT 1) DELETE FROM {user}",
+        "SELECT 1; UPDATE {user} SET deleted = 9",
+        "COMMIT; DELETE FROM {user}",
+    ):
+        rows = mixed.sql(sql, "--on", "*", status=1)
+        assert {row["status"] for row in rows.values()} == {"failed"}, sql
+    for name in NAMES:
+        assert mixed.ask(name, "SELECT COUNT(*), MAX(deleted) FROM {user}") == [(2, 1)]
+
+
+def test_a_change_is_tried_out_confirmed_and_made(mixed: Mixed) -> None:
+    sql = "UPDATE {user} SET deleted = 5 WHERE username = :name"
+    words = ("--write", "--on", "*", "--param", "name=admin")
+    trial = mixed.sql(sql, *words, "--dry-run")
+    assert all(row["value"] == 1 for row in trial.values())
+    problem = mixed.fleet.problem("sql", sql, *words, "--yes")
+    assert problem["code"] == "run.unconfirmed"
+    for name in NAMES:
+        assert mixed.ask(name, "SELECT COUNT(*) FROM {user} WHERE deleted = 5") == [(0,)]
+    phrase = problem["hint"].split("--confirm ")[1].split(". ")[0]
+    done = mixed.sql(sql, *words, "--confirm", phrase)
+    assert {row["status"] for row in done.values()} == {"ok"}
+    for name in NAMES:
+        assert mixed.ask(name, "SELECT COUNT(*) FROM {user} WHERE deleted = 5") == [(1,)]
+    runs = mixed.fleet.json("run", "list", "--command", "sql.write")
+    assert [(run["dry_run"], run["state"]) for run in runs] == [
+        (False, "done"), (True, "done"), (True, "done")
+    ]  # fmt: skip
+    assert mixed.fleet.json("operation", "list")[0]["kind"] == "fleet.run"
+    # Two of four are no more than the share for which a plain yes is enough.
+    assert len(mixed.sql(sql, "--write", "--on", "p*", "--param", "name=x", "--yes")) == 2
+
+
+def test_a_failing_statement_takes_its_site_back_and_no_other(mixed: Mixed) -> None:
+    with mixed.engines["p1"].connect(mixed.databases["p1"], read_only=False) as connection:
+        connection.execute("ALTER TABLE {user} ADD UNIQUE (deleted)")
+    script = "INSERT INTO {user} (username, deleted) VALUES ('new', 7); UPDATE {user} SET deleted=3"
+    rows = mixed.sql(script, "--write", "--on", "p*", "--yes", status=1)
+    assert rows["p1"]["error"]["code"] == "engine.sql.duplicate"
+    assert "Statement 2 of 2" in rows["p1"]["error"]["detail"]
+    assert rows["p2"]["rows"] == [
+        {"statement": 1, "affected": 1}, {"statement": 2, "affected": 3}
+    ]  # fmt: skip
+    assert mixed.ask("p1", "SELECT COUNT(*) FROM {user}") == [(2,)]
+    assert mixed.ask("p2", "SELECT COUNT(*) FROM {user} WHERE deleted = 3") == [(3,)]
+    # None of the sites: nothing is done, and it is said.
+    problem = mixed.fleet.problem(
+        "sql", "UPDATE {none} SET x = 1", "--write", "--on", "p1", "--yes"
+    )
+    assert problem["code"] == "run.trial"
+
+
+def test_what_commits_at_once_is_not_tried_and_said(mixed: Mixed) -> None:
+    script = "UPDATE {user} SET deleted = 4; CREATE TABLE {extra} (id int)"
+    trial = mixed.sql(script, "--write", "--on", "m1, p1", "--dry-run")
+    assert trial["p1"]["rows"][1]["affected"] == 0
+    assert trial["m1"]["rows"][1] == {
+        "statement": 2, "affected": None, "note": "not tried: it commits at once"
+    }  # fmt: skip
+    for name in ("m1", "p1"):
+        assert mixed.ask(name, "SELECT MAX(deleted) FROM {user}") == [(1,)]
+    broken = f"{script}; UPDATE {{none}} SET x = 1"
+    assert mixed.sql(broken, "--write", "--on", "m1", "--dry-run", status=1)
+    odd = f"{script}; CREATE TABLE {{extra}} (id int)"
+    rows = mixed.sql(odd, "--write", "--on", "m1", "--yes", status=1)
+    assert (rows["m1"]["status"], rows["m1"]["error"]["code"]) == ("unknown", "sql.partial")
+    assert mixed.ask("m1", "SELECT MAX(deleted) FROM {user}") == [(4,)]
+    problem = mixed.fleet.problem("sql", "COMMIT", "--write", "--on", "m1", "--yes")
+    assert problem["code"] == "sql.transaction"
+
+
+def test_a_trial_that_could_not_be_taken_back_is_not_made(mixed: Mixed) -> None:
+    with mixed.engines["m2"].connect(mixed.databases["m2"], read_only=False) as connection:
+        connection.execute("CREATE TABLE {old} (id int) ENGINE=MyISAM")
+    rows = mixed.sql("INSERT INTO {old} VALUES (1)", "--write", "--on", "m2", "--dry-run", status=1)
+    assert rows["m2"]["error"]["code"] == "sql.trial"
+    assert mixed.ask("m2", "SELECT COUNT(*) FROM {old}") == [(0,)]
+
+
+def test_a_server_that_is_down_and_a_query_that_never_ends_hold_no_other(
+    mixed: Mixed, both: dict[str, servers.PrivateServer]
+) -> None:
+    rows = mixed.sql("SELECT SLEEP(30)", "--on", "m*", "--timeout", "0.5", status=1)
+    assert {row["status"] for row in rows.values()} == {"timeout"}
+    with both["mariadb"].stopped():
+        rows = mixed.sql("SELECT 1 AS n", "--on", "*", status=1)
+        assert [rows[name]["status"] for name in NAMES] == ["failed", "failed", "ok", "ok"]
+        assert rows["m1"]["error"]["code"] == "engine.connect"
+        shown = mixed.fleet.run("target", "show", "sql:SELECT 1", status=1)
+        assert "m1 could not be asked" in shown.stderr
+    run = mixed.fleet.json("run", "list")[0]["run"]
+    again = mixed.fleet.json("run", "again", run, "--failed")
+    assert [row["status"] for row in again["results"]] == ["ok", "ok"]
+    assert again["again_of"] == run
+    changed = mixed.fleet.json("run", "diff", run, again["run"])["differences"]
+    assert {row["site"]: row["change"] for row in changed} == {
+        "m1": "changed", "m2": "changed", "p1": "gone", "p2": "gone"
+    }  # fmt: skip
+
+
+def test_queries_decide_which_sites_are_meant(mixed: Mixed) -> None:
+    with mixed.engines["p2"].connect(mixed.databases["p2"], read_only=False) as connection:
+        connection.execute("DELETE FROM {user}")
+    few = mixed.fleet.json("target", "show", "sql:SELECT COUNT(*) < 2 FROM {user}")
+    assert [site["shortname"] for site in few["sites"]] == ["p2"]
+    rest = mixed.fleet.json(
+        "target", "show", "!sql:'SELECT COUNT(*) < 2 FROM {user}' & version:4.5*"
+    )
+    assert [site["shortname"] for site in rest["sites"]] == ["m1", "m2", "p1"]
+    for query in ("SELECT nothing FROM {user}", "SELECT 1; SELECT 2"):
+        problem = mixed.fleet.problem("target", "show", f"sql:{query}")
+        assert problem["code"] == "engine.sql"
+    document = mixed.fleet.json("target", "show", "sql:SELECT 'banana'", status=1)
+    assert {row["code"] for row in document["undecided"]} == {"target.value"}
+    # DDL in what only reads.
+    mixed.fleet.json("target", "show", "sql:DROP TABLE {user}", status=1)
+    assert mixed.ask("p1", "SELECT COUNT(*) FROM {user}") == [(2,)]
+
+
+def test_answers_are_cut_at_their_caps(mixed: Mixed) -> None:
+    mixed.fleet.environment["VMOODLE_FLEET__MOST_ROWS"] = "1"
+    rows = mixed.sql("SELECT id FROM {user} ORDER BY id", "--on", "*")
+    assert all((row["rows"], row["truncated"]) == ([{"id": 1}], True) for row in rows.values())
+
+
+def test_bad_input_is_told_and_nothing_is_run(mixed: Mixed, tmp_path: Path) -> None:
+    for words, code in (
+        ((), "sql.which"),
+        (("SELECT 1", "--file", "x"), "sql.which"),
+        (("--file", str(tmp_path / "none")), "command.file"),
+        (("--query", "none"), "sql.query.unknown"),
+        ((" ; ",), "sql.empty"),
+        (("SELECT 'a; SELECT 2",), "sql.syntax"),
+        (("SELECT :a", "--param", "b=1"), "sql.parameter"),
+        (("SELECT 1", "--dialect", "oracle"), "command.parameter"),
+    ):
+        assert mixed.fleet.problem("sql", *words, "--on", "*")["code"] == code, words
+    for on, code in (("x*", "target.none"), ("((", "target.expression"), ("", "target.nothing")):
+        assert mixed.fleet.problem("sql", "SELECT 1", "--on", on)["code"] == code
+    assert mixed.fleet.json("run", "list") == []
+    run = mixed.fleet.json("sql", "SELECT id, '=1' AS f FROM {user}", "--on", "p1")["run"]
+    mixed.fleet.run("run", "export", run, str(tmp_path / "out.csv"))
+    assert (tmp_path / "out.csv").read_text().splitlines() == ["site,id,f", "p1,1,'=1", "p1,2,'=1"]
+    assert json.loads((mixed.fleet.run("run", "show", run, "--json")).stdout)["run"] == run

@@ -1,0 +1,111 @@
+"""Commands for the tests of runs: they ask no site, and tell in files what they did."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+from pydantic import Field
+
+from vmoodle.errors import Refused
+from vmoodle.fleet import command_sets
+from vmoodle.fleet.command import Command, Effect
+from vmoodle.fleet.parameters import Parameters, SecretParameter
+from vmoodle.fleet.result import Result, Scalar
+from vmoodle.fleet.target_site import TargetSite
+from vmoodle.secret import Secret
+
+_LIMIT_SECONDS = 60
+
+
+class How(Parameters):
+    """Which sites fail, and which wait for a file `go` in the directory."""
+
+    directory: str = ""
+    fails: str = ""
+    waits: str = ""
+    key: SecretParameter = Secret("")
+
+
+class Ask(Command[How]):
+    name, title, effect, model = "tests.ask", "Answer.", Effect.READS, How
+
+    def run(self, site: TargetSite) -> Result:
+        _wait(self.given, site)
+        if site.shortname in self.given.fails.split():
+            raise Refused("tests.no", "No.", "Ask another.")
+        return Scalar(len(site.shortname))
+
+
+class Write(Ask):
+    name, title, effect = "tests.write", "Write a line.", Effect.WRITES
+
+    def run(self, site: TargetSite) -> Result:
+        path = Path(self.given.directory) / site.shortname
+        with path.open("a") as file:
+            file.write("done\n")
+        return super().run(site)
+
+    def dry_run(self, site: TargetSite) -> Result:
+        return Scalar(f"would write on {site.shortname}")
+
+
+class Repeatable(Write):
+    name, title, idempotent = "tests.repeatable", "Write a line, or two.", True
+
+
+class Plain(Parameters):
+    """Parameters without a secret."""
+
+    fails: str = Field(default="")
+
+
+class Plainly(Command[Plain]):
+    name, title, effect, model = "tests.plain", "Answer plainly.", Effect.READS, Plain
+
+    def run(self, site: TargetSite) -> Result:
+        if site.shortname in self.given.fails.split():
+            raise Refused("tests.no", "No.", "Ask another.")
+        return Scalar(1)
+
+
+class Odd(Command[Parameters]):
+    name, title, effect = "tests.odd", "Answer what is no result.", Effect.READS
+
+    def run(self, site: TargetSite) -> Result:
+        if site.shortname.endswith("1"):
+            raise ZeroDivisionError("odd")
+        return "no result"  # type: ignore[return-value]
+
+
+def _wait(given: How, site: TargetSite) -> None:
+    if site.shortname in given.waits.split():
+        began = time.monotonic()
+        while not (Path(given.directory) / "go").exists():
+            assert time.monotonic() - began < _LIMIT_SECONDS
+            threading.Event().wait(0.01)
+
+
+def install() -> None:
+    """Let this process find these commands, as those of a package that is installed."""
+    entry = EntryPoint("tests", __name__, command_sets.GROUP)
+    command_sets.entry_points = lambda **_group: [entry]  # type: ignore[assignment, return-value]
+
+
+def main() -> None:
+    """Follow the operation named in the environment, as a process that a test can kill."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.fleet.kinds import KINDS
+    from vmoodle.operations.follow import follow
+
+    install()
+    follow(installation, KINDS, os.environ["OPERATION"], lambda _row, _events: None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,341 @@
+"""Runs: what is kept of each site, what an interruption leaves, and nothing written twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests import fleet_commands
+from tests.servers import wait_until
+from tests.unit.test_site_changes import make_site
+
+from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused
+from vmoodle.fleet import command_sets
+from vmoodle.installation import Installation
+
+if TYPE_CHECKING:
+    from vmoodle.registry.models import Run
+
+NAMES = ["a1", "a2", "b1", "b2"]
+
+
+@pytest.fixture
+def fleet(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    """Four sites, and the commands of the tests."""
+    monkeypatch.setattr(command_sets, "entry_points", command_sets.entry_points)
+    fleet_commands.install()
+    for name in NAMES:
+        make_site(installation, name)
+    return installation
+
+
+def order(fleet: Installation, command: str, on: str = "*", **values: Any) -> Any:
+    from vmoodle.fleet.order import prepare
+    from vmoodle.fleet.parameters import given
+
+    timeout = values.pop("timeout", None)
+    found = command_sets.load().find(command)
+    return prepare(fleet, found, given(found.model, values), on, timeout=timeout)
+
+
+def read(fleet: Installation, command: str, on: str = "*", **values: Any) -> Run:
+    from vmoodle.fleet.order import write_down
+    from vmoodle.fleet.runner import run_here
+
+    return run_here(fleet, write_down(fleet, order(fleet, command, on, **values)))
+
+
+def durable(fleet: Installation, command: str, on: str = "*", **values: Any) -> Run:
+    from vmoodle.fleet.order import write_down
+
+    return write_down(fleet, order(fleet, command, on, **values), durable=True)
+
+
+def follow(fleet: Installation, run: Run) -> Run:
+    from vmoodle.fleet.kinds import KINDS
+    from vmoodle.operations.follow import follow as until_ended
+    from vmoodle.registry import runs
+
+    until_ended(fleet, KINDS, run.operation_id, lambda _row, _events: None)
+    return runs.find(run.id)
+
+
+def told(run: Run) -> dict[str, Any]:
+    from vmoodle.fleet.run_view import entries
+
+    return {one["site"]: one for one in entries(run)}
+
+
+def statuses(run: Run) -> dict[str, str]:
+    return {site: one["status"] for site, one in told(run).items()}
+
+
+def lines(directory: Path) -> dict[str, int]:
+    return {
+        path.name: len(path.read_text().splitlines())
+        for path in directory.iterdir()
+        if path.name != "go"
+    }
+
+
+def test_what_each_site_answers_is_kept(fleet: Installation) -> None:
+    from vmoodle.fleet.run_view import summary
+
+    run = read(fleet, "tests.ask", fails="b1")
+    assert told(run)["a1"] | {"duration_ms": 0} == {
+        "site": "a1", "status": "ok", "duration_ms": 0, "value": 2
+    }  # fmt: skip
+    assert told(run)["b1"]["error"]["code"] == "tests.no"
+    counted = summary(run)
+    assert (counted["sites"], counted["ok"], counted["failed"], run.state) == (4, 3, 1, "done")
+    assert [group.sites for group in groups(run)] == [("a1", "a2", "b2")]
+
+
+def groups(run: Run) -> Any:
+    from vmoodle.fleet.result import grouped
+    from vmoodle.fleet.run_view import answers
+
+    return grouped(answers(run))
+
+
+def test_a_command_that_breaks_or_answers_nonsense_breaks_nothing(fleet: Installation) -> None:
+    codes = {site: one["error"]["code"] for site, one in told(read(fleet, "tests.odd")).items()}
+    assert codes == {
+        "a1": "command.internal", "a2": "command.result",
+        "b1": "command.internal", "b2": "command.result",
+    }  # fmt: skip
+
+
+def test_a_slow_site_holds_no_other(
+    fleet: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.fleet import runner
+
+    monkeypatch.setattr(runner, "GRACE", 0)
+    monkeypatch.setattr(runner, "CONNECT_TIMEOUT", 0)
+    run = read(fleet, "tests.ask", waits="a1", directory=str(tmp_path), timeout=0.2)
+    (tmp_path / "go").touch()
+    assert statuses(run) == {"a1": "timeout", "a2": "ok", "b1": "ok", "b2": "ok"}
+
+
+def test_sites_in_other_states_and_held_ones_are_told_and_left(
+    fleet: Installation, tmp_path: Path
+) -> None:
+    from vmoodle.registry import operations
+    from vmoodle.registry.models import Site
+
+    Site.objects.filter(shortname="a1").update(state="deleted")
+    run = read(fleet, "tests.ask", "a1, a2")
+    assert told(run)["a1"]["error"]["code"] == "site.state"
+    holder = operations.submit("site.move", site="b1", node="elsewhere")
+    run = follow(fleet, durable(fleet, "tests.write", "b*", directory=str(tmp_path)))
+    assert told(run)["b1"]["error"]["code"] == "operation.site.busy"
+    assert lines(tmp_path) == {"b2": 1}
+    assert holder.id
+
+
+def test_a_change_on_much_of_the_fleet_is_confirmed_by_what_is_meant() -> None:
+    from vmoodle.fleet.confirmation import phrase, refuse_unconfirmed_change
+
+    def confirmed(
+        names: list[str], *, yes: bool = False, typed: str = "", shown: bool = False
+    ) -> bool:
+        try:
+            refuse_unconfirmed_change(names, 4, 0.5, yes=yes, typed=typed, shown=shown)
+        except Refused as error:
+            assert error.code == "run.unconfirmed"
+            assert phrase(names) in error.hint
+            return False
+        return True
+
+    assert not confirmed(["a1"])
+    assert confirmed(["a1"], yes=True)
+    assert confirmed(["a1", "a2"], yes=True)
+    assert not confirmed(["a1", "a2", "b1"], yes=True)
+    assert not confirmed(["a1", "a2", "b1"], typed="3")
+    assert confirmed(["a1", "a2", "b1"], typed=phrase(["b1", "a1", "a2"]))
+    assert confirmed(["a1", "a2", "b1"], typed="3", shown=True)
+    assert not confirmed(["a1", "a2", "b1"], typed="2", shown=True)
+
+
+def test_secrets_are_masked_and_forgotten(fleet: Installation) -> None:
+    from vmoodle.fleet import order as orders
+
+    run = durable(fleet, "tests.ask", key="s3cret")
+    assert run.parameters["key"] == "***"
+    assert run.secret_encrypted
+    run = follow(fleet, run)
+    assert run.secret_encrypted == ""
+    with pytest.raises(Refused) as raised:
+        orders.again(fleet, run, command_sets.load().find("tests.ask"), failed=False)
+    assert raised.value.code == "run.secret"
+
+
+def test_a_run_is_done_again_where_it_failed(fleet: Installation) -> None:
+    from vmoodle.fleet import order as orders
+    from vmoodle.fleet.runner import run_here
+
+    run = read(fleet, "tests.plain", fails="a2 b1")
+    command = command_sets.load().find("tests.plain")
+    again = orders.again(fleet, run, command, failed=True)
+    assert again.names == ["a2", "b1"]
+    second = run_here(fleet, orders.write_down(fleet, again))
+    assert second.again_of == run.id
+    # Another command on the same sites.
+    assert order(fleet, "tests.ask", f"failed:{run.id[:6]} & b*").names == ["b1"]
+    assert order(fleet, "tests.ask", f"run:{run.id}").names == NAMES
+    with pytest.raises(NotFound):
+        order(fleet, "tests.ask", "run:nothing")
+
+
+def kill_at(installation: Installation, run: Run, directory: Path, site: str) -> None:
+    """Carry a run out in another process, and kill it when it has written on a site."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.fleet_commands"],
+        env=os.environ
+        | {"OPERATION": run.operation_id, "VMOODLE_HOME": str(installation.home.path)},
+    )
+    wait_until((directory / site).exists, f"the write on {site}")
+    wait_until(lambda: len(lines(directory)) == 4 or process.poll() is not None, "all to begin")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_a_write_that_was_begun_when_its_process_was_killed_is_unknown_and_not_repeated(
+    fleet: Installation, tmp_path: Path
+) -> None:
+    run = durable(fleet, "tests.write", directory=str(tmp_path), waits="a2")
+    kill_at(fleet, run, tmp_path, "a2")
+    (tmp_path / "go").touch()
+    run = follow(fleet, run)
+    assert statuses(run)["a2"] == "unknown"
+    assert set(statuses(run).values()) <= {"ok", "unknown"}
+    assert lines(tmp_path) == dict.fromkeys(NAMES, 1)
+    # "Again on the failed" leaves it to a person, too.
+    with pytest.raises(NotFound):
+        order(fleet, "tests.write", f"failed:{run.id}")
+
+
+def test_a_write_that_does_no_harm_twice_is_repeated_after_a_kill(
+    fleet: Installation, tmp_path: Path
+) -> None:
+    run = durable(fleet, "tests.repeatable", directory=str(tmp_path), waits="a2")
+    kill_at(fleet, run, tmp_path, "a2")
+    (tmp_path / "go").touch()
+    assert set(statuses(follow(fleet, run)).values()) == {"ok"}
+    assert lines(tmp_path)["a2"] == 2
+
+
+def test_a_cancelled_run_leaves_the_rest(
+    fleet: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.registry import operations
+
+    monkeypatch.setenv("VMOODLE_FLEET__TOGETHER", "1")
+    from vmoodle.installation import open_installation
+
+    one_at_a_time = open_installation()
+    run = durable(one_at_a_time, "tests.write", directory=str(tmp_path), waits="a1")
+
+    def cancel() -> None:
+        wait_until((tmp_path / "a1").exists, "the first write")
+        operations.request_cancel(run.operation_id)
+        threading.Event().wait(0.5)
+        (tmp_path / "go").touch()
+        from django.db import connections
+
+        connections.close_all()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    run = follow(one_at_a_time, run)
+    thread.join()
+    assert run.state == "cancelled"
+    assert statuses(run) == {"a1": "ok", "a2": "cancelled", "b1": "cancelled", "b2": "cancelled"}
+    assert lines(tmp_path) == {"a1": 1}
+
+
+def test_a_reading_run_whose_process_is_gone_goes_on_where_it_stopped(fleet: Installation) -> None:
+    from vmoodle.fleet.order import write_down
+    from vmoodle.fleet.run_view import state_of
+    from vmoodle.fleet.runner import go_on
+    from vmoodle.process import machine
+    from vmoodle.registry import runs
+    from vmoodle.registry.models import RunSite
+
+    run = write_down(fleet, order(fleet, "tests.plain"))
+    with pytest.raises(Conflict):
+        go_on(fleet, run)
+    runs.continued(run.id, f"{machine()} 999999999 1.0")
+    RunSite.objects.filter(run=run, shortname="a1").update(state="ok")
+    run = runs.find(run.id)
+    assert state_of(run) == "interrupted"
+    run = go_on(fleet, run)
+    assert (run.state, set(statuses(run).values())) == ("done", {"ok"})
+    assert told(run)["a1"]["duration_ms"] is None
+
+
+def test_two_runs_are_compared_and_exported(fleet: Installation, tmp_path: Path) -> None:
+    from vmoodle.fleet.run_diff import differences
+    from vmoodle.fleet.run_export import export
+
+    first = read(fleet, "tests.plain", "a*, b1", fails="a2")
+    second = read(fleet, "tests.plain", "a*, b2")
+    assert [(row["site"], row["change"]) for row in differences(first, second)] == [
+        ("a2", "changed"), ("b1", "gone"), ("b2", "new")
+    ]  # fmt: skip
+    with pytest.raises(Refused):
+        list(differences(first, read(fleet, "tests.ask")))
+    assert export(first, tmp_path / "x.csv", "csv") == 2
+    assert (tmp_path / "x.csv").read_text().splitlines() == ["site,value", "a1,1", "b1,1"]
+    assert export(first, tmp_path / "x.json", "json") == 3
+    document = json.loads((tmp_path / "x.json").read_text())
+    assert document["run"] == first.id
+    assert [row["status"] for row in document["results"]] == ["ok", "failed", "ok"]
+    for path, form in (("x.csv", "csv"), ("y.doc", "doc")):
+        with pytest.raises(InvalidInput):
+            export(first, tmp_path / path, form)
+
+
+@pytest.mark.slow
+def test_ten_thousand_sites_are_streamed(
+    fleet: Installation, home: Path, record_property: Callable[[str, object], None]
+) -> None:
+    import resource
+
+    from vmoodle.registry.models import Site
+
+    model = Site.objects.select_related("codebase", "server").get(shortname="a1")
+    facts = {
+        field.attname: getattr(model, field.attname)
+        for field in Site._meta.concrete_fields
+        if field.name != "id"
+    }
+    Site.objects.bulk_create(
+        (
+            Site(
+                **facts
+                | {
+                    "shortname": f"s{n}", "wwwroot": f"http://s{n}.test",
+                    "address_key": f"s{n}.test", "dataroot": f"/s{n}", "session_key": f"s{n}",
+                    "database": f"s{n}", "account": f"s{n}",
+                }
+            )
+            for n in range(10_000)
+        ),
+        batch_size=500,
+    )  # fmt: skip
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run = read(fleet, "tests.plain", "s*")
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    record_property("grown_kB", grown)
+    assert (run.state, len(groups(run)[0].sites)) == ("done", 10_000)
+    assert grown < 100_000  # kB
