@@ -429,6 +429,10 @@ def test_what_keeps_an_address_and_what_nobody_has_judged_is_named(copies: CopyF
     assert fleet.json("template", "show", "oddly")["content_left"] == 1
     assert "left as it is" in fleet.run("template", "refresh", "oddly").stderr
     assert fleet.json("template", "show", "oddly")["content_left"] == 1
+    path = fleet.home.parent / "oddly.template"
+    fleet.run("template", "export", "oddly", str(path))
+    fleet.run("template", "import", str(path), "--name", "odder")
+    assert fleet.json("template", "show", "odder")["content_left"] == 1
     for words, named in (
         (("site", "create", "odd1", "--template", "oddly"), "1 cell(s) have the address"),
         (

@@ -71,7 +71,7 @@ def way_on(holder: Operation) -> str:
     """Return the call that lets an operation end which holds something."""
     if holder.state in ACTIVE_STATES:
         return (
-            "Wait for it; where nobody executes it, this does so too: "
+            "Wait for it with this call, which executes it where nobody else does: "
             f"vmoodle operation follow {holder.id}"
         )
     return f"Decide about it first: vmoodle operation show {holder.id}"

@@ -6,6 +6,7 @@ or a password.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +44,7 @@ class ArchivedTemplate:
     name: str
     people: bool
     wwwroot: str
+    content_left: int
 
 
 def export(installation: Installation, name: str, path: Path) -> list[str]:
@@ -92,7 +94,13 @@ def read_facts(path: Path, manifest: Manifest) -> ArchivedTemplate:
         manifest.extra.get("template", ""),
         manifest.extra.get("people") == "yes",
         manifest.site.wwwroot,
+        _count(manifest.extra.get("content_left", "")),
     )
+
+
+def _count(text: str) -> int:
+    """Return a number of cells; 0 where there is none, as in an older release's archive."""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
 
 
 def _neutral(manifest: Manifest) -> bool:
@@ -132,6 +140,7 @@ def _put(
             extra={
                 "template": row.name,
                 "people": "yes" if row.people else "no",
+                "content_left": str(row.content_left),
                 "revision": str(row.revision),
                 "captured": (row.refreshed_at or row.created_at).isoformat(timespec="seconds"),
                 "captured_by": row.actor,

@@ -96,6 +96,7 @@ def _described(facts: ArchivedTemplate, server: DatabaseServer) -> dict[str, obj
         "moodle_release": manifest.moodle.release,
         "versions_hash": manifest.moodle.component_hash,
         "wwwroot": facts.wwwroot,
+        "content_left": facts.content_left,
         "server": server,
         "table_prefix": manifest.prefix,
     }
