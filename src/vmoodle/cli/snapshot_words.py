@@ -23,6 +23,7 @@ def print_snapshots(rows: list[dict[str, Any]]) -> None:
             "MOODLE",
             "DATABASE",
             "FILES",
+            "MISSING",
             "VERIFIED",
             "DRILLED",
             "PIN",
@@ -36,6 +37,7 @@ def print_snapshots(rows: list[dict[str, Any]]) -> None:
                 r["moodle"],
                 in_bytes(r["database_bytes"]),
                 in_bytes(r["files_bytes"]),
+                str(r["missing_files"] or ""),
                 _badge(r["verified_ok"], r["verified"], "DAMAGED"),
                 _badge(r["drilled_ok"], r["drilled"], "FAILED"),
                 "pinned" if r["pinned"] else "",
@@ -45,6 +47,11 @@ def print_snapshots(rows: list[dict[str, Any]]) -> None:
         ],
         "No snapshots yet: vmoodle snapshot create SITE",
     )
+
+
+def missing_words(count: int) -> str:
+    """Return what is said of a snapshot that lacks files its database names, empty for none."""
+    return f"; {count} files that its database names are missing in it" if count else ""
 
 
 def _badge(ok: bool | None, when: Any, fault: str) -> str:
