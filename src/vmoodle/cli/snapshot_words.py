@@ -19,6 +19,7 @@ def print_snapshots(rows: list[dict[str, Any]]) -> None:
         (
             "ID",
             "SITE",
+            "STATE",
             "TAKEN",
             "MOODLE",
             "DATABASE",
@@ -33,10 +34,11 @@ def print_snapshots(rows: list[dict[str, Any]]) -> None:
             (
                 r["id"],
                 r["site"],
+                "" if r["state"] == "ready" else r["state"],
                 moment(r["taken"]),
                 r["moodle"],
-                in_bytes(r["database_bytes"]),
-                in_bytes(r["files_bytes"]),
+                in_bytes(r["database_bytes"]) if r["state"] == "ready" else "",
+                in_bytes(r["files_bytes"]) if r["state"] == "ready" else "",
                 str(r["missing_files"] or ""),
                 _badge(r["verified_ok"], r["verified"], "DAMAGED"),
                 _badge(r["drilled_ok"], r["drilled"], "FAILED"),
