@@ -75,11 +75,20 @@ def submit_each(
 ) -> dict[str, Operation | VMoodleError]:
     """Queue taking a snapshot of each site; return by shortname its operation, or why not.
 
-    Raise as the store does: without it nothing is queued.
+    Raise as the store does: without it nothing is queued. Where no site is accepted no store is
+    made.
     """
-    open_snapshots(installation, create=True)
     outcome: dict[str, Operation | VMoodleError] = {}
+    opened = False
     for shortname in shortnames:
+        try:
+            settled(shortname, "snapshotted")
+        except VMoodleError as error:
+            outcome[shortname] = error
+            continue
+        if not opened:
+            open_snapshots(installation, create=True)
+            opened = True
         try:
             outcome[shortname] = order(installation, shortname, reason="manual", note=note)
         except VMoodleError as error:
@@ -315,10 +324,11 @@ def _noting(files: Iterable[tuple[str, Path]], met: set[str]) -> Iterator[tuple[
 
 def untake(context: StepContext) -> None:
     """Take that snapshot out of the store again; none is no error."""
-    store = open_snapshots(context.installation, create=True)
     snapshot_id = str(context.parameters["snapshot"])
-    if snapshot_id in store.manifest_ids():
-        store.delete_manifest(snapshot_id)
+    with contextlib.suppress(NotFound):
+        store = open_snapshots(context.installation)
+        if snapshot_id in store.manifest_ids():
+            store.delete_manifest(snapshot_id)
 
 
 def note_taken(context: StepContext) -> None:
