@@ -80,7 +80,6 @@ def test_a_site_without_its_file_pool_is_neither_snapshotted_nor_copied(
     assert copies.fleet.json("snapshot", "list") == []
     assert copies.fleet.json("template", "list") == []
     assert len(copies.fleet.json("site", "list")) == 1
-    assert not (copies.fleet.home / "store").exists()
 
 
 def test_a_site_without_moodledata_is_not_snapshotted_and_not_deleted_unless_one_says_so(
