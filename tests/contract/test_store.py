@@ -382,6 +382,22 @@ def test_what_is_no_store_is_refused(ground: stores.Ground, key: Secret | None) 
     assert code_of(lambda: open_store(url, key=key)) == "store.damaged"
 
 
+def test_a_store_in_clear_takes_a_key_as_long_as_it_holds_no_snapshot(
+    ground: stores.Ground,
+) -> None:
+    url, key = ground.url(), new_key()
+    open_store(url, create=True)
+    store = open_store(url, key=key, create=True)
+    assert store.encrypted
+    assert code_of(lambda: open_store(url)) == "store.key.missing"
+    store.write_manifest(manifest_of("one"))
+    assert open_store(url, key=key).read_manifest("one") == manifest_of("one")
+
+    used = ground.url()
+    open_store(used, create=True).write_manifest(manifest_of("one"))
+    assert code_of(lambda: open_store(used, key=key, create=True)) == "store.key.unneeded"
+
+
 def test_a_store_opens_only_with_its_key(ground: stores.Ground, key: Secret | None) -> None:
     url = ground.url()
     store = open_store(url, key=key, create=True)

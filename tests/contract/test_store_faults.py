@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 import stores
+from disk import fill
 from snapshots import add_file, make_filedir, manifest_of
 from vmoodle.errors import VMoodleError
 from vmoodle.secret import Secret
+from vmoodle.store import archive
 from vmoodle.store.add import walk_filedir
 from vmoodle.store.address import StoreCredentials, parse_url
 from vmoodle.store.store import Store, open_store
@@ -149,6 +151,25 @@ def test_a_full_store_says_so_and_keeps_what_it_has(
     assert store.verify(first) == []
     assert store.collect_garbage(grace=NONE).removed >= 0
     assert store.verify(first) == []
+
+
+@pytest.mark.parametrize("free", [0, 4096, 300_000, 1_500_000])
+def test_an_export_onto_a_full_disk_says_so_and_leaves_no_file(
+    small_disk: Path, tmp_path: Path, free: int
+) -> None:
+    store = open_store(str(tmp_path / "store"), create=True)
+    large = tmp_path / "large"
+    for size in (1 << 20, 1 << 20, 1000, 1000, 3 << 20):
+        add_file(large, os.urandom(size))
+    with store.writing():
+        manifest = manifest_of("one", store.add_files("filedir", walk_filedir(large)).part)
+        store.write_manifest(manifest)
+    fill(small_disk, leave=free)
+    before = sorted(small_disk.iterdir())
+    assert code_of(lambda: archive.export(manifest, store, small_disk / "one.tar")) == (
+        "store.archive.unwritable"
+    )
+    assert sorted(small_disk.iterdir()) == before
 
 
 def test_a_full_target_keeps_no_half_file(small_disk: Path, tmp_path: Path) -> None:

@@ -52,6 +52,15 @@ def test_days_begin_in_the_zone() -> None:
     }
 
 
+def test_the_last_without_missing_files_outlives_newer_ones_that_lack_some() -> None:
+    lacking = {"d0": 5, "d1": 5, "d2": 0, "d3": 0}
+    kept = Retention(last=2).to_keep(daily(4), missing=lacking)
+    assert kept == {"d0": ["last 1"], "d1": ["last 2"], "d2": ["fewest files missing"]}
+    assert set(Retention(last=2).to_keep(daily(4), missing=lacking | {"d1": 0})) == {"d0", "d1"}
+    fewer = {"d0": 3, "d1": 3, "d2": 2}
+    assert set(Retention(last=1).to_keep(daily(3), missing=fewer)) == {"d0", "d2"}
+
+
 @pytest.mark.parametrize(
     "text",
     [

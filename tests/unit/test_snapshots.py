@@ -16,7 +16,7 @@ from vmoodle.secret import Secret
 from vmoodle.settings import load_settings
 from vmoodle.store import archive
 from vmoodle.store.keys import new_key
-from vmoodle.store.manifest import Manifest, Part
+from vmoodle.store.manifest import BlobRef, Manifest, Part
 from vmoodle.store.store import open_store
 
 GOOD = manifest_of("one")
@@ -119,3 +119,40 @@ def test_a_snapshot_whose_operation_stops_half_way_says_so_and_a_whole_one_stays
         )
     assert snapshots.find("half").state == "needs attention"
     assert snapshots.find("whole").state == "ready"
+
+
+def test_where_no_snapshot_is_ordered_no_store_is_made(installation: Installation) -> None:
+    from vmoodle.lifecycle.snapshot.snapshot import submit_each
+
+    outcome = submit_each(installation, ["nosuch"])
+    assert isinstance(outcome["nosuch"], VMoodleError)
+    assert not (installation.home.path / "store").exists()
+
+
+def test_a_manifest_that_says_oddly_how_much_is_missing_says_nothing_of_it() -> None:
+    from vmoodle.lifecycle.snapshot.snapshot import sizes_of
+
+    part = Part("database", BlobRef("0" * 64, 1), None, 1, 1)
+    for said, count in (("7", 7), ("", 0), ("-1", 0), ("9" * 40, 0), ("many", 0)):
+        manifest = dataclasses.replace(GOOD, parts=(part,), extra={"missing_files": said})
+        assert sizes_of(manifest)["missing_files"] == count
+
+
+def test_a_list_shows_the_state_of_what_is_not_ready_and_no_size(
+    installation: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vmoodle.cli.snapshot_words import print_snapshots
+    from vmoodle.registry import snapshots
+    from vmoodle.registry.models import Snapshot, SnapshotState
+
+    for identity, state in (("half", SnapshotState.ATTENTION), ("whole", SnapshotState.READY)):
+        Snapshot.objects.create(
+            id=identity, state=state, site_shortname="one", missing_files=3 * (identity == "whole")
+        )
+    print_snapshots([snapshots.facts(snapshots.find(one)) for one in ("half", "whole")])
+    _head, half, whole = capsys.readouterr().out.splitlines()
+    assert "needs attention" in half
+    assert "0 B" not in half
+    assert "ready" not in whole
+    assert "0 B" in whole
+    assert whole.endswith(" 3")

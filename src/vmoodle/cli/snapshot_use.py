@@ -10,7 +10,7 @@ import typer
 from vmoodle.cli.output import Json, print_json, say, show_queued
 from vmoodle.cli.progress import showing
 from vmoodle.cli.site_words import Confirm, Detach
-from vmoodle.cli.snapshot_words import SnapshotId
+from vmoodle.cli.snapshot_words import SnapshotId, missing_words
 
 
 def verify(
@@ -50,16 +50,19 @@ def verify(
     for finding in findings:
         say(finding.message)
     require_whole(findings, row.id)
-    typer.echo(f"{row.id} is whole")
+    typer.echo(f"{row.id} is whole{missing_words(row.missing_files)}")
 
 
 def _show_verified(outcome: dict[str, list[str]], *, json: bool) -> None:
+    from vmoodle.registry import snapshots
+
     damaged = [snapshot_id for snapshot_id, findings in outcome.items() if findings]
     if json:
         print_json([_verified(*entry) for entry in outcome.items()])
     else:
         for snapshot_id, findings in outcome.items():
-            typer.echo(f"{snapshot_id} is {'DAMAGED' if findings else 'whole'}")
+            lacks = missing_words(snapshots.find(snapshot_id).missing_files)
+            typer.echo(f"{snapshot_id} is {'DAMAGED' if findings else 'whole'}{lacks}")
             for finding in findings:
                 say(f"  {finding}")
         say(f"{len(outcome) - len(damaged)} whole, {len(damaged)} damaged")
@@ -67,7 +70,15 @@ def _show_verified(outcome: dict[str, list[str]], *, json: bool) -> None:
 
 
 def _verified(snapshot_id: str, findings: list[str]) -> dict[str, object]:
-    return {"snapshot": snapshot_id, "ok": not findings, "findings": findings}
+    from vmoodle.registry import snapshots
+
+    missing = snapshots.find(snapshot_id).missing_files
+    return {
+        "snapshot": snapshot_id,
+        "ok": not findings,
+        "findings": findings,
+        "missing_files": missing,
+    }
 
 
 def drill(
@@ -108,10 +119,14 @@ def drill(
         show_queued(operation.id, {"snapshot": row.id}, json=json)
         return
     carry_out(installation, operation)
+    row = snapshots.find(row.id)
     if json:
-        print_json(snapshots.facts(snapshots.find(row.id)))
+        print_json(snapshots.facts(row))
     else:
-        typer.echo(f"{row.id} was restored, showed its front page and let its administrator in")
+        typer.echo(
+            f"{row.id} was restored, showed its front page and let its administrator in"
+            f"{missing_words(row.missing_files)}"
+        )
 
 
 def restore(
@@ -131,7 +146,8 @@ def restore(
 
     row = snapshots.find(snapshot)
     if confirm is None and sys.stdin.isatty():
-        say(f"This replaces all that {row.site_shortname} has now by {row.id}.")
+        lacks = missing_words(row.missing_files)
+        say(f"This replaces all that {row.site_shortname} has now by {row.id}{lacks}.")
         confirm = typer.prompt("Type the shortname to go on", err=True)
     operation = restoring.submit(installation, row.id, typed=confirm or "")
     if detach:

@@ -19,10 +19,12 @@ def print_snapshots(rows: list[dict[str, Any]]) -> None:
         (
             "ID",
             "SITE",
+            "STATE",
             "TAKEN",
             "MOODLE",
             "DATABASE",
             "FILES",
+            "MISSING",
             "VERIFIED",
             "DRILLED",
             "PIN",
@@ -32,10 +34,12 @@ def print_snapshots(rows: list[dict[str, Any]]) -> None:
             (
                 r["id"],
                 r["site"],
+                "" if r["state"] == "ready" else r["state"],
                 moment(r["taken"]),
                 r["moodle"],
-                in_bytes(r["database_bytes"]),
-                in_bytes(r["files_bytes"]),
+                in_bytes(r["database_bytes"]) if r["state"] == "ready" else "",
+                in_bytes(r["files_bytes"]) if r["state"] == "ready" else "",
+                str(r["missing_files"] or ""),
                 _badge(r["verified_ok"], r["verified"], "DAMAGED"),
                 _badge(r["drilled_ok"], r["drilled"], "FAILED"),
                 "pinned" if r["pinned"] else "",
@@ -45,6 +49,11 @@ def print_snapshots(rows: list[dict[str, Any]]) -> None:
         ],
         "No snapshots yet: vmoodle snapshot create SITE",
     )
+
+
+def missing_words(count: int) -> str:
+    """Return what is said of a snapshot that lacks files its database names, empty for none."""
+    return f"; {count} files that its database names are missing in it" if count else ""
 
 
 def _badge(ok: bool | None, when: Any, fault: str) -> str:

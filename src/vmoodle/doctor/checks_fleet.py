@@ -12,8 +12,8 @@ from vmoodle.hook.install import installed_hook_is_current
 from vmoodle.hook.rights import wrong_rights
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import codebase, dataroot, publish, server
-from vmoodle.lifecycle.lost import way_on
-from vmoodle.moodle import config_php
+from vmoodle.lifecycle.lost import connected, way_on
+from vmoodle.moodle import config_php, contents
 from vmoodle.moodle.account import can_write
 from vmoodle.moodle.muc import SharedStore, shared_stores
 from vmoodle.moodle.tree import MoodleTree
@@ -25,6 +25,7 @@ from vmoodle.registry.models import (
     DatabaseServer,
     Operation,
     OperationState,
+    Site,
     SiteState,
     state_words,
 )
@@ -98,7 +99,7 @@ def map_agrees(installation: Installation) -> Found:
 
 
 def dataroots_exist(installation: Installation) -> Found:
-    """The base is safe to work in, and every site's moodledata a directory of the web account's."""
+    """The base is safe to work in; every site's moodledata is the web account's, with its files."""
     try:
         dataroot.refuse_unsafe_base(installation, installation.dataroot_base)
     except VMoodleError as error:
@@ -112,13 +113,34 @@ def dataroots_exist(installation: Installation) -> Found:
                 f"{site.shortname}: {path} is missing or no directory.",
                 f"Put it back from a backup; or {way_on(site)}",
             )
-        elif site.adopted and can_write(path, installation.web_account.pw_name):
+            continue
+        yield from _files_are_there(installation, site)
+        if site.adopted and can_write(path, installation.web_account.pw_name):
             continue  # an existing moodledata may be the web account's by its group alone
         elif path.stat().st_uid != installation.web_account.pw_uid:
             yield (
                 f"{site.shortname}: {path} does not belong to the web account.",
                 f"chown {installation.web_account.pw_name} {path}",
             )
+
+
+def _files_are_there(installation: Installation, site: Site) -> Found:
+    """Say where a site's file pool is gone; a database is asked only where it looks so."""
+    pool = Path(site.dataroot) / "filedir"
+    try:
+        if contents.holds_any(pool):
+            return
+    except VMoodleError as error:
+        yield f"{site.shortname}: {error.message}", error.hint
+        return
+    try:
+        with connected(installation, site) as connection:
+            lost = contents.is_lost(connection, pool)
+    except VMoodleError:
+        return  # what is wrong with the database, V010 and V050 say
+    if lost:
+        said = contents.lost(pool).message
+        yield f"{site.shortname}: {said}", f"Mount it or put it back; or {way_on(site)}"
 
 
 def caches_are_apart(_installation: Installation) -> Found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from vmoodle.engines.faults import sentences, stopped
 from vmoodle.errors import Failed, InvalidInput, Unavailable, VMoodleError
 from vmoodle.files import replacing
 
@@ -89,23 +91,40 @@ class Client:
             stderr.seek(0)
             said = stderr.read().decode(errors="replace")
         if client.returncode:
-            raise client_failure(Path(self.command[0]).name, said)
+            raise client_failure(Path(self.command[0]).name, said, client.returncode)
 
 
-def client_failure(program: str, said: str) -> VMoodleError:
-    """Return the error for a client that ended badly, from what it wrote to stderr."""
-    detail = " ".join(said.split())[:500] or "it said nothing"
+def client_failure(program: str, said: str, status: int) -> VMoodleError:
+    """Return the error for a client that ended badly, from its status and what it said on stderr.
+
+    A status below zero is the signal that ended it.
+    """
+    detail = stopped(sentences(said)[:500] or "it said nothing")
     if any(words in said for words in _DISK_FULL):
         return Unavailable(
             "engine.disk",
             f"{program} found the disk full: {detail}",
             "Free some space, then try again.",
         )
+    if status < 0:
+        heard = f" It said: {detail}" if said.strip() else ""
+        return Failed(
+            "engine.client.failed",
+            f"{program} was ended by signal {_signal_name(-status)}.{heard}",
+            "Whoever ended it, or a machine without memory left, knows why; then try again.",
+        )
     return Failed(
         "engine.client.failed",
         f"{program} did not succeed: {detail}",
         "Read the message above; the server's log says more.",
     )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"{number} ({signal.Signals(number).name.removeprefix('SIG')})"
+    except ValueError:
+        return str(number)
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable, VMoodleError
 
+_ENDINGS = ".!?:;,"
+
 Fault = tuple[type[VMoodleError], str, str]
 """The type of an error, its code and its hint; the message is the server's."""
 
@@ -49,11 +51,25 @@ def unlisted(kind: type[VMoodleError]) -> Fault:
     return kind, "engine.sql", "Read the server's message above."
 
 
+def sentences(text: str) -> str:
+    """Return what a program said in lines as sentences on one line, each with its full stop."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    for place, following in enumerate(lines[1:]):
+        if following[0].isupper() and lines[place][-1] not in _ENDINGS:
+            lines[place] += "."
+    return " ".join(lines)
+
+
+def stopped(text: str) -> str:
+    """Return a text with a full stop, unless it ends as a sentence does."""
+    text = text.rstrip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def said(fault: Fault, text: str, *, about: str = "The database server said") -> VMoodleError:
     """Return the error of a fault, with what the server said."""
     kind, code, hint = fault
-    stop = "" if text.rstrip().endswith((".", "!", "?")) else "."
-    return kind(code, f"{about}: {text.rstrip()}{stop}", hint)
+    return kind(code, f"{about}: {stopped(text)}", hint)
 
 
 def unusable_parameters(error: Exception) -> InvalidInput:

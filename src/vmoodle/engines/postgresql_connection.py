@@ -96,7 +96,7 @@ def translate(error: psycopg.Error, otherwise: type[VMoodleError] = Failed) -> V
         fault = faults.DOWN
     if fault is None:
         fault = faults.unlisted(otherwise)
-    text = error.diag.message_primary or str(error).strip() or "the connection is gone"
+    text = error.diag.message_primary or faults.sentences(str(error)) or "the connection is gone"
     # What uses an account stands in the detail only, a line for each.
     if state == "2BP01" and error.diag.message_detail:
         text = f"{text}: {', '.join(error.diag.message_detail.splitlines())}"
@@ -104,7 +104,7 @@ def translate(error: psycopg.Error, otherwise: type[VMoodleError] = Failed) -> V
 
 
 def _login_fault(error: psycopg.Error) -> VMoodleError:
-    text = " ".join(str(error).split())
+    text = faults.sentences(str(error))
     said = text.partition("FATAL:")[2]
     matches = (fault for words, fault in _LOGIN_WORDS if said and words in said)
     return faults.said(next(matches, faults.DOWN), text, about="The database server cannot be used")

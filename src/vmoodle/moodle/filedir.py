@@ -15,7 +15,7 @@ import re
 import shutil
 import stat
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,6 +109,32 @@ def copy_filedir(
     return report
 
 
+def copy_contents(
+    source: Path, target: Path, names: Iterable[str], *, owner: tuple[int, int] = (-1, -1)
+) -> FiledirCopy:
+    """Copy contents of one file pool into another by their hashes; raise as `copy_filedir`.
+
+    What the source has not is left out.
+    """
+    report = FiledirCopy()
+    job = _Job(
+        source, target, owner, _DIRECTORY_MODE, ("reflink", "hardlink", "copy"), False, pool=True
+    )
+    try:
+        job.make_directory(str(target))
+        for name in names:
+            below = f"{name[:2]}/{name[2:4]}"
+            path = f"{source}/{below}/{name}"
+            if not os.path.isfile(path) or os.path.islink(path):  # noqa: PTH113, PTH114
+                continue
+            job.make_directory(f"{target}/{name[:2]}")
+            job.make_directory(f"{target}/{below}")
+            job.copy_file(path, name, f"{target}/{below}", report)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    return report
+
+
 def copy_tree(source: Path, target: Path, *, owner: tuple[int, int] = (-1, -1)) -> FiledirCopy:
     """Copy one directory of moodledata, of which nothing is shared; raise as `copy_filedir`."""
     report = FiledirCopy()
@@ -134,7 +160,7 @@ class _Job:
 
     def run(self, report: FiledirCopy) -> None:
         """Copy the tree, its first level spread over threads."""
-        self._make_directory(str(self.target))
+        self.make_directory(str(self.target))
         with os.scandir(self.source) as found:
             entries = list(found)
         mine = FiledirCopy()
@@ -168,7 +194,7 @@ class _Job:
                 entries = list(found)
         except FileNotFoundError:  # removed meanwhile
             return
-        self._make_directory(target)
+        self.make_directory(target)
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 self._tree(entry.path, f"{target}/{entry.name}", report)
@@ -176,7 +202,8 @@ class _Job:
                 self._copy_entry(entry, target, report)
 
     # Tens of thousands of files: a Path for each would take as long as the system call.
-    def _make_directory(self, path: str) -> None:
+    def make_directory(self, path: str) -> None:
+        """Make a directory as Moodle's are, or give one that is there owner and mode."""
         try:
             os.mkdir(path, 0o700)  # noqa: PTH102
         except FileExistsError:
@@ -192,33 +219,37 @@ class _Job:
         is_written = self.pool and entry.name.endswith(_LEFT_OUT)
         if is_written or not entry.is_file(follow_symlinks=False):
             return
+        self.copy_file(entry.path, entry.name, directory, report)
+
+    def copy_file(self, source: str, name: str, directory: str, report: FiledirCopy) -> None:
+        """Copy one plain file into a directory that is there; nothing for one that is gone."""
         try:
-            facts = entry.stat(follow_symlinks=False)
-            done = self._copy_file(entry, f"{directory}/{entry.name}", facts)
+            facts = os.lstat(source)
+            done = self._copy_file(source, name, f"{directory}/{name}", facts)
         except FileNotFoundError:
-            if os.path.lexists(entry.path):
+            if os.path.lexists(source):
                 raise
             return  # removed meanwhile
         setattr(report, done, getattr(report, done) + 1)
         report.bytes += facts.st_size
 
     def _copy_file(
-        self, entry: os.DirEntry[str], target: str, facts: os.stat_result
+        self, source: str, name: str, target: str, facts: os.stat_result
     ) -> Method | Literal["present"]:
-        immutable = self.pool and _NAME.fullmatch(entry.name) is not None
+        immutable = self.pool and _NAME.fullmatch(name) is not None
         if immutable and self.verify:
-            _require_content(entry.path, entry.name)
+            _require_content(source, name)
         may_link = immutable and self._has_owner(facts)
         for method in self.methods:
             if method in self.unusable or (method == "hardlink" and not may_link):
                 continue
             try:
                 if method == "hardlink":
-                    os.link(entry.path, target)
+                    os.link(source, target)
                 elif _is_there(target, facts, immutable):
                     return "present"
                 else:
-                    self._write(entry.path, target, facts, method)
+                    self._write(source, target, facts, method)
             except FileExistsError:
                 _is_there(target, facts, immutable)
                 return "present"

@@ -254,6 +254,7 @@ class Snapshot(models.Model):
     database_bytes = models.BigIntegerField(default=0)
     files_bytes = models.BigIntegerField(default=0)
     files_count = models.PositiveIntegerField(default=0)
+    missing_files = models.PositiveIntegerField(default=0)
     actor = models.CharField(max_length=100)
     created_at = models.DateTimeField(auto_now_add=True)
     verified_at = models.DateTimeField(null=True)

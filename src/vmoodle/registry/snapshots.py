@@ -156,6 +156,11 @@ def drilled(snapshot_id: str, *, fault: str = "") -> None:
     )
 
 
+def lacks(snapshot_id: str, missing: int) -> None:
+    """The snapshot's database names this many files that the snapshot has not."""
+    Snapshot.objects.filter(id=snapshot_id).update(missing_files=missing)
+
+
 def pinned(snapshot_id: str, *, on: bool) -> None:
     """A pinned snapshot is neither pruned nor deleted."""
     Snapshot.objects.filter(id=snapshot_id).update(pinned=on, pinned_until="")
@@ -193,6 +198,7 @@ def facts(row: Snapshot) -> dict[str, Any]:
         "database_bytes": row.database_bytes,
         "files_bytes": row.files_bytes,
         "files": row.files_count,
+        "missing_files": row.missing_files,
         "verified": row.verified_at,
         "verified_ok": row.verified_ok,
         "drilled": row.drilled_at,

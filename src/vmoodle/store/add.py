@@ -42,12 +42,21 @@ class _Added:
 
 
 def walk(directory: Path) -> Iterator[tuple[str, Path]]:
-    """Yield every entry below that is no directory, with its path below as the name, in order."""
-    for root, directories, files in os.walk(directory):
+    """Yield every entry below that is no directory, with its path below as the name, in order.
+
+    Raise Conflict (`store.file.unreadable`) for a directory that cannot be listed.
+    """
+    for root, directories, files in os.walk(directory, onerror=_unlisted):
         directories.sort()
         for name in sorted(files):
             path = Path(root, name)
             yield path.relative_to(directory).as_posix(), path
+
+
+def _unlisted(error: OSError) -> None:
+    if isinstance(error, FileNotFoundError):
+        return  # removed meanwhile
+    raise _unreadable(Path(error.filename), error) from error
 
 
 def walk_filedir(directory: Path) -> Iterator[tuple[str, Path]]:
@@ -126,14 +135,18 @@ def _add(
     except FileNotFoundError:
         return _Added(None, finding=Finding("vanished", part, name, "It was gone when read."))
     except OSError as error:
-        raise Conflict(
-            "store.file.unreadable",
-            f"{path} cannot be read: {error.strerror}.",
-            "Let VMoodle's account read it; look at the disk when it is an input/output error.",
-        ) from error
+        raise _unreadable(path, error) from error
     finding = None
     if layout == "filedir" and put.sha1 != name:
         finding = Finding(
             "contenthash", part, name, f"Its content has the hash {put.sha1}; it is kept as it is."
         )
     return _Added(entry_of(name, put), put.written, finding=finding)
+
+
+def _unreadable(path: Path, error: OSError) -> Conflict:
+    return Conflict(
+        "store.file.unreadable",
+        f"{path} cannot be read: {error.strerror}.",
+        "Let VMoodle's account read it; look at the disk when it is an input/output error.",
+    )

@@ -62,13 +62,13 @@ def export(
         with _writing(path):
             descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with (
+            _writing(path),
             os.fdopen(descriptor, "wb") as file,
             tempfile.TemporaryDirectory(prefix=".vmoodle-", dir=path.parent) as spool,
         ):
             _write(manifest, store, keys, file, Path(spool))
-            with _writing(path):
-                file.flush()
-                os.fsync(file.fileno())
+            file.flush()
+            os.fsync(file.fileno())
         with _writing(path):
             os.link(aside, path)
             sync(path.parent)
@@ -143,13 +143,11 @@ def _write(manifest: Manifest, store: Store, keys: Keys, file: BinaryIO, spool: 
         if ref.size <= _IN_MEMORY:
             return ref, encode_bytes(b"".join(store.chunks(ref)), keys.current)
         aside = spool / ref.sha256
-        with aside.open("wb") as sink:
+        with _writing(aside), aside.open("wb") as sink:
             writer = ObjectWriter(sink, keys.current)
             for chunk in store.chunks(ref):
-                with _writing(aside):
-                    writer.write(chunk)
-            with _writing(aside):
-                writer.close()
+                writer.write(chunk)
+            writer.close()
         return ref, aside
 
     document = seal(manifest, keys)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vmoodle.errors import Failed, NotFound, Refused, Unavailable
+from vmoodle.store import lease, manifest
 from vmoodle.store.address import StoreAddress
 from vmoodle.store.keys import Keys
 from vmoodle.store.objects import read_up_to
@@ -22,6 +23,9 @@ _MAX_BYTES = 1 << 16
 def open_head(place: Place, keys: Keys, *, create: bool) -> None:
     """See that the place holds a store these keys open, or with `create` make it one.
 
+    With `create` a store in clear that holds nothing yet, and to which nobody writes, takes the
+    keys.
+
     Raise NotFound (`store.missing`), Failed (`store.damaged`), Unavailable (`store.format`),
     Refused (`store.foreign`, `store.key.missing`, `store.key.wrong`, `store.key.unneeded`).
     """
@@ -31,6 +35,10 @@ def open_head(place: Place, keys: Keys, *, create: bool) -> None:
         _write(place, keys.ids, replace=False)
         # Of two that make it at once the first one's head stays; both go on with that.
         known = _read(place) or []
+    if create and keys and not known and _is_unused(place):
+        # It was made before the key was set: what may lie there belongs to no snapshot.
+        known = list(keys.ids)
+        _write(place, known, replace=True)
     _require_keys(place.address, keys, known)
     new = [identity for identity in keys.ids if identity not in known]
     if new:
@@ -50,6 +58,10 @@ def _refuse_to_make(place: Place, create: bool) -> None:
             f"{place.address.display()} holds something that is no store.",
             "Take an empty or a new directory or prefix.",
         )
+
+
+def _is_unused(place: Place) -> bool:
+    return not any(True for folder in (manifest.FOLDER, lease.FOLDER) for _ in place.list(folder))
 
 
 def _require_keys(address: StoreAddress, keys: Keys, known: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from vmoodle.store.keys import Keys
 from vmoodle.store.strict_json import Malformed, as_json, build, canonical, loads
 
 FORMAT = 1
+FOLDER = "manifests"
 MAX_BYTES = 4 << 20
 """Bytes a manifest's document may have."""
 

@@ -139,7 +139,9 @@ def full(address: StoreAddress) -> Unavailable:
     return Unavailable(
         "store.full",
         f"There is no space left in the store {address.display()}.",
-        "Free space or raise the quota; delete snapshots and collect garbage.",
+        "Free space or raise the quota. `vmoodle snapshot prune` deletes the snapshots that the "
+        "retention does not keep and what only they needed; `vmoodle snapshot delete` deletes one, "
+        "and the next prune frees its space.",
     )
 
 

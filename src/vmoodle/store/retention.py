@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, tzinfo
 
@@ -62,12 +62,17 @@ class Retention:
         return cls(**numbers)
 
     def to_keep(
-        self, snapshots: Iterable[tuple[str, datetime]], *, zone: tzinfo = UTC
+        self,
+        snapshots: Iterable[tuple[str, datetime]],
+        *,
+        zone: tzinfo = UTC,
+        missing: Mapping[str, int] | None = None,
     ) -> dict[str, list[str]]:
         """Return the ids to keep, newest first, each with its reasons (`daily 2026-03-01`).
 
         Days begin at midnight in the zone. Of equally old snapshots the one whose id sorts last
-        counts as the newer.
+        counts as the newer. `missing` says how many files each lacks: where all that the policy
+        keeps lack more than another does, the newest of those that lack fewest is kept as well.
         """
         newest_first = sorted(
             ((when.astimezone(zone), name) for name, when in snapshots), reverse=True
@@ -84,4 +89,10 @@ class Retention:
                 if period != seen:
                     reasons[name].append(f"{rule} {period}")
                     seen, left = period, left - 1
+        lacking = missing or {}
+        best = min(newest_first, key=lambda one: lacking.get(one[1], 0), default=None)
+        if best and not any(
+            why and lacking.get(name, 0) <= lacking.get(best[1], 0) for name, why in reasons.items()
+        ):
+            reasons[best[1]].append("fewest files missing")
         return {name: why for name, why in reasons.items() if why}

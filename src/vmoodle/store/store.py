@@ -23,6 +23,7 @@ from vmoodle.store.finding import Finding
 from vmoodle.store.head import open_head
 from vmoodle.store.keys import Keys
 from vmoodle.store.manifest import (
+    FOLDER,
     MAX_BYTES,
     BlobRef,
     Manifest,
@@ -33,7 +34,6 @@ from vmoodle.store.manifest import (
 from vmoodle.store.objects import Readable, read_up_to
 from vmoodle.store.place import Place, open_place
 
-_MANIFESTS = "manifests"
 _SUFFIX = ".json"
 _PATIENCE = 60.0
 
@@ -211,7 +211,7 @@ class Store:
                         "Put its parts again; those that are there are not sent twice.",
                     )
             name = manifest.id + _SUFFIX
-            if self._place.exists(_MANIFESTS, name):
+            if self._place.exists(FOLDER, name):
                 raise Conflict(
                     "store.manifest.exists",
                     f"The store has a snapshot or template {manifest.id} already.",
@@ -219,7 +219,7 @@ class Store:
                 )
             if self._lease:
                 self._lease.require()
-            self._place.write(_MANIFESTS, name, document)
+            self._place.write(FOLDER, name, document)
 
     def read_manifest(self, identity: str) -> Manifest:
         """Return a manifest; raise NotFound (`store.manifest.unknown`).
@@ -228,7 +228,7 @@ class Store:
         """
         require_id(identity)
         try:
-            with self._place.read(_MANIFESTS, identity + _SUFFIX, MAX_BYTES // 2) as file:
+            with self._place.read(FOLDER, identity + _SUFFIX, MAX_BYTES // 2) as file:
                 document = read_up_to(file, MAX_BYTES + 1)
         except FileNotFoundError:
             raise NotFound(
@@ -247,7 +247,7 @@ class Store:
 
     def manifest_ids(self) -> list[str]:
         """Return the ids of all manifests, damaged ones too, in order."""
-        entries = self._place.list(_MANIFESTS)
+        entries = self._place.list(FOLDER)
         return sorted(
             entry.name.removesuffix(_SUFFIX) for entry in entries if entry.name.endswith(_SUFFIX)
         )
@@ -272,13 +272,13 @@ class Store:
         Raise NotFound (`store.manifest.unknown`).
         """
         require_id(identity)
-        if not self._place.exists(_MANIFESTS, identity + _SUFFIX):
+        if not self._place.exists(FOLDER, identity + _SUFFIX):
             raise NotFound(
                 "store.manifest.unknown",
                 f"The store {self.address.display()} has no snapshot or template {identity}.",
                 "List what it has.",
             )
-        self._place.remove(_MANIFESTS, identity + _SUFFIX)
+        self._place.remove(FOLDER, identity + _SUFFIX)
 
     def verify(
         self,

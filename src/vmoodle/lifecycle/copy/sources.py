@@ -24,6 +24,7 @@ from vmoodle.lifecycle.snapshot.store import (
     refuse_unfit_snapshot,
 )
 from vmoodle.lifecycle.suspend import settled
+from vmoodle.moodle import contents
 from vmoodle.moodle.components import all_versions_hash
 from vmoodle.moodle.site_schema import VERSIONS_HASH, core_settings
 from vmoodle.moodle.tree import MoodleTree
@@ -150,9 +151,14 @@ class SiteSource:
         self.site = sites.find(shortname)
 
     def facts(self) -> SourceFacts:
-        """Return what it is; raise Conflict for a site that is being made or taken apart."""
+        """Return what it is; raise as `refuse_lost_files`.
+
+        Raise Conflict for a site that is being made or taken apart.
+        """
         site = settled(self.site.shortname, "copied")
-        return site_facts(self._installation, site)
+        facts = site_facts(self._installation, site)
+        refuse_lost_files(self._installation, site)
+        return facts
 
     def copy_database(self, target: SiteDatabase, server: DatabaseServer) -> None:
         """Make the target database a consistent copy; the site goes on serving."""
@@ -160,7 +166,8 @@ class SiteSource:
         copy_between(self._installation, (self.site.server, database), (server, target))
 
     def copy_files(self, target: Path) -> str:
-        """Link or copy the site's files."""
+        """Link or copy the site's files; raise as `refuse_lost_files`."""
+        refuse_lost_files(self._installation, self.site)
         return copy_files(self._installation, Path(self.site.dataroot), target)
 
 
@@ -238,6 +245,15 @@ def site_facts(installation: Installation, site: Site) -> SourceFacts:
         files_bytes=0,
         database=site.database,
     )
+
+
+def refuse_lost_files(installation: Installation, site: Site) -> None:
+    """Raise for a site whose files are gone: a copy of it would be taken for a whole one.
+
+    NotFound (`filedir.missing`), Unavailable (`filedir.lost`, `filedir.unreadable`).
+    """
+    with connected(installation, site) as connection:
+        contents.refuse_lost(connection, Path(site.dataroot))
 
 
 def refuse_changed(source: str, told: Mapping[str, Any]) -> None:

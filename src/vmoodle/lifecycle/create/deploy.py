@@ -19,6 +19,7 @@ from vmoodle.errors import Conflict, VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, preflight, resources
 from vmoodle.lifecycle.copy import fit, identity
+from vmoodle.lifecycle.copy.files import require_files
 from vmoodle.lifecycle.copy.sources import (
     Source,
     SourceFacts,
@@ -222,6 +223,7 @@ def _files(context: StepContext) -> None:
     with _one_revision(context):
         dataroot.make(context, holdings)
         context.say(_source(context).copy_files(holdings.directory))
+        require_files(context.installation, holdings, context.say)
 
 
 def _identity(context: StepContext) -> None:

@@ -17,6 +17,7 @@ from vmoodle.hook.login import log_in
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import code_cache, dataroot, publish, resources
 from vmoodle.lifecycle.copy import identity
+from vmoodle.lifecycle.copy.files import missing_files, say_missing
 from vmoodle.lifecycle.copy.sources import SnapshotSource
 from vmoodle.lifecycle.prove import first_fault
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
@@ -29,6 +30,7 @@ from vmoodle.lifecycle.snapshot.store import (
     refuse_unfit_snapshot,
     require_whole,
 )
+from vmoodle.moodle import contents
 from vmoodle.moodle.components import all_versions_hash
 from vmoodle.moodle.server import PhpServer
 from vmoodle.moodle.tree import MoodleTree
@@ -200,6 +202,11 @@ def _files(context: StepContext) -> None:
             "Free space there.",
         ) from error
     context.say(said)
+    lacking = missing_files(context.installation, holdings)
+    if lacking and not contents.stored(holdings.directory / "filedir"):
+        raise _failed("Its database names files, and the snapshot has none of them.")
+    say_missing(lacking, context.say)
+    snapshots.lacks(_row(context).id, len(lacking))
 
 
 def _identity(context: StepContext) -> None:

@@ -14,7 +14,7 @@ from vmoodle.engines.protocol import SiteDatabase
 from vmoodle.errors import Refused, Unavailable
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, interruption, preflight, resources
-from vmoodle.lifecycle.copy.files import keep_own
+from vmoodle.lifecycle.copy.files import keep_own, rescue
 from vmoodle.lifecycle.prove import prove
 from vmoodle.lifecycle.resources import Holdings
 from vmoodle.lifecycle.snapshot.store import (
@@ -155,6 +155,8 @@ def _files(context: StepContext) -> None:
             "Free space there; the site is as it was.",
         ) from error
     context.say(said + (f"; kept: {', '.join(kept)}" if kept else ""))
+    # What the site has by now may be more than it had when the snapshot was taken.
+    rescue(context.installation, current, holdings, context.say)
 
 
 def _remove_new(context: StepContext) -> None:

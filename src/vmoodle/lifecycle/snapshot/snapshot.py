@@ -8,7 +8,8 @@ store. A snapshot exists when its manifest does, and not before.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ from django.db import transaction
 
 from vmoodle.errors import Conflict, Failed, NotFound, VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.lifecycle.copy.sources import site_facts
+from vmoodle.lifecycle.copy.files import say_missing
+from vmoodle.lifecycle.copy.sources import refuse_lost_files, site_facts
+from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.snapshot.store import (
     DATABASE_PART,
     last_manifest,
     open_snapshots,
 )
 from vmoodle.lifecycle.suspend import settled
-from vmoodle.moodle import moodledata
+from vmoodle.moodle import contents, moodledata
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.operations.scratch import scratch
 from vmoodle.progress import Tell, tell_nobody
@@ -43,6 +46,8 @@ from vmoodle.store.retention import Retention
 from vmoodle.store.store import Store
 
 KIND = "snapshot.create"
+_MISSING = "missing_files"
+"""The member of a manifest's `extra` that counts the files its database names and it has not."""
 
 
 def submit(
@@ -70,11 +75,20 @@ def submit_each(
 ) -> dict[str, Operation | VMoodleError]:
     """Queue taking a snapshot of each site; return by shortname its operation, or why not.
 
-    Raise as the store does: without it nothing is queued.
+    Raise as the store does: without it nothing is queued. Where no site is accepted no store is
+    made.
     """
-    open_snapshots(installation, create=True)
     outcome: dict[str, Operation | VMoodleError] = {}
+    opened = False
     for shortname in shortnames:
+        try:
+            settled(shortname, "snapshotted")
+        except VMoodleError as error:
+            outcome[shortname] = error
+            continue
+        if not opened:
+            open_snapshots(installation, create=True)
+            opened = True
         try:
             outcome[shortname] = order(installation, shortname, reason="manual", note=note)
         except VMoodleError as error:
@@ -187,7 +201,8 @@ def prune(
 ) -> dict[str, list[str]]:
     """Delete the snapshots of a site (empty: of each site) that the retention does not keep.
 
-    Pinned ones stay, and those an operation works with. With `collect`, contents that none needs
+    Pinned ones stay, those an operation works with, and of each site the newest of those that lack
+    the fewest files. With `collect`, contents that none needs
     are removed too. Return the ids `deleted`, all those `kept`, and of these the `pinned`.
     """
     wanted = Retention.parse(retention or installation.settings.snapshots.retention)
@@ -200,7 +215,8 @@ def prune(
         elif row.state == SnapshotState.READY:
             groups.setdefault(row.site_shortname, []).append(row)
     for rows in groups.values():
-        keep = wanted.to_keep(snapshots.dated(rows))
+        missing = {row.id: row.missing_files for row in rows}
+        keep = wanted.to_keep(snapshots.dated(rows), missing=missing)
         for row in rows:
             kept = row.id in keep or _is_used(row)
             outcome["kept" if kept else "deleted"].append(row.id)
@@ -227,16 +243,22 @@ def take(context: StepContext) -> None:
     """Put the operation's site into the store as the snapshot its parameters name; once only."""
     installation = context.installation
     snapshot_id = str(context.parameters["snapshot"])
-    store = open_snapshots(installation, create=True)
-    if snapshot_id in store.manifest_ids():
-        return
+    with contextlib.suppress(NotFound):
+        if snapshot_id in open_snapshots(installation).manifest_ids():
+            return
     site = sites.find(context.site)
     facts = site_facts(installation, site)
+    refuse_lost_files(installation, site)
+    store = open_snapshots(installation, create=True)
     engine = installation.engine(site.server)
     row = snapshots.find(snapshot_id)
     with store.writing():
         parts = [_dump(context, store)]
-        parts += _files(context, store, Path(site.dataroot))
+        # Asked before the files are listed: one that comes meanwhile is none that is missing.
+        with connected(installation, site) as connection:
+            named = set(contents.named(connection))
+        parts += _files(context, store, Path(site.dataroot), named)
+        say_missing(sorted(named), context.say)
         server = engine.facts()
         store.write_manifest(
             Manifest(
@@ -250,7 +272,11 @@ def take(context: StepContext) -> None:
                 engine=EngineFacts(server.flavour, server.version),
                 prefix=site.table_prefix,
                 parts=tuple(parts),
-                extra={"reason": row.reason, "codebase": site.codebase.name},
+                extra={
+                    "reason": row.reason,
+                    "codebase": site.codebase.name,
+                    _MISSING: str(len(named)),
+                },
             )
         )
 
@@ -263,31 +289,46 @@ def _dump(context: StepContext, store: Store) -> Part:
         return Part.of(DATABASE_PART, store.put_file(path))
 
 
-def _files(context: StepContext, store: Store, dataroot: Path) -> list[Part]:
+def _files(context: StepContext, store: Store, dataroot: Path, lacking: set[str]) -> list[Part]:
+    """Put the files; take those of the pool that were put out of `lacking`.
+
+    Raise Unavailable (`filedir.lost`) where the pool has none of what was to be found there.
+    """
     before = last_manifest(store, context.site)
     parts = []
     for name, layout in (moodledata.CONTENT | moodledata.KEYS).items():
         directory = dataroot / name
         if not directory.is_dir():
             continue
-        added = (
-            store.add_files(name, walk_filedir(directory), layout="filedir", like=before)
-            if layout == "filedir"
-            else store.add_files(name, walk(directory), layout="tree", like=before)
-        )
+        if layout == "filedir":
+            met: set[str] = set()
+            files = _noting(walk_filedir(directory), met)
+            added = store.add_files(name, files, layout=layout, like=before)
+            lacking -= met - {found.name for found in added.findings if found.code == "vanished"}
+        else:
+            added = store.add_files(name, walk(directory), layout=layout, like=before)
         parts.append(added.part)
         context.say(f"{name}: {added.part.files} files")
         for finding in added.findings:
             context.say(f"{name}: {finding.message}")
+    if lacking and not any(part.files for part in parts if part.layout == "filedir"):
+        raise contents.lost(dataroot / "filedir")
     return parts
+
+
+def _noting(files: Iterable[tuple[str, Path]], met: set[str]) -> Iterator[tuple[str, Path]]:
+    for name, path in files:
+        met.add(name)
+        yield name, path
 
 
 def untake(context: StepContext) -> None:
     """Take that snapshot out of the store again; none is no error."""
-    store = open_snapshots(context.installation, create=True)
     snapshot_id = str(context.parameters["snapshot"])
-    if snapshot_id in store.manifest_ids():
-        store.delete_manifest(snapshot_id)
+    with contextlib.suppress(NotFound):
+        store = open_snapshots(context.installation)
+        if snapshot_id in store.manifest_ids():
+            store.delete_manifest(snapshot_id)
 
 
 def note_taken(context: StepContext) -> None:
@@ -331,7 +372,13 @@ def sizes_of(manifest: Manifest) -> dict[str, Any]:
         "database_bytes": manifest.part(DATABASE_PART).bytes,
         "files_bytes": sum(part.bytes for part in files),
         "files_count": sum(part.files for part in files),
+        "missing_files": _number(manifest.extra.get(_MISSING, "")),
     }
+
+
+def _number(text: str) -> int:
+    # A manifest from elsewhere may say anything.
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
 
 
 CREATE = OperationKind(

@@ -15,7 +15,7 @@ from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, resources
 from vmoodle.lifecycle.copy import identity
-from vmoodle.lifecycle.copy.files import measure
+from vmoodle.lifecycle.copy.files import measure, require_files
 from vmoodle.lifecycle.copy.sources import SiteSource, open_source, refuse_changed
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
 from vmoodle.lifecycle.template import warm
@@ -134,6 +134,7 @@ def copy_files(context: StepContext, holdings: Holdings) -> None:
     dataroot.make(context, holdings)
     source = open_source(context.installation, str(context.parameters["source"]))
     context.say(source.copy_files(holdings.directory))
+    require_files(context.installation, holdings, context.say)
 
 
 def _strip(context: StepContext, holdings: Holdings) -> None:

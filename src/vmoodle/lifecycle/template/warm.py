@@ -15,6 +15,7 @@ from django.db import transaction
 from vmoodle.errors import Conflict, InvalidInput
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, resources
+from vmoodle.lifecycle.copy.files import require_files
 from vmoodle.lifecycle.copy.sources import TemplateSource
 from vmoodle.lifecycle.resources import Holdings
 from vmoodle.operations.plan import OperationKind, Step, StepContext
@@ -151,6 +152,7 @@ def _make(context: StepContext, installation: Installation, template: Template) 
     )
     dataroot.make(context, holdings)
     source.copy_files(holdings.directory)
+    require_files(installation, holdings, context.say)
     templates.copy_ready(copy.id)
 
 
