@@ -91,4 +91,7 @@ class RunSite(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["run", "shortname"], name="run_site_unique")
         ]
-        indexes: ClassVar = [models.Index(fields=["run", "state"], name="run_site_state")]
+        indexes: ClassVar = [
+            models.Index(fields=["run", "state"], name="run_site_state"),
+            models.Index(fields=["run", "site_id"], name="run_site_id"),
+        ]
