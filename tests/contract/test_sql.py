@@ -215,6 +215,22 @@ def test_a_server_that_is_down_and_a_query_that_never_ends_hold_no_other(
     }  # fmt: skip
 
 
+def test_what_is_only_queued_is_done_by_a_worker_or_cancelled(mixed: Mixed) -> None:
+    fleet = mixed.fleet
+    words = ("UPDATE {user} SET deleted = 8", "--write", "--on", "p1", "--yes", "--detach")
+    first, second = fleet.json("sql", *words), fleet.json("sql", *words)
+    fleet.run("operation", "cancel", second["operation"])
+    fleet.run("worker", "--until-idle")
+    assert fleet.json("run", "show", first["run"])["summary"]["ok"] == 1
+    cancelled = fleet.json("run", "show", second["run"])
+    assert (cancelled["state"], cancelled["results"][0]["status"]) == ("cancelled", "cancelled")
+    assert mixed.ask("p1", "SELECT COUNT(*) FROM {user} WHERE deleted = 8") == [(2,)]
+    # Reading can be left to a worker, too.
+    queued = fleet.json("sql", "SELECT 1", "--on", "*", "--detach")
+    fleet.run("operation", "follow", queued["operation"])
+    assert fleet.json("run", "show", queued["run"])["summary"]["ok"] == 4
+
+
 def test_queries_decide_which_sites_are_meant(mixed: Mixed) -> None:
     with mixed.engines["p2"].connect(mixed.databases["p2"], read_only=False) as connection:
         connection.execute("DELETE FROM {user}")

@@ -22,7 +22,7 @@ from vmoodle.fleet import command_sets
 from vmoodle.installation import Installation
 
 if TYPE_CHECKING:
-    from vmoodle.registry.models import Run
+    from vmoodle.registry.fleet_models import Run
 
 NAMES = ["a1", "a2", "b1", "b2"]
 
@@ -269,7 +269,7 @@ def test_a_reading_run_whose_process_is_gone_goes_on_where_it_stopped(fleet: Ins
     from vmoodle.fleet.runner import go_on
     from vmoodle.process import machine
     from vmoodle.registry import runs
-    from vmoodle.registry.models import RunSite
+    from vmoodle.registry.fleet_models import RunSite
 
     run = write_down(fleet, order(fleet, "tests.plain"))
     with pytest.raises(Conflict):

@@ -14,7 +14,7 @@ from vmoodle.cli.run_show import show_answers, show_run
 
 if TYPE_CHECKING:
     from vmoodle.fleet.command import AnyCommand
-    from vmoodle.registry.models import Run
+    from vmoodle.registry.fleet_models import Run
 
 app = typer.Typer(help="Commands that were run on many sites.", no_args_is_help=True)
 

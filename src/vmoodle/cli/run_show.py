@@ -14,7 +14,7 @@ from vmoodle.cli.output import print_table, say
 if TYPE_CHECKING:
     from vmoodle.fleet.command import Comparison
     from vmoodle.fleet.result import Result
-    from vmoodle.registry.models import Run
+    from vmoodle.registry.fleet_models import Run
 
 _MOST_ROWS = 1000
 _MOST_NAMES = 8

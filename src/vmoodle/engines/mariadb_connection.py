@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import ssl
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pymysql
 from pymysql.constants import SERVER_STATUS
@@ -33,6 +36,7 @@ from vmoodle.errors import (
 from vmoodle.secret import Secret
 
 _UNKNOWN_SERVER_ERROR = 0
+_MAKING_A_CONTEXT = threading.Lock()
 # SERVER_STATUS_IN_TRANS_READONLY of the client protocol; PyMySQL does not name it.
 _IN_READ_ONLY_TRANSACTION = 0x2000
 
@@ -84,6 +88,18 @@ class _Driver(pymysql.connections.Connection):
 
     server_version: str
     server_status: int | None
+    _contexts: ClassVar[dict[tuple[object, ...], ssl.SSLContext]] = {}
+
+    def _create_ssl_ctx(self, sslp: dict[str, Any]) -> ssl.SSLContext:
+        # To read the system's certificates takes 24 ms, more than all the rest of a login. One for
+        # each way to connect does; a file of certificates that has changed is read again.
+        ca = sslp.get("ca")
+        key = (*sorted((k, str(v)) for k, v in sslp.items()), _changed_at(ca) if ca else 0)
+        with _MAKING_A_CONTEXT:
+            if key not in self._contexts:
+                driver: Any = super()
+                self._contexts[key] = driver._create_ssl_ctx(sslp)
+            return self._contexts[key]
 
     @property
     def transaction_state(self) -> int:
@@ -100,6 +116,13 @@ class _Driver(pymysql.connections.Connection):
         cursor.connection = None
         driver: Any = self
         driver._force_close()
+
+
+def _changed_at(path: str) -> float:
+    try:
+        return Path(path).stat().st_mtime
+    except OSError:  # whoever reads it tells
+        return 0.0
 
 
 class Session:
@@ -276,15 +299,18 @@ class MariaDBSiteConnection:
         return expand(sql, self._prefix, backslash_escapes=True)
 
     def _set_up(self) -> None:
+        mariadb = self._session.is_mariadb
+        wanted = []
         if self._timeout is not None:
-            limit = (
+            wanted.append(
                 f"max_statement_time = {self._timeout:.6f}"
-                if self._session.is_mariadb
+                if mariadb
                 else f"max_execution_time = {max(1, round(self._timeout * 1000))}"
             )
-            self._session.run(f"SET SESSION {limit}")
         if self._read_only:
-            self._session.run("SET SESSION TRANSACTION READ ONLY")
+            wanted.append("tx_read_only = 1" if mariadb else "transaction_read_only = 1")
+        if wanted:
+            self._session.run("SET " + ", ".join(f"SESSION {one}" for one in wanted))
 
     def _ensure_transaction(self, sql: str) -> None:
         if self._read_only and not _READS.match(sql):

@@ -1,7 +1,7 @@
 """Do something on many sites at once, so that none that fails or is slow holds the others.
 
-Each job runs in a thread of its own; how many do is bounded, for this node and for each database
-server. A job that does not come back in time is given up: its thread is left to end by itself, and
+Jobs run in threads; how many do is bounded, for this node and for each database server. A job that
+does not come back in time is given up: its thread is left with it, another one takes its place, and
 what it still brings is not heard. Jobs stand in lanes, one for each database server, and are taken
 from them as they are needed, so that ten thousand take no more memory than a few.
 """
@@ -85,9 +85,20 @@ class _FanOut(Generic[T]):
         self._stopped = stopped
         self._leave = leave
         self._under_way: dict[str, tuple[int, float]] = {}
+        self._tasks: SimpleQueue[Job[T] | None] = SimpleQueue()
+        self._threads = 0
+        self._stuck = 0
         self._came: SimpleQueue[Ended[T]] = SimpleQueue()
 
     def run(self) -> Iterator[list[Ended[T]]]:
+        """Give what ended, until all has or it is stopped; then let the threads go."""
+        try:
+            yield from self._run()
+        finally:
+            for _thread in range(self._threads):
+                self._tasks.put(None)
+
+    def _run(self) -> Iterator[list[Ended[T]]]:
         next_look = 0.0
         stop = False
         while True:
@@ -110,7 +121,10 @@ class _FanOut(Generic[T]):
                     self._per_server[server] -= 1
                     continue
                 self._under_way[job.key] = (server, time.monotonic())
-                threading.Thread(target=self._do, args=(job,), daemon=True).start()
+                if len(self._under_way) + self._stuck > self._threads:
+                    self._threads += 1
+                    threading.Thread(target=self._work, daemon=True).start()
+                self._tasks.put(job)
 
     def _next_batch(self) -> list[tuple[int, Job[T]]]:
         """Take one job from each lane in turn, as long as the bounds allow."""
@@ -129,6 +143,10 @@ class _FanOut(Generic[T]):
                 if len(chosen) == free:
                     break
         return chosen
+
+    def _work(self) -> None:
+        while (job := self._tasks.get()) is not None:
+            self._do(job)
 
     def _do(self, job: Job[T]) -> None:
         began = time.monotonic()
@@ -158,10 +176,11 @@ class _FanOut(Generic[T]):
             pass
         ended = []
         for one in came:
-            # What was given up before is not heard any more.
             if entry := self._under_way.pop(one.key, None):
                 self._per_server[entry[0]] -= 1
                 ended.append(one)
+            else:  # it was given up before
+                self._stuck -= 1
         return ended + self._give_up()
 
     def _give_up(self) -> list[Ended[T]]:
@@ -175,6 +194,7 @@ class _FanOut(Generic[T]):
         for key in late:
             server, began = self._under_way.pop(key)
             self._per_server[server] -= 1
+            self._stuck += 1
             error = Unavailable(
                 "run.timeout",
                 f"It did not end within {self._bounds.seconds:g} seconds and is not waited for.",

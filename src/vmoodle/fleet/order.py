@@ -14,7 +14,8 @@ from vmoodle.fleet.target_choice import Choice
 from vmoodle.fleet.targets import choose_expression
 from vmoodle.process import this_process
 from vmoodle.registry import operations, runs
-from vmoodle.registry.models import Operation, Run, RunSiteState, Site, state_words
+from vmoodle.registry.fleet_models import Run, RunSiteState
+from vmoodle.registry.models import Operation, Site, state_words
 from vmoodle.secret import Secret
 
 if TYPE_CHECKING:

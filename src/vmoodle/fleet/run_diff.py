@@ -8,7 +8,7 @@ from typing import Any
 from vmoodle.errors import Refused
 from vmoodle.fleet.run_view import entry
 from vmoodle.registry import runs
-from vmoodle.registry.models import Run, RunSite
+from vmoodle.registry.fleet_models import Run, RunSite
 
 
 def differences(before: Run, after: Run) -> Iterator[dict[str, Any]]:

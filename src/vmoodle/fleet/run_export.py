@@ -14,7 +14,7 @@ from typing import IO, Any
 from vmoodle.errors import InvalidInput, Unavailable
 from vmoodle.fleet.result import merged
 from vmoodle.fleet.run_view import answers, entries, facts
-from vmoodle.registry.models import Run
+from vmoodle.registry.fleet_models import Run
 
 FORMATS = ("csv", "json", "parquet")
 # A cell that begins so is a formula to a spreadsheet.

@@ -8,7 +8,7 @@ from typing import Any
 from vmoodle.fleet.result import Result, from_json
 from vmoodle.process import ProcessName
 from vmoodle.registry import runs
-from vmoodle.registry.models import Run, RunSite, RunSiteState, RunState
+from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
 
 GOOD = frozenset({RunSiteState.OK})
 

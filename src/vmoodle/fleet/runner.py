@@ -26,7 +26,7 @@ from vmoodle.fleet.target_sites import TargetSites, by_server
 from vmoodle.process import this_process
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import operations, runs
-from vmoodle.registry.models import Run, RunSite, RunSiteState
+from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState
 from vmoodle.registry.runs import Outcome
 
 if TYPE_CHECKING:

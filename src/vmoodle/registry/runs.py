@@ -16,7 +16,7 @@ from django.utils import timezone
 from vmoodle.errors import NotFound, VMoodleError
 from vmoodle.registry import operations
 from vmoodle.registry.audit import current_actor, record
-from vmoodle.registry.models import Run, RunSite, RunSiteState, RunState
+from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
 
 KIND = "fleet.run"
 ENDED_STATES = frozenset(RunSiteState.values) - {RunSiteState.WAITING, RunSiteState.BEGUN}

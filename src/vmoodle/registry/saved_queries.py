@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmoodle.errors import NotFound
 from vmoodle.registry.audit import current_actor, record
-from vmoodle.registry.models import SavedQuery
+from vmoodle.registry.fleet_models import SavedQuery
 
 
 def every(match: str = "") -> list[SavedQuery]:

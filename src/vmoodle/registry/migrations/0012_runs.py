@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sites', to='registry.run')),
             ],
             options={
-                'indexes': [models.Index(fields=['run', 'state'], name='run_site_state')],
+                'indexes': [models.Index(fields=['run', 'state'], name='run_site_state'), models.Index(fields=['run', 'site_id'], name='run_site_id')],
                 'constraints': [models.UniqueConstraint(fields=('run', 'shortname'), name='run_site_unique')],
             },
         ),
