@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -229,6 +232,22 @@ def test_what_is_only_queued_is_done_by_a_worker_or_cancelled(mixed: Mixed) -> N
     queued = fleet.json("sql", "SELECT 1", "--on", "*", "--detach")
     fleet.run("operation", "follow", queued["operation"])
     assert fleet.json("run", "show", queued["run"])["summary"]["ok"] == 4
+
+
+def test_an_interrupt_ends_a_question_at_once_and_says_how_to_go_on(mixed: Mixed) -> None:
+    words = ["sql", "SELECT SLEEP(30)", "--on", "m*"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from vmoodle.cli.main import main; main()", *words],
+        env=mixed.fleet.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    asking = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%'"
+    servers.wait_until(lambda: mixed.ask("m1", asking) == [(1,)], "the question")
+    process.send_signal(signal.SIGINT)
+    _out, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    (run,) = mixed.fleet.json("run", "list")
+    assert f"vmoodle run again {run['run']} --failed" in said
+    assert (run["state"], run["summary"]["cancelled"]) == ("cancelled", 2)
 
 
 def test_queries_decide_which_sites_are_meant(mixed: Mixed) -> None:

@@ -57,8 +57,12 @@ def carry_out(
         _show_queued(run.id, run.operation_id, json=json)
         return
     run = orders.write_down(installation, order, dry=dry)
-    with showing("asking the sites") as tell:
-        run = runner.run_here(installation, run, command, tell)
+    try:
+        with showing("asking the sites") as tell:
+            run = runner.run_here(installation, run, command, tell)
+    except KeyboardInterrupt:
+        say(f"cancelled; vmoodle run show {run.id}, or vmoodle run again {run.id} --failed")
+        raise
     show_run(run, command.comparison, json=json)
 
 

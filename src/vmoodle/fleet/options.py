@@ -45,7 +45,9 @@ def usage(one: Parameter) -> str:
     """Return a parameter as help shows it: `--mode soft|hard`."""
     if one.kind is Kind.BOOLEAN:
         return f"{one.option}/--no-{one.option.removeprefix('--')}"
-    what = "|".join(one.choices) or {Kind.SECRET: "FILE", Kind.NUMBER: "N"}.get(one.kind, "TEXT")
+    what = "|".join(filter(None, one.choices)) or {Kind.SECRET: "FILE", Kind.NUMBER: "N"}.get(
+        one.kind, "TEXT"
+    )
     return f"{one.option} {what}{' …' if one.many else ''}"
 
 
