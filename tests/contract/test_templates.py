@@ -292,8 +292,8 @@ def test_a_restored_site_has_its_key_its_repository_and_the_caches_it_was_given(
     found = {name: (dataroot / name).read_text() for name in files}
     assert found == files | {"muc/own.php": "two"}
 
-    for name, source in (("copy", ("clone", "own")), ("again", ("create",))):
-        words = ["--snapshot", taken["id"]] if name == "again" else []
+    for name, source in (("copy", ("clone", "own")), ("anew", ("create",))):
+        words = ["--snapshot", taken["id"]] if name == "anew" else []
         copies.make(
             "site", source[0], *source[1:], name, "--url", f"http://{name}.example.test", *words
         )
