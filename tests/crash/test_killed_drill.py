@@ -129,7 +129,7 @@ def test_a_deletion_killed_at_each_step_keeps_one_snapshot_or_takes_none(fleet: 
     assert fleet.map_state("ended.example.test") == "suspended"
     # Nothing is left of its being deleted: neither a grace period nor a tombstone.
     assert fleet.fleet.json("site", "show", "ended")["kept_until"] == ""
-    words = ("site", "purge", "ended", "--confirm", "other")
+    words = ("site", "purge", "ended", "--now", "--confirm", "other")
     assert fleet.fleet.problem(*words)["code"] == "site.delete.unconfirmed"
     assert not fleet.tombstone("ended.example.test")
     operation = fleet.order("end", "ended")
