@@ -21,6 +21,11 @@ class ProcessName:
     started: float
 
     @property
+    def text(self) -> str:
+        """Return the name as words, which `is_gone` of this module reads."""
+        return f"{self.machine} {self.pid} {self.started:.2f}"
+
+    @property
     def is_gone(self) -> bool:
         """Tell whether it is known to have ended: a process of this machine, in this boot."""
         if self.machine != machine():
@@ -39,6 +44,15 @@ def this_process() -> ProcessName:
     """Return the name of the process that asks."""
     process = psutil.Process()
     return ProcessName(machine(), process.pid, process.create_time())
+
+
+def is_gone(text: str) -> bool:
+    """Tell whether the process of a name in words is known to have ended; not for other words."""
+    try:
+        machine, pid, started = text.split()
+        return ProcessName(machine, int(pid), float(started)).is_gone
+    except ValueError:
+        return False
 
 
 @cache

@@ -32,7 +32,7 @@ from vmoodle.errors import (
     Unavailable,
     VMoodleError,
 )
-from vmoodle.process import ProcessName, this_process
+from vmoodle.process import is_gone, this_process
 from vmoodle.secret import Secret
 
 # By SQLSTATE, else by its class (the first two characters).
@@ -261,8 +261,7 @@ def open_session(
 
 def _client_name() -> str:
     """Return what this process is called among the server's sessions."""
-    own = this_process()
-    return f"{_PROGRAM} {own.machine} {own.pid} {own.started:.2f}"
+    return f"{_PROGRAM} {this_process().text}"
 
 
 def end_forsaken(session: Session) -> None:
@@ -272,17 +271,9 @@ def end_forsaken(session: Session) -> None:
     saw that it has none.
     """
     rows = session.ask(_SESSIONS, (f"{_PROGRAM} %",))
-    forsaken = [pid for pid, client in rows if _is_gone(client)]
+    forsaken = [pid for pid, client in rows if is_gone(client.partition(" ")[2])]
     if forsaken:
         session.ask("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s) pid", (forsaken,))
-
-
-def _is_gone(client: str) -> bool:
-    try:
-        _program, machine, pid, started = client.split()
-        return ProcessName(machine, int(pid), float(started)).is_gone
-    except ValueError:  # an older release, which gave itself no such name
-        return False
 
 
 class PostgreSQLSiteConnection:

@@ -73,7 +73,6 @@ def write_down(
             f"The command {order.command.name} cannot tell beforehand what it would do.",
             "Run it on one site first.",
         )
-    own = this_process()
     secret = ""
     if has_secrets(order.command.model):
         secret = installation.encrypt(Secret(json.dumps(revealed(order.given))))
@@ -88,7 +87,7 @@ def write_down(
             "timeout": order.timeout,
             "again_of": order.again_of,
             "node": installation.node,
-            "process": f"{own.machine} {own.pid} {own.started:.2f}",
+            "process": this_process().text,
         },
         order.sites,
         order.left_out,

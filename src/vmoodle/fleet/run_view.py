@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vmoodle.fleet.result import Result, from_json
-from vmoodle.process import ProcessName
+from vmoodle.process import is_gone
 from vmoodle.registry import runs
 from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
 
@@ -17,12 +17,7 @@ def state_of(run: Run) -> str:
     """Return a run's state; `interrupted` when the process that did it by itself has ended."""
     if run.state != RunState.RUNNING or run.operation_id:
         return run.state
-    try:
-        machine, pid, started = run.process.split()
-        gone = ProcessName(machine, int(pid), float(started)).is_gone
-    except ValueError:
-        gone = False
-    return "interrupted" if gone else run.state
+    return "interrupted" if is_gone(run.process) else run.state
 
 
 def facts(run: Run, counts: dict[str, int] | None = None) -> dict[str, Any]:

@@ -71,8 +71,7 @@ def go_on(installation: Installation, run: Run, tell: Tell = tell_nobody) -> Run
             if run.operation_id
             else f"vmoodle run again {run.id} --failed",
         )
-    own = this_process()
-    runs.continued(run.id, f"{own.machine} {own.pid} {own.started:.2f}")
+    runs.continued(run.id, this_process().text)
     return run_here(installation, run, None, tell)
 
 

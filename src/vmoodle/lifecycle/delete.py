@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from vmoodle.errors import Conflict, Failed, VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import purge
+from vmoodle.lifecycle import interruption, purge
 from vmoodle.lifecycle.publish import changing, publish, publish_changed, withdraw
 from vmoodle.lifecycle.snapshot import snapshot
 from vmoodle.operations.plan import OperationKind, Step, StepContext
@@ -134,5 +134,5 @@ DELETE = OperationKind(
         Step("keep", "keep what it has for the grace period", _keep, _publish_again),
     ),
     when_reverted="Nothing was deleted; the site is as it was before.",
-    attention=purge.attention,
+    attention=interruption.attention,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from vmoodle.lifecycle.publish import publish
 from vmoodle.operations.plan import StepContext
 from vmoodle.registry import operations, sites
-from vmoodle.registry.models import SiteState
+from vmoodle.registry.models import Site, SiteState
 
 
 def begin(context: StepContext) -> None:
@@ -33,7 +33,8 @@ def end(context: StepContext) -> None:
 
 
 def attention(context: StepContext) -> None:
-    """Let the site say that its operation stopped half-way."""
-    site = sites.find(context.site)
-    sites.needs_attention(site, f"operation {context.operation_id} stopped half-way")
-    publish(context.installation, site)
+    """Let the site, if there is one still, say that its operation stopped half-way."""
+    site = Site.objects.filter(shortname=context.site).first()
+    if site is not None:
+        sites.needs_attention(site, f"operation {context.operation_id} stopped half-way")
+        publish(context.installation, site)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from vmoodle.errors import Conflict, Refused, VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import dataroot, lost, resources
+from vmoodle.lifecycle import dataroot, interruption, lost, resources
 from vmoodle.lifecycle.publish import publish, withdraw
 from vmoodle.lifecycle.resources import removing
 from vmoodle.lifecycle.server import check_engine
@@ -263,14 +263,6 @@ def _forget(context: StepContext) -> None:
     audit.record(KIND, context.site, operation=context.operation_id)
 
 
-def attention(context: StepContext) -> None:
-    """Let the site say that its operation stopped half-way."""
-    site = Site.objects.filter(shortname=context.site).first()
-    if site is not None:
-        sites.needs_attention(site, f"operation {context.operation_id} stopped half-way")
-        publish(context.installation, site)
-
-
 PURGE = OperationKind(
     KIND,
     "destroy a site",
@@ -284,5 +276,5 @@ PURGE = OperationKind(
         Step("forget", "forget the site", _forget, None),
     ),
     when_reverted="Nothing was destroyed; the site is as it was before.",
-    attention=attention,
+    attention=interruption.attention,
 )

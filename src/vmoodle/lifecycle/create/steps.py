@@ -37,12 +37,6 @@ def _go_live(context: StepContext) -> None:
     publish(context.installation, site)
 
 
-def _back_to_deploying(context: StepContext) -> None:
-    site = sites.find(context.site)
-    sites.deploying(site)
-    publish(context.installation, site)
-
-
 def _prove(context: StepContext) -> None:
     site = sites.find(context.site)
     answer = prove(context.installation, site)
@@ -86,6 +80,6 @@ ACCOUNT = Step(
     removing(resources.drop_account),
 )
 ANNOUNCE = Step("announce", "publish the address as being deployed", _publish_deploying, _withdraw)
-PUBLISH = Step("publish", "publish the site", _go_live, _back_to_deploying)
+PUBLISH = Step("publish", "publish the site", _go_live, _publish_deploying)
 PROVE = Step("prove", "request the front page", _prove)
 FINISH = Step("finish", "leave it as it was asked for", _finish)

@@ -15,11 +15,11 @@ from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, resources
 from vmoodle.lifecycle.copy import identity
-from vmoodle.lifecycle.copy.files import measure, require_files
-from vmoodle.lifecycle.copy.sources import SiteSource, open_source, refuse_changed
+from vmoodle.lifecycle.copy.files import measure
+from vmoodle.lifecycle.copy.sources import SiteSource, refuse_changed
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
 from vmoodle.lifecycle.template import warm
-from vmoodle.lifecycle.template.template import name_of
+from vmoodle.lifecycle.template.template import copy_database, copy_files, name_of
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import audit, operations, servers, templates
 from vmoodle.registry.models import Operation, Template
@@ -117,24 +117,6 @@ def making(function: ForHoldings) -> StepFunction:
 
 def _removing(function: ForHoldings) -> StepFunction:
     return lambda context: function(context, beside(context))
-
-
-def copy_database(context: StepContext, holdings: Holdings) -> None:
-    """Make the database beside a copy of the source's."""
-    source = open_source(context.installation, str(context.parameters["source"]))
-    resources.copy_database(
-        context,
-        holdings,
-        lambda _engine, database: source.copy_database(database, holdings.server),
-    )
-
-
-def copy_files(context: StepContext, holdings: Holdings) -> None:
-    """Fill the directory beside with the source's files."""
-    dataroot.make(context, holdings)
-    source = open_source(context.installation, str(context.parameters["source"]))
-    context.say(source.copy_files(holdings.directory))
-    require_files(context.installation, holdings, context.say)
 
 
 def _strip(context: StepContext, holdings: Holdings) -> None:

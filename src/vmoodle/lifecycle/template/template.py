@@ -161,7 +161,8 @@ def reserved(context: StepContext) -> None:
     templates.find(name_of(context))
 
 
-def _copy_database(context: StepContext, holdings: Holdings) -> None:
+def copy_database(context: StepContext, holdings: Holdings) -> None:
+    """Make the database a copy of the operation's source's."""
     source = open_source(context.installation, str(context.parameters["source"]))
     resources.copy_database(
         context,
@@ -170,7 +171,8 @@ def _copy_database(context: StepContext, holdings: Holdings) -> None:
     )
 
 
-def _copy_files(context: StepContext, holdings: Holdings) -> None:
+def copy_files(context: StepContext, holdings: Holdings) -> None:
+    """Make the directory and fill it with the source's files."""
     dataroot.make(context, holdings)
     source = open_source(context.installation, str(context.parameters["source"]))
     context.say(source.copy_files(holdings.directory))
@@ -253,10 +255,10 @@ CREATE = OperationKind(
         Step(
             "database",
             "copy the database",
-            for_template(_copy_database),
+            for_template(copy_database),
             for_template(resources.drop_database),
         ),
-        Step("files", "copy the files", for_template(_copy_files), for_template(dataroot.destroy)),
+        Step("files", "copy the files", for_template(copy_files), for_template(dataroot.destroy)),
         Step("identity", "take the identity out", _strip),
         Step("finish", "measure it", finish),
     ),

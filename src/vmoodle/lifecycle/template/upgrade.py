@@ -22,6 +22,7 @@ from vmoodle.lifecycle.resources import Holdings
 from vmoodle.lifecycle.template import refresh as template_refresh
 from vmoodle.lifecycle.template import warm
 from vmoodle.lifecycle.template.refresh import making
+from vmoodle.lifecycle.template.template import copy_database, copy_files
 from vmoodle.moodle import moodledata
 from vmoodle.moodle.components import all_versions_hash
 from vmoodle.moodle.site_schema import database_versions_hash
@@ -99,7 +100,7 @@ def _refuse_pointless(
 
 def _copy_database(context: StepContext, holdings: Holdings) -> None:
     context.keep({"upgrade": ""})
-    template_refresh.copy_database(context, holdings)
+    copy_database(context, holdings)
 
 
 def _upgrade(context: StepContext, holdings: Holdings) -> None:
@@ -110,9 +111,9 @@ def _upgrade(context: StepContext, holdings: Holdings) -> None:
     if progress == "begun":
         context.say("the upgrade was stopped half-way: it begins with a new copy")
         # It stays "begun" until both are whole: stopped in here, the next try copies again.
-        template_refresh.copy_database(context, holdings)
+        copy_database(context, holdings)
         dataroot.destroy(context, holdings)
-        template_refresh.copy_files(context, holdings)
+        copy_files(context, holdings)
     context.keep({"upgrade": "begun"})
     try:
         _run(context, holdings)
