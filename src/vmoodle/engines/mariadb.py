@@ -9,7 +9,7 @@ from typing import IO, Literal
 from vmoodle.engines import clients
 from vmoodle.engines.address import ServerAddress
 from vmoodle.engines.copies import Copies
-from vmoodle.engines.mariadb_accounts import Accounts, end_own_connections
+from vmoodle.engines.mariadb_accounts import Accounts
 from vmoodle.engines.mariadb_connection import Session, open_session, open_site, quote_name
 from vmoodle.engines.mariadb_copies import (
     BEYOND_PLAIN_TABLES,
@@ -18,6 +18,7 @@ from vmoodle.engines.mariadb_copies import (
     without_definers,
 )
 from vmoodle.engines.mariadb_grants import missing_grants
+from vmoodle.engines.mariadb_sessions import end_forsaken, end_own_connections, mark
 from vmoodle.engines.mariadb_table_copies import (
     copy_tables,
     rename_tables,
@@ -241,6 +242,9 @@ class MariaDB(Copies):
             with open_session(self.address) as session:
                 if writes and _is_read_only(session):
                     raise read_only_server(self.address)
+                mark(session)
+                if writes:
+                    end_forsaken(session)
                 session.run(f"SET SESSION lock_wait_timeout = {_LOCK_WAIT}, sql_mode = ''")
                 yield session
         except Refused as error:
@@ -278,7 +282,7 @@ class MariaDB(Copies):
             accounts.end_connections(database)
         # What a copy that was killed left at work would go on in a new database of the name.
         end_own_connections(session, database.name)
-        session.run(f"DROP DATABASE {quote_name(database.name)}")
+        session.run(f"DROP DATABASE IF EXISTS {quote_name(database.name)}")
 
     def _dumping(self, database: SiteDatabase) -> AbstractContextManager[clients.Client]:
         return self._client(

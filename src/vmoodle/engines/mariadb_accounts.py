@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 
 from vmoodle.engines.address import ServerAddress
 from vmoodle.engines.mariadb_connection import Session, open_session
 from vmoodle.engines.mariadb_grants import SITE_PRIVILEGES, database_pattern
+from vmoodle.engines.mariadb_sessions import end_own_connections
 from vmoodle.engines.protocol import SiteDatabase
-from vmoodle.errors import Failed, NotFound, Unavailable
-
-# Seconds for a statement of a connection that is ended to notice.
-_PATIENCE = 20
+from vmoodle.errors import NotFound, Unavailable
 
 
 class Accounts:
@@ -37,7 +34,7 @@ class Accounts:
 
     def drop(self, account: str) -> None:
         """Remove an account; its open connections end with their next statement."""
-        self._session.run(f"DROP USER {self._quoted(account)}")
+        self._session.run(f"DROP USER IF EXISTS {self._quoted(account)}")
 
     def grant(self, database: SiteDatabase) -> None:
         """Let the site's account use the site's database, and no other."""
@@ -77,27 +74,3 @@ class Accounts:
     def _identify(self, verb: str, database: SiteDatabase) -> None:
         password = self._session.literal(database.password.reveal())
         self._session.run(f"{verb} USER {self._quoted(database.account)} IDENTIFIED BY {password}")
-
-
-def end_own_connections(session: Session, database: str) -> None:
-    """End the connections to the database of whoever is logged in, but for the session itself.
-
-    Wait until they have ended; raise Unavailable (`engine.busy`) when they do not.
-    """
-    (own,) = session.run("SELECT CONNECTION_ID()")[0]
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        rows = session.run("SHOW PROCESSLIST")
-        others = [int(row[0]) for row in rows if row[0] != own and row[3] == database]
-        if not others:
-            return
-        if time.monotonic() > deadline:
-            raise Unavailable(
-                "engine.busy",
-                f"Connections to the database {database} do not end.",
-                "Try again when other work on the database has ended.",
-            )
-        for number in others:
-            with suppress(Failed):  # 1094: it ended by itself meanwhile
-                session.run(f"KILL {number}")
-        time.sleep(0.01)

@@ -130,6 +130,8 @@ class Session:
 
     def __init__(self, driver: _Driver) -> None:
         self.driver = driver
+        self.opening = ""
+        """A comment that each statement of `run` begins with."""
 
     @property
     def is_mariadb(self) -> bool:
@@ -149,7 +151,7 @@ class Session:
         """Run one statement and return its rows (none for a statement without an answer)."""
         try:
             with self.driver.cursor() as cursor:
-                cursor.execute(sql, tuple(params) or None)
+                cursor.execute(self.opening + sql, tuple(params) or None)
                 columns = [column[0] for column in cursor.description or ()]
                 return Rows(columns, list(cursor.fetchall()) if columns else [])
         except MySQLError as error:
