@@ -35,27 +35,6 @@ from vmoodle.engines.protocol import open_engine
 
 RUNS = 3
 AT_ONCE = 10
-# One caller that is there already, as the console is, orders the sites and waits for all.
-ORDER = """
-import sys, time
-from vmoodle.installation import open_installation
-
-installation = open_installation()
-from vmoodle.lifecycle import deploy
-from vmoodle.lifecycle.request import SiteRequest
-from vmoodle.registry import operations
-
-start = time.perf_counter()
-ordered = [
-    deploy.submit(installation, SiteRequest(name, f"http://{name}.example.test"), "template:base")
-    for name in sys.argv[1:]
-]
-while not all(operations.is_finished(one.id) for one in ordered):
-    time.sleep(0.02)
-print(time.perf_counter() - start)
-if any(operations.find(one.id).state != "done" for one in ordered):
-    sys.exit("a deployment failed")
-"""
 
 
 def row(what: str, took: float, baseline: str, base: float, reach: str) -> None:
@@ -113,7 +92,7 @@ class Bench:
         self.number += count
         return float(
             subprocess.run(
-                [sys.executable, "-c", ORDER, *names],
+                [sys.executable, "-m", "bench.order_at_once", *names],
                 env=dict(os.environ) | {"VMOODLE_HOME": str(self.home)},
                 capture_output=True,
                 text=True,

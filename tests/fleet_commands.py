@@ -7,14 +7,15 @@ import threading
 import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
-from vmoodle.errors import Refused
+from vmoodle.errors import Conflict, Refused
 from vmoodle.fleet import command_sets
 from vmoodle.fleet.command import Command, Effect
 from vmoodle.fleet.parameters import Parameters, SecretParameter
-from vmoodle.fleet.result import Result, Scalar
+from vmoodle.fleet.result import Changed, Result, Scalar
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.secret import Secret
 
@@ -33,7 +34,7 @@ class How(Parameters):
 class Ask(Command[How]):
     name, title, effect, model = "tests.ask", "Answer.", Effect.READS, How
 
-    def run(self, site: TargetSite) -> Result:
+    def run(self, site: TargetSite) -> Result | Changed:
         _wait(self.given, site)
         if site.shortname in self.given.fails.split():
             raise Refused("tests.no", "No.", "Ask another.")
@@ -43,7 +44,7 @@ class Ask(Command[How]):
 class Write(Ask):
     name, title, effect = "tests.write", "Write a line.", Effect.WRITES
 
-    def run(self, site: TargetSite) -> Result:
+    def run(self, site: TargetSite) -> Result | Changed:
         path = Path(self.given.directory) / site.shortname
         with path.open("a") as file:
             file.write("done\n")
@@ -55,6 +56,30 @@ class Write(Ask):
 
 class Repeatable(Write):
     name, title, idempotent = "tests.repeatable", "Write a line, or two.", True
+
+
+class Undoable(Ask):
+    name, title, effect = "tests.undoable", "Make a file, and remove it again.", Effect.WRITES
+
+    def run(self, site: TargetSite) -> Result | Changed:
+        path = Path(self.given.directory) / site.shortname
+        path.touch()
+        answer = super().run(site)
+        assert not isinstance(answer, Changed)
+        # On a site that fails it was made all the same; on b2 nothing is kept to take it back by.
+        return Changed(answer, None if site.shortname == "b2" else {"made": str(path)})
+
+    def dry_run(self, site: TargetSite) -> Result:
+        return Scalar(f"would make {site.shortname}")
+
+    def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:  # noqa: ARG002
+        path = Path(kept["made"])
+        if not path.exists():
+            raise Conflict("tests.gone", "Somebody else removed it.", "Look who.")
+        if dry:
+            return Scalar("would remove it")
+        path.unlink()
+        return Scalar("removed")
 
 
 class Plain(Parameters):

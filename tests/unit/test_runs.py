@@ -263,6 +263,83 @@ def test_a_cancelled_run_leaves_the_rest(
     assert lines(tmp_path) == {"a1": 1}
 
 
+def undo(fleet: Installation, run: Run) -> Run:
+    from vmoodle.fleet.order import undo as order_undo
+    from vmoodle.fleet.order import write_down
+
+    made = order_undo(fleet, run, command_sets.load().find(run.command))
+    return follow(fleet, write_down(fleet, made, durable=True))
+
+
+def test_a_run_is_taken_back_where_it_was_done_and_only_once(
+    fleet: Installation, tmp_path: Path
+) -> None:
+    from vmoodle.registry.fleet_models import RunSite
+
+    run = durable(fleet, "tests.undoable", directory=str(tmp_path), fails="a1")
+    run = follow(fleet, run)
+    assert statuses(run) == {"a1": "failed", "a2": "ok", "b1": "ok", "b2": "ok"}
+    kept = RunSite.objects.filter(run=run).values_list("undo_encrypted", flat=True)
+    assert not any(str(tmp_path) in text for text in kept), "what is kept is encrypted"
+    (tmp_path / "b1").unlink()
+
+    back = undo(fleet, run)
+
+    # a1 was not done, b2 kept nothing; b1 is not as it was left.
+    assert statuses(back) == {"a2": "ok", "b1": "failed"}
+    assert told(back)["b1"]["error"]["code"] == "tests.gone"
+    assert {path.name for path in tmp_path.iterdir()} == {"a1", "b2"}
+    assert back.undo_of == run.id
+
+    (tmp_path / "b1").touch()
+    assert statuses(undo(fleet, run)) == {"b1": "ok"}
+    with pytest.raises(Refused) as refused:
+        undo(fleet, run)
+    assert refused.value.code == "command.undo"
+
+
+def test_a_trial_keeps_nothing_to_be_taken_back(fleet: Installation, tmp_path: Path) -> None:
+    from vmoodle.fleet.order import write_down
+    from vmoodle.fleet.runner import run_here
+
+    trial = write_down(fleet, order(fleet, "tests.undoable", directory=str(tmp_path)), dry=True)
+    with pytest.raises(Refused):
+        undo(fleet, run_here(fleet, trial))
+
+
+def test_a_site_that_a_run_is_changing_is_held_until_it_is_done(
+    fleet: Installation, tmp_path: Path
+) -> None:
+    from vmoodle.registry import operations
+
+    run = durable(fleet, "tests.write", "a*", directory=str(tmp_path), waits="a1")
+    thread = threading.Thread(target=in_a_thread(lambda: follow(fleet, run)))
+    thread.start()
+    wait_until((tmp_path / "a1").exists, "the write")
+    with pytest.raises(Conflict) as refused:
+        operations.submit("site.move", site="a1", node="elsewhere")
+    assert refused.value.code == "run.site.busy"
+    other = follow(fleet, durable(fleet, "tests.repeatable", "a1", directory=str(tmp_path)))
+    assert told(other)["a1"]["error"]["code"] == "run.site.busy"
+    (tmp_path / "go").touch()
+    thread.join()
+    assert operations.submit("site.move", site="a1", node="elsewhere").id
+
+
+def in_a_thread(act: Callable[[], object]) -> Callable[[], None]:
+    """Return what does it and closes what the thread opened of the registry."""
+
+    def run() -> None:
+        from django.db import connections
+
+        try:
+            act()
+        finally:
+            connections.close_all()
+
+    return run
+
+
 def test_a_reading_run_whose_process_is_gone_goes_on_where_it_stopped(fleet: Installation) -> None:
     from vmoodle.fleet.order import write_down
     from vmoodle.fleet.run_view import state_of

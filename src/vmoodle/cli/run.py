@@ -11,6 +11,7 @@ import typer
 from vmoodle.cli.output import Json, moment, print_block, print_json, print_table, say
 from vmoodle.cli.progress import showing
 from vmoodle.cli.run_show import show_answers, show_run
+from vmoodle.cli.run_start import Confirm, DryRun, Yes
 
 if TYPE_CHECKING:
     from vmoodle.fleet.command import AnyCommand
@@ -93,12 +94,8 @@ def again(
     failed: Annotated[
         bool, typer.Option("--failed", help="Only on the sites where it was not done.")
     ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask before sites are changed.")
-    ] = False,
-    confirm: Annotated[
-        str | None, typer.Option(help="What confirms a change on many sites.")
-    ] = None,
+    yes: Yes = False,
+    confirm: Confirm = None,
     json: Json = False,
 ) -> None:
     """Run the same command again, with the same parameters, on the same sites.
@@ -117,6 +114,31 @@ def again(
     command: type[AnyCommand] = load().find(row.command)
     made = order.again(installation, row, command, failed=failed)
     carry_out(installation, made, yes=yes, confirm=confirm, dry=row.dry, json=json)
+
+
+@app.command()
+def undo(
+    run: RunId,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    confirm: Confirm = None,
+    json: Json = False,
+) -> None:
+    """Take a run back on its sites: what it changed there becomes what it was.
+
+    What somebody else has changed since is left as it is, and told.
+    """
+    from vmoodle.cli.run_start import carry_out
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.fleet import order
+    from vmoodle.fleet.command_sets import load
+    from vmoodle.registry import runs
+
+    row = runs.find(run)
+    made = order.undo(installation, row, load().find(row.command))
+    carry_out(installation, made, yes=yes, confirm=confirm, dry=dry_run, json=json)
 
 
 @app.command("continue")

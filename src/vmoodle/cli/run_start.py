@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 
 import typer
 
@@ -29,6 +30,16 @@ DryRun = Annotated[
 Detach = Annotated[
     bool, typer.Option("--detach", help="Only queue it; `operation follow` waits for it.")
 ]
+
+
+class Options(TypedDict, total=False):
+    """What `carry_out` is told besides the order."""
+
+    yes: bool
+    confirm: str | None
+    dry: bool
+    detach: bool
+    json: bool
 
 
 def carry_out(
@@ -64,6 +75,27 @@ def carry_out(
         say(f"cancelled; vmoodle run show {run.id}, or vmoodle run again {run.id} --failed")
         raise
     show_run(run, command.comparison, json=json)
+
+
+def order_and_carry_out(
+    name: str,
+    values: Mapping[str, object],
+    on: str,
+    *,
+    timeout: float | None = None,
+    **options: Unpack[Options],
+) -> None:
+    """Order a command by its name on the sites that `on` means, and carry it out."""
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.fleet.command_sets import load
+    from vmoodle.fleet.order import prepare
+    from vmoodle.fleet.parameters import given
+
+    command = load().find(name)
+    order = prepare(installation, command, given(command.model, values), on, timeout=timeout)
+    carry_out(installation, order, **options)
 
 
 def _change(

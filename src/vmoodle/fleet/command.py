@@ -6,12 +6,15 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from vmoodle.errors import InvalidInput, Refused
 from vmoodle.fleet.parameters import Parameters, parameters, schema
-from vmoodle.fleet.result import Result
+from vmoodle.fleet.result import Changed, Result
 from vmoodle.fleet.target_site import TargetSite
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
 
 P = TypeVar("P", bound=Parameters)
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}(\.[a-z][a-z0-9-]{0,30})?")
@@ -67,11 +70,21 @@ class Command(ABC, Generic[P]):
     def __init__(self, given: P) -> None:
         self.given = given
 
+    @classmethod
+    def settle(cls, given: P, installation: Installation) -> P:  # noqa: ARG003
+        """Return the parameters with what they only name put in, once, when it is ordered.
+
+        What is read of a source site is so the same for the trial and for every site, and is kept
+        with the run. Raise VMoodleError for what cannot be had.
+        """
+        return given
+
     @abstractmethod
-    def run(self, site: TargetSite) -> Result:
+    def run(self, site: TargetSite) -> Result | Changed:
         """Do it on one site and return the answer; raise VMoodleError when it cannot be done.
 
-        It runs in a thread of its own, for at most `site.timeout` seconds.
+        It runs in a thread of its own, for at most `site.timeout` seconds. What can be taken back
+        returns Changed, with what `undo` is given then.
         """
 
     def dry_run(self, site: TargetSite) -> Result:  # noqa: ARG002 - theirs has use for it
@@ -82,8 +95,24 @@ class Command(ABC, Generic[P]):
             "Run it on one site first.",
         )
 
+    def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:  # noqa: ARG002
+        """Take back on one site what `run` did there, by what it kept; with `dry` only tell it.
+
+        What has been changed by somebody else meanwhile is left, and said by an error.
+        """
+        raise nothing_to_undo(self.name)
+
 
 AnyCommand = Command[Any]
+
+
+def nothing_to_undo(name: str) -> Refused:
+    """Return the error for what kept nothing to take it back by."""
+    return Refused(
+        "command.undo",
+        f"What the command {name} did kept nothing by which to take it back.",
+        "Restore a snapshot, or change it by another command.",
+    )
 
 
 def has_dry_run(command: type[AnyCommand]) -> bool:
@@ -121,6 +150,7 @@ def facts(command: type[AnyCommand]) -> dict[str, Any]:
         "title": command.title,
         "effect": str(command.effect),
         "dry_run": has_dry_run(command),
+        "undo": command.undo is not Command.undo,
         "timeout": command.timeout,
         "parameters": [one.as_facts() for one in parameters(command.model)],
         "schema": schema(command.model),

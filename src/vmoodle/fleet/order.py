@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vmoodle.errors import Conflict, Failed, Refused, VMoodleError
-from vmoodle.fleet.command import AnyCommand, has_dry_run
+from vmoodle.fleet.command import AnyCommand, has_dry_run, nothing_to_undo
 from vmoodle.fleet.parameters import Parameters, has_secrets, masked, restored, revealed
 from vmoodle.fleet.target_choice import Choice
 from vmoodle.fleet.targets import choose_expression
@@ -33,6 +33,7 @@ class Order:
     left_out: Mapping[str, VMoodleError]
     timeout: float
     again_of: str = ""
+    undo_of: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -48,13 +49,17 @@ def prepare(
     *,
     timeout: float | None = None,
     again_of: str = "",
+    settle: bool = True,
 ) -> Order:
     """Return the order of a command on the sites that an expression means.
+
+    Parameters of an earlier run are settled already.
 
     Sites that are named but in a state the command is not for, and those that could not be asked,
     are left out with the reason. Raise as `targets.choose_expression`.
     """
     choice = choose_expression(installation, target, command.states)
+    given = command.settle(given, installation) if settle else given
     sites, left_out = _fit(command, choice)
     limit = timeout or command.timeout or installation.settings.fleet.timeout
     return Order(command, given, target, sites, left_out, float(limit), again_of)
@@ -86,6 +91,7 @@ def write_down(
             "target": order.target,
             "timeout": order.timeout,
             "again_of": order.again_of,
+            "undo_of": order.undo_of,
             "node": installation.node,
             "process": this_process().text,
         },
@@ -102,6 +108,12 @@ def again(
 
     Raise Refused `run.secret` where the parameters held a secret, which is not kept.
     """
+    if run.undo_of:
+        raise Refused(
+            "run.undo",
+            f"Run {run.id} took run {run.undo_of} back; that is not done again.",
+            f"vmoodle run undo {run.undo_of}, for the sites that are left",
+        )
     if has_secrets(command.model):
         raise Refused(
             "run.secret",
@@ -110,7 +122,28 @@ def again(
         )
     given = restored(command.model, run.parameters)
     target = f"{'failed' if failed else 'run'}:{run.id}"
-    return prepare(installation, command, given, target, timeout=run.timeout, again_of=run.id)
+    return prepare(installation, command, given, target, timeout=run.timeout, again_of=run.id,
+                   settle=False)  # fmt: skip
+
+
+def undo(installation: Installation, run: Run, command: type[AnyCommand]) -> Order:
+    """Return the order that takes a run back, on the sites where it can be and was not yet.
+
+    Raise Refused `command.undo` where that is no site.
+    """
+    whole = prepare(installation, command, _shown(run, command), f"run:{run.id}",
+                    timeout=run.timeout, settle=False)  # fmt: skip
+    left = set(runs.undoable(run.id))
+    sites = tuple((site_id, name) for site_id, name in whole.sites if name in left)
+    if not sites:
+        raise nothing_to_undo(command.name)
+    left_out = {name: error for name, error in whole.left_out.items() if name in left}
+    return replace(whole, sites=sites, left_out=left_out, undo_of=run.id)
+
+
+def _shown(run: Run, command: type[AnyCommand]) -> Parameters:
+    """Return a run's parameters, a secret as `***`: an undo goes by what was kept."""
+    return restored(command.model, run.parameters)
 
 
 def after_trial(order: Order, trial: Run) -> Order:

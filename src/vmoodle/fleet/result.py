@@ -100,6 +100,17 @@ class Matrix:
 Result: TypeAlias = Scalar | Text | Table | Matrix
 
 
+@dataclass(frozen=True)
+class Changed:
+    """What a change answered, and what its command needs to take it back; None for nothing.
+
+    `undo` is JSON; it is kept encrypted, for it has what a site had before.
+    """
+
+    answer: Result
+    undo: Any = field(default=None, repr=False)
+
+
 def unique_names(columns: Sequence[str]) -> list[str]:
     """Return the column names, one that comes again with a number: id, id_2."""
     seen: set[str] = set()

@@ -33,6 +33,7 @@ def facts(run: Run, counts: dict[str, int] | None = None) -> dict[str, Any]:
         "actor": run.actor,
         "operation": run.operation_id,
         "again_of": run.again_of,
+        "undo_of": run.undo_of,
         "created_at": run.created_at,
         "finished_at": run.finished_at,
         "summary": summary(run, counts),

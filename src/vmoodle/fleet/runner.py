@@ -15,23 +15,25 @@ from typing import TYPE_CHECKING, cast
 from vmoodle.engines.protocol import CONNECT_TIMEOUT, GRACE
 from vmoodle.errors import Conflict, Failed, VMoodleError
 from vmoodle.fleet import command_sets
-from vmoodle.fleet.command import AnyCommand
+from vmoodle.fleet.command import AnyCommand, nothing_to_undo
 from vmoodle.fleet.fan_out import Bounds, Ended, Job, fan_out
 from vmoodle.fleet.order import unknown_outcome
 from vmoodle.fleet.parameters import restored
-from vmoodle.fleet.result import Result, capped, to_json
+from vmoodle.fleet.result import Changed, Result, capped, to_json
 from vmoodle.fleet.run_view import state_of
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.fleet.target_sites import TargetSites, by_server
 from vmoodle.process import this_process
 from vmoodle.progress import Tell, tell_nobody
-from vmoodle.registry import operations, runs
-from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState
+from vmoodle.registry import runs
+from vmoodle.registry.fleet_models import Run, RunSiteState
 from vmoodle.registry.runs import Outcome
+from vmoodle.secret import Secret
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
+Answer = Result | Changed
 # Answers that only were read wait so long, or until there are so many, to be written together.
 _KEEP_SECONDS = 0.3
 _KEEP_COUNT = 200
@@ -129,31 +131,34 @@ class _Execution:
         finally:
             self._keep()
 
-    def _act(self, site: TargetSite) -> Result:
-        act = self._command.dry_run if self._run.dry else self._command.run
+    def _act(self, site: TargetSite) -> Answer:
         try:
-            return act(site)
+            if self._run.undo_of:
+                return self._undo(site)
+            return (self._command.dry_run if self._run.dry else self._command.run)(site)
         finally:
             _close_registry_of_thread()
 
-    def _begin(self, jobs: list[Job[Result]]) -> list[Job[Result]]:
-        """Mark sites as begun; one that another operation holds is not."""
+    def _undo(self, site: TargetSite) -> Answer:
+        token = runs.undo_of(self._run.undo_of, site.shortname)
+        if not token:
+            raise nothing_to_undo(self._run.command)
+        kept = json.loads(self._installation.keyring.decrypt(token).reveal())
+        return self._command.undo(site, kept, dry=self._run.dry)
+
+    def _begin(self, jobs: list[Job[Answer]]) -> list[Job[Answer]]:
+        """Mark sites as begun; one that another operation or run holds is not."""
         if not self._changes:
             return jobs
-        ids = [int(job.key) for job in jobs]
-        rows = RunSite.objects.filter(run_id=self._run.id, site_id__in=ids)
-        refused = set()
-        for site_id, name in rows.values_list("site_id", "shortname"):
-            try:
-                operations.refuse_held(name)
-            except Conflict as error:
-                refused.add(site_id)
-                self._pending.append(Outcome(site_id, RunSiteState.FAILED, 0, error=error))
+        refused = runs.begun(self._run.id, [int(job.key) for job in jobs])
+        self._pending += [
+            Outcome(site_id, RunSiteState.FAILED, 0, error=error)
+            for site_id, error in refused.items()
+        ]
         self._keep()
-        runs.begun(self._run.id, [one for one in ids if one not in refused])
         return [job for job in jobs if int(job.key) not in refused]
 
-    def _take(self, ended: list[Ended[Result]], total: int) -> None:
+    def _take(self, ended: list[Ended[Answer]], total: int) -> None:
         self._pending += [self._outcome(one) for one in ended]
         now = time.monotonic()
         if self._changes or now >= self._keep_at or len(self._pending) >= _KEEP_COUNT:
@@ -170,22 +175,28 @@ class _Execution:
             runs.keep(self._run.id, self._pending)
             self._pending = []
 
-    def _outcome(self, ended: Ended[Result]) -> Outcome:
+    def _outcome(self, ended: Ended[Answer]) -> Outcome:
         milliseconds = round(ended.seconds * 1000)
         problem = ended.error
-        text = ""
         if problem is None:
             try:
-                most = self._installation.settings.fleet.most_bytes
-                text = to_json(capped(cast("Result", ended.value), most))
+                text, undo = self._kept(cast("Answer", ended.value))
+                return Outcome(int(ended.key), RunSiteState.OK, milliseconds, text, undo=undo)
             except (TypeError, ValueError, AttributeError) as error:
                 problem = _no_result(error)
-        if problem is None:
-            return Outcome(int(ended.key), RunSiteState.OK, milliseconds, text)
         if ended.given_up and self._changes:
             problem = unknown_outcome(self._run.id)
         state = _STATES.get(problem.code, RunSiteState.FAILED)
         return Outcome(int(ended.key), state, milliseconds, error=problem)
+
+    def _kept(self, answer: Answer) -> tuple[str, str]:
+        """Return the answer as JSON, and what takes the change back, encrypted."""
+        undo = ""
+        if isinstance(answer, Changed):
+            if answer.undo is not None and self._changes:
+                undo = self._installation.encrypt(Secret(json.dumps(answer.undo)))
+            answer = answer.answer
+        return to_json(capped(answer, self._installation.settings.fleet.most_bytes)), undo
 
     def _parameters(self) -> object:
         given = self._run.parameters

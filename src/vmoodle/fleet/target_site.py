@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from vmoodle.moodle.cache_invalidation import Change, invalidate
+from vmoodle.moodle.cache_stores import CachePlace
+from vmoodle.moodle.script import Argument, CompletedScript, run_script
+from vmoodle.moodle.tree import MoodleTree
 
 if TYPE_CHECKING:
     from vmoodle.engines.protocol import Engine, SiteConnection, SiteDatabase
@@ -21,6 +27,8 @@ class TargetSite:
     state: str
     release: str
     """Moodle's own, as `4.5.6+ (Build: 20250829)`."""
+    codebase: Path
+    dataroot: Path
     engine: Engine = field(repr=False)
     database: SiteDatabase = field(repr=False)
     installation: Installation = field(repr=False)
@@ -28,6 +36,17 @@ class TargetSite:
     """Settings forced on it, by component; '' is Moodle's core."""
     timeout: float = 60.0
     """Seconds the command may take on it."""
+
+    @property
+    def caches(self) -> CachePlace:
+        """Where it keeps what it has cached, and the configuration of that."""
+        own = self.forced.get("", {})
+        elsewhere = {
+            name: Path(str(own[key]))
+            for name, key in (("cachedir", "cachedir"), ("configuration", "altcacheconfigpath"))
+            if own.get(key)
+        }
+        return CachePlace(self.dataroot, **elsewhere)
 
     @property
     def dialect(self) -> str:
@@ -40,3 +59,26 @@ class TargetSite:
         """Open its database as its own account, in one transaction, as `Engine.connect` does."""
         limit = timeout or self.timeout
         return self.engine.connect(self.database, read_only=read_only, statement_timeout=limit)
+
+    def drop_caches(self, changes: Iterable[Change]) -> list[str]:
+        """Drop what it has cached of what was changed, after the commit, so that it shows at once.
+
+        Return in sentences which cache may still answer with what was before, and what to do.
+        """
+        stale = invalidate(self.caches, changes).stale
+        return [f"{one.error.message} {one.error.hint}".strip() for one in stale]
+
+    def run_script(
+        self, script: str, args: Sequence[Argument] = (), *, timeout: float | None = None
+    ) -> CompletedScript:
+        """Run one of Moodle's own scripts for it, as `moodle.script.run_script` does."""
+        return run_script(
+            MoodleTree.open(self.codebase),
+            self.installation.php,
+            script,
+            args,
+            site=self.shortname,
+            timeout=timeout or self.timeout,
+            redact=[self.database.password],
+            tail_lines=None,
+        )

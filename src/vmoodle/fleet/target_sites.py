@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Never, TypeVar
 
 from vmoodle.errors import InvalidInput, NotFound, VMoodleError
@@ -72,6 +73,8 @@ class TargetSites:
             wwwroot=row.wwwroot,
             state=row.state,
             release=row.codebase.release,
+            codebase=Path(row.codebase.path),
+            dataroot=Path(row.dataroot),
             engine=self._engine(row.server),
             database=self._installation.site_database(row),
             installation=self._installation,
@@ -126,8 +129,12 @@ def offered(
         )
     if one.search is None:
         return list(one.choices)
+    return one.search(target_site(installation, shortname))
+
+
+def target_site(installation: Installation, shortname: str) -> TargetSite:
+    """Return one site as commands see it; raise NotFound `site.unknown`."""
     site = sites.find(shortname)
-    (job,) = TargetSites(installation, installation.settings.fleet.timeout).jobs(
-        [site.id], one.search
-    )
+    here = TargetSites(installation, installation.settings.fleet.timeout)
+    (job,) = here.jobs([site.id], lambda target: target)
     return job.act()

@@ -52,6 +52,7 @@ class Run(models.Model):
     target = models.TextField()
     timeout = models.FloatField()
     again_of = models.CharField(max_length=12, blank=True, default="")
+    undo_of = models.CharField(max_length=12, blank=True, default="")
     actor = models.CharField(max_length=100)
     node = models.CharField(max_length=100)
     process = models.CharField(max_length=80, blank=True, default="")
@@ -83,6 +84,8 @@ class RunSite(models.Model):
     state = models.CharField(max_length=10, choices=RunSiteState.choices)
     duration_ms = models.PositiveIntegerField(null=True)
     result = models.BinaryField(null=True)
+    # What takes the change back: it has what the site had before, secrets maybe.
+    undo_encrypted = models.TextField(blank=True, default="")
     error_code = models.CharField(max_length=60, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
     error_hint = models.TextField(blank=True, default="")

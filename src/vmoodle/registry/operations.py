@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from vmoodle.errors import Conflict, NotFound, VMoodleError
 from vmoodle.registry.audit import current_actor
+from vmoodle.registry.changing import refuse_changing
 from vmoodle.registry.models import (
     ACTIVE_STATES,
     HOLDING_STATES,
@@ -31,12 +32,12 @@ def submit(
     secret_encrypted: str = "",
     settings_encrypted: str = "",
 ) -> Operation:
-    """Queue an operation. Raise Conflict when another one holds the site."""
+    """Queue an operation. Raise Conflict when another one holds the site, or a run changes it."""
     # The holder may have ended before it is looked for: then the site is free by now.
     for _attempt in range(2):
         try:
             with transaction.atomic():
-                return Operation.objects.create(
+                row = Operation.objects.create(
                     id=uuid.uuid4().hex[:12],
                     kind=kind,
                     subject=site,
@@ -47,6 +48,9 @@ def submit(
                     node=node,
                     state=OperationState.QUEUED,
                 )
+                # In this order: a run marks its sites first and looks for operations then.
+                refuse_changing(site)
+                return row
         except IntegrityError:
             refuse_held(site)
     raise Conflict(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +13,10 @@ from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from vmoodle.errors import NotFound, VMoodleError
+from vmoodle.errors import Conflict, NotFound, VMoodleError
 from vmoodle.registry import operations
 from vmoodle.registry.audit import current_actor, record
+from vmoodle.registry.changing import changed_by, changing
 from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
 
 KIND = "fleet.run"
@@ -26,13 +27,14 @@ _CHUNK = 200
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one site of a run; `result` is JSON."""
+    """What came of one site of a run; `result` is JSON, `undo` encrypted JSON."""
 
     site_id: int
     state: RunSiteState
     duration_ms: int | None = None
     result: str | None = None
     error: VMoodleError | None = None
+    undo: str = field(default="", repr=False)
 
 
 def create(
@@ -154,6 +156,22 @@ def result_of(row: RunSite) -> str | None:
     return zstandard.ZstdDecompressor().decompress(bytes(row.result)).decode()
 
 
+def undo_of(run_id: str, shortname: str) -> str:
+    """Return the encrypted undo that a run kept of a site, empty for none."""
+    row = RunSite.objects.filter(run_id=run_id, shortname=shortname)
+    return row.values_list("undo_encrypted", flat=True).first() or ""
+
+
+def undoable(run_id: str) -> list[str]:
+    """Return the shortnames of the sites on which a run can be taken back and was not yet."""
+    done = RunSite.objects.filter(run_id=run_id).exclude(undo_encrypted="")
+    back = RunSite.objects.filter(
+        run__undo_of=run_id, run__dry=False, state__in=(RunSiteState.OK, RunSiteState.UNKNOWN)
+    )
+    names = done.exclude(shortname__in=back.values("shortname")).order_by("shortname")
+    return list(names.values_list("shortname", flat=True))
+
+
 def taken_up(run_id: str, *, repeat: bool, unknown: VMoodleError) -> None:
     """Decide what was begun when the process that did it ended.
 
@@ -171,9 +189,27 @@ def taken_up(run_id: str, *, repeat: bool, unknown: VMoodleError) -> None:
     )
 
 
-def begun(run_id: str, site_ids: Sequence[int]) -> None:
-    """Mark sites as begun, before anything is changed on them."""
-    RunSite.objects.filter(run_id=run_id, site_id__in=site_ids).update(state=RunSiteState.BEGUN)
+def begun(run_id: str, site_ids: Sequence[int]) -> dict[int, Conflict]:
+    """Mark sites as begun, before anything is changed on them; return those that are held.
+
+    No operation on a site is queued from then on (`operations.submit`). One that was already, or
+    another run that changes it, is why a site is returned; it is not marked.
+    """
+    rows = RunSite.objects.filter(run_id=run_id, site_id__in=site_ids)
+    refused: dict[int, Conflict] = {}
+    with transaction.atomic():
+        names = dict(rows.values_list("site_id", "shortname"))
+        others = changing(names.values(), besides=run_id)
+        rows.update(state=RunSiteState.BEGUN)
+        for site_id, name in names.items():
+            try:
+                operations.refuse_held(name)
+                if name in others:
+                    raise changed_by(others[name], name)
+            except Conflict as error:
+                refused[site_id] = error
+        rows.filter(site_id__in=refused).update(state=RunSiteState.WAITING)
+    return refused
 
 
 def keep(run_id: str, outcomes: Sequence[Outcome]) -> None:
@@ -185,6 +221,7 @@ def keep(run_id: str, outcomes: Sequence[Outcome]) -> None:
                 state=one.state,
                 duration_ms=one.duration_ms,
                 result=None if one.result is None else zstandard.compress(one.result.encode()),
+                undo_encrypted=one.undo,
                 error_code=error.code if error else "",
                 error_message=error.message if error else "",
                 error_hint=error.hint if error else "",
