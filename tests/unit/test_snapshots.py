@@ -25,7 +25,7 @@ GOOD = manifest_of("one")
 def test_a_damaged_manifest_is_no_obstacle_to_the_next_snapshot(
     installation: Installation,
 ) -> None:
-    from vmoodle.lifecycle.snapshot.store import last_manifest, open_snapshots
+    from vmoodle.lifecycle.stored import last_manifest, open_snapshots
     from vmoodle.registry.models import Snapshot, SnapshotState
 
     store = open_snapshots(installation, create=True)

@@ -33,7 +33,7 @@ def verify(
         )
     installation = open_installation()
     from vmoodle.lifecycle.snapshot import snapshot as snapshotting
-    from vmoodle.lifecycle.snapshot.store import require_whole
+    from vmoodle.lifecycle.stored import require_whole
     from vmoodle.registry import snapshots
 
     if not snapshot:

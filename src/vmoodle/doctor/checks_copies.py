@@ -10,7 +10,7 @@ from vmoodle.doctor.finding import Found
 from vmoodle.errors import NotFound, VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.copy.identifiers import identifiers
-from vmoodle.lifecycle.snapshot.store import open_snapshots
+from vmoodle.lifecycle.stored import open_snapshots
 from vmoodle.registry import owners, sites, snapshots, templates
 from vmoodle.registry.models import (
     SiteState,

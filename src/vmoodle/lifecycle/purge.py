@@ -17,7 +17,7 @@ from vmoodle.lifecycle.publish import publish, withdraw
 from vmoodle.lifecycle.resources import removing
 from vmoodle.lifecycle.server import check_engine
 from vmoodle.lifecycle.snapshot import snapshot
-from vmoodle.lifecycle.snapshot.store import open_snapshots
+from vmoodle.lifecycle.stored import open_snapshots
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, ledger, operations, servers, sites, snapshots
 from vmoodle.registry.models import Operation, Site, SiteState, state_words

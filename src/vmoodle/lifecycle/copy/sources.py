@@ -16,7 +16,7 @@ from vmoodle.errors import Conflict, InvalidInput, Refused
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.copy.files import copy_files
 from vmoodle.lifecycle.lost import connected
-from vmoodle.lifecycle.snapshot.store import (
+from vmoodle.lifecycle.stored import (
     engine_of,
     fetch_files,
     load_database,

@@ -10,7 +10,7 @@ from vmoodle.installation import Installation
 from vmoodle.lifecycle import names
 from vmoodle.lifecycle.snapshot.foreign import RULES, Rule, accepted, archive_key, refuse_odd
 from vmoodle.lifecycle.snapshot.snapshot import sizes_of
-from vmoodle.lifecycle.snapshot.store import open_snapshots
+from vmoodle.lifecycle.stored import open_snapshots
 from vmoodle.registry import audit, snapshots
 from vmoodle.registry.models import Snapshot, SnapshotState
 from vmoodle.store import archive

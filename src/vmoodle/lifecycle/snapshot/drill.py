@@ -23,7 +23,7 @@ from vmoodle.lifecycle.prove import first_fault
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
 from vmoodle.lifecycle.server import check_engine
 from vmoodle.lifecycle.snapshot import drill_copy
-from vmoodle.lifecycle.snapshot.store import (
+from vmoodle.lifecycle.stored import (
     fetch_files,
     load_database,
     open_snapshots,

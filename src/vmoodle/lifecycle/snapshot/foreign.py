@@ -12,7 +12,7 @@ from pathlib import Path
 from vmoodle.errors import InvalidInput, Refused, VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import names
-from vmoodle.lifecycle.snapshot.store import DATABASE_PART
+from vmoodle.lifecycle.stored import DATABASE_PART
 from vmoodle.moodle import moodledata
 from vmoodle.secret import Secret
 from vmoodle.store import archive

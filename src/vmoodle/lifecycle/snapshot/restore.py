@@ -17,7 +17,7 @@ from vmoodle.lifecycle import dataroot, interruption, preflight, resources
 from vmoodle.lifecycle.copy.files import keep_own, rescue
 from vmoodle.lifecycle.prove import prove
 from vmoodle.lifecycle.resources import Holdings
-from vmoodle.lifecycle.snapshot.store import (
+from vmoodle.lifecycle.stored import (
     fetch_files,
     load_database,
     open_snapshots,

@@ -9,7 +9,7 @@ from vmoodle.errors import Failed, VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import names
 from vmoodle.lifecycle.snapshot import snapshot
-from vmoodle.lifecycle.snapshot.store import open_snapshots
+from vmoodle.lifecycle.stored import open_snapshots
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import operations, snapshots
 from vmoodle.registry import targets as registry_targets

@@ -20,7 +20,7 @@ from vmoodle.installation import Installation
 from vmoodle.lifecycle.copy.files import say_missing
 from vmoodle.lifecycle.copy.sources import refuse_lost_files, site_facts
 from vmoodle.lifecycle.lost import connected
-from vmoodle.lifecycle.snapshot.store import (
+from vmoodle.lifecycle.stored import (
     DATABASE_PART,
     last_manifest,
     open_snapshots,

@@ -15,7 +15,7 @@ from vmoodle.errors import Conflict, Failed, Refused
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.snapshot.foreign import RULES, Rule, accepted, refuse_odd
-from vmoodle.lifecycle.snapshot.store import DATABASE_PART
+from vmoodle.lifecycle.stored import DATABASE_PART
 from vmoodle.moodle import moodledata
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry import audit, templates

@@ -16,7 +16,7 @@ from vmoodle.lifecycle import dataroot, resources
 from vmoodle.lifecycle.copy import fit
 from vmoodle.lifecycle.resources import Holdings
 from vmoodle.lifecycle.snapshot.foreign import archive_key
-from vmoodle.lifecycle.snapshot.store import DATABASE_PART, engine_of, fetch_files, load_database
+from vmoodle.lifecycle.stored import DATABASE_PART, engine_of, fetch_files, load_database
 from vmoodle.lifecycle.template import template
 from vmoodle.lifecycle.template.archive import (
     ArchivedTemplate,

@@ -1,4 +1,4 @@
-"""The store of this installation's snapshots: opened as the settings say, and read from."""
+"""What is read of the snapshot store: by what takes snapshots, and by what copies from them."""
 
 from __future__ import annotations
 
