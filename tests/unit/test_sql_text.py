@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,3 +101,30 @@ def test_any_text_is_split_or_refused(text: str) -> None:
             split(text, dialect)  # type: ignore[arg-type]
         except InvalidInput as error:
             assert error.code.startswith("sql.")
+
+
+_IN_MANY_THREADS = """
+import sys, threading
+from vmoodle.fleet.sql_text import statements
+
+sys.setswitchinterval(1e-6)
+together, said = threading.Barrier(16), []
+
+def translate():
+    together.wait()
+    sql = "SELECT GROUP_CONCAT(username SEPARATOR '+') FROM {user}"
+    said.append(statements(sql, [], "postgresql", "mariadb")[0].sql)
+
+threads = [threading.Thread(target=translate) for _ in range(16)]
+for one in threads: one.start()
+for one in threads: one.join()
+print(len(said), *sorted(set(said)), sep="\\n")
+"""
+
+
+def test_many_sites_that_are_the_first_to_need_a_translation_get_the_same() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _IN_MANY_THREADS], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["16", "SELECT STRING_AGG(username, '+') FROM {user}"]

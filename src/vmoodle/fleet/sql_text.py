@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from vmoodle.engines.placeholders import expand
 from vmoodle.errors import InvalidInput
 
 Dialect = Literal["mariadb", "postgresql"]
+# It loads a dialect when that is first asked for. A second thread meanwhile gets one that is half
+# made, and SQL that is not the engine's.
+_SQLGLOT = threading.Lock()
 _OF_SQLGLOT = {"mariadb": "mysql", "postgresql": "postgres"}
 # What may hold a colon that begins no parameter, and the parameter. Text comes first.
 _COMMON = r"""
@@ -68,7 +72,8 @@ def statements(
     if source != dialect:
         if positional:
             raise _untranslatable("it has %s; name its parameters (:name)", source, dialect)
-        texts = [_translated(text, source, dialect, set(named)) for text in texts]
+        with _SQLGLOT:
+            texts = [_translated(text, source, dialect, set(named)) for text in texts]
     made = []
     for text in texts:
         if named:
@@ -85,7 +90,8 @@ def statements(
 def split(sql: str, dialect: Dialect) -> list[str]:
     """Return the statements of a script without the semicolons; raise InvalidInput."""
     text = sql.strip().removesuffix(";").rstrip()
-    parts = [text] if ";" not in text else _split(text, dialect)
+    with _SQLGLOT:
+        parts = [text] if ";" not in text else _split(text, dialect)
     found = [part.strip() for part in parts if _BLANK.sub("", part.strip(), count=1)]
     if not found:
         raise InvalidInput("sql.empty", "There is no SQL.", "Give a statement, or a --file.")
