@@ -161,11 +161,14 @@ def read_page(dataroot: Path) -> Page | None:
             )
         except FileNotFoundError:
             return None
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_size > _LONGEST_PAGE:
                 raise _odd_page(dataroot)
-            return Page(file.read(), stat.S_IMODE(status.st_mode))
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                return Page(file.read(), stat.S_IMODE(status.st_mode))
+        finally:
+            os.close(descriptor)
 
 
 def put_page(dataroot: Path, page: Page | None) -> None:
