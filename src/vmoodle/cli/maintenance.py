@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,8 @@ from vmoodle.cli.run_start import Confirm, Detach, DryRun, On, Timeout, Yes, ord
 
 if TYPE_CHECKING:
     from vmoodle.registry.fleet_models import Run
+
+_LONGEST = 60
 
 app = typer.Typer(help="Close sites to visitors, and open them.", no_args_is_help=True)
 
@@ -93,7 +96,9 @@ def _grouped(run: Run) -> None:
     rows = []
     for group in grouped(answers(run)):
         if isinstance(group.answer, Table) and group.answer.rows:
-            rows.append((str(len(group.sites)), *group.answer.rows[0], names(group.sites)))
+            state, closes_at, message = group.answer.rows[0]
+            shown = shorten(str(message or ""), _LONGEST, placeholder=" …")
+            rows.append((str(len(group.sites)), state, closes_at, shown, names(group.sites)))
     if rows:
         print_table(("SITES", "STATE", "CLOSES", "MESSAGE", "WHICH"), rows, "")
     show_problems(run)

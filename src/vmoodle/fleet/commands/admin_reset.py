@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, model_validator
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import InvalidInput, VMoodleError
+from vmoodle.errors import Failed, InvalidInput, Unavailable, VMoodleError
 from vmoodle.fleet.command import Command, Effect
 from vmoodle.fleet.commands.admins import Who
 from vmoodle.fleet.parameters import SecretParameter
@@ -33,8 +33,6 @@ from vmoodle.secret import Secret, generate_password
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
-
-_UNDONE = frozenset({"engine.connect", "engine.timeout", "run.outcome"})
 
 
 class Reset(Who):
@@ -81,13 +79,17 @@ class ResetPassword(Command[Reset]):
         if path is not None:
             password = generate_password()
             _write_new(path, password)
+        committing = False
         try:
             with site.connect(read_only=False) as connection:
                 account = _find(connection, site, self.given.username)
                 before, after = reset_account(connection, account, password)
+                committing = True
         except VMoodleError as error:
-            # Where the commit may have gone through, the file is the only place of the password.
-            if path is not None and error.code not in _UNDONE:
+            if committing and isinstance(error, Unavailable):
+                # The commit may have gone through: the file is then all there is of the password.
+                raise _not_heard(path, error) from error
+            if path is not None:
                 path.unlink(missing_ok=True)
             raise
         kept = {
@@ -162,6 +164,14 @@ def _write_new(path: Path, password: Secret) -> None:
             os.fsync(descriptor)
     except OSError as error:
         raise _unwritable(path, error.strerror or "the system refuses it") from error
+
+
+def _not_heard(path: Path | None, error: VMoodleError) -> Failed:
+    return Failed(
+        "run.outcome",
+        f"Whether the password was set is not known: the commit was not answered. {error.message}",
+        f"Try to log in with the one in {path}." if path else "Try to log in with it.",
+    )
 
 
 def _unwritable(path: Path, why: str) -> InvalidInput:
