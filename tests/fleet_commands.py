@@ -97,6 +97,20 @@ class Plainly(Command[Plain]):
         return Scalar(1)
 
 
+class Busy(Command[How]):
+    name, title, effect, model = "tests.busy", "Tell how many are at it.", Effect.READS, How
+    scripts = True
+
+    def run(self, site: TargetSite) -> Result:
+        directory = Path(self.given.directory)
+        mark = directory / site.shortname
+        mark.touch()
+        count = len(list(directory.iterdir()))
+        threading.Event().wait(0.05)
+        mark.unlink()
+        return Scalar(count)
+
+
 class Odd(Command[Parameters]):
     name, title, effect = "tests.odd", "Answer what is no result.", Effect.READS
 

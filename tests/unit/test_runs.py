@@ -126,6 +126,14 @@ def test_a_slow_site_holds_no_other(
     assert statuses(run) == {"a1": "timeout", "a2": "ok", "b1": "ok", "b2": "ok"}
 
 
+def test_no_more_sites_are_at_a_script_together_than_there_are_cores(
+    fleet: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    answers = told(read(fleet, "tests.busy", directory=str(tmp_path)))
+    assert [row["value"] for row in answers.values()] == [1] * len(NAMES)
+
+
 def test_sites_in_other_states_and_held_ones_are_told_and_left(
     fleet: Installation, tmp_path: Path
 ) -> None:
@@ -177,6 +185,10 @@ def test_secrets_are_masked_and_forgotten(fleet: Installation) -> None:
     with pytest.raises(Refused) as raised:
         orders.again(fleet, run, command_sets.load().find("tests.ask"), failed=False)
     assert raised.value.code == "run.secret"
+
+
+def test_an_optional_secret_that_was_not_given_is_kept_as_none(fleet: Installation) -> None:
+    assert read(fleet, "tests.ask", on="a1").parameters["key"] == ""
 
 
 def test_a_run_is_done_again_where_it_failed(fleet: Installation) -> None:

@@ -16,7 +16,10 @@ from typer._click.exceptions import UsageError
 
 from vmoodle import __version__
 from vmoodle.cli import (
+    admin,
     backup,
+    cache,
+    checks,
     codebase,
     command,
     config,
@@ -24,16 +27,19 @@ from vmoodle.cli import (
     doctor,
     forced,
     hook,
+    maintenance,
     operation,
     query,
     run,
     server,
+    session,
     settings,
     site,
     snapshot,
     sql,
     stop,
     target,
+    task,
     template,
     worker,
 )
@@ -64,6 +70,11 @@ app.add_typer(command.app, name="command")
 app.add_typer(run.app, name="run")
 app.add_typer(query.app, name="query")
 app.add_typer(config.app, name="config")
+app.add_typer(maintenance.app, name="maintenance")
+app.add_typer(cache.app, name="cache")
+app.add_typer(session.app, name="session")
+app.add_typer(admin.app, name="admin")
+app.add_typer(task.app, name="task")
 app.add_typer(target.app, name="target")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")
@@ -71,6 +82,7 @@ app.add_typer(settings.app, name="settings")
 app.add_typer(backup.app, name="backup")
 app.command("exec", context_settings={"ignore_unknown_options": False})(exec_command.execute)
 app.command("sql")(sql.sql)
+app.command("checks")(checks.checks)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,21 @@ _MOST_NAMES = 8
 _MOST_LINES = 20
 
 
-def show_run(run: Run, comparison: Comparison | None = None, *, json: bool) -> None:
-    """Print a run; exit with 1 when it did not do on every site what it should."""
+def show_run(
+    run: Run,
+    comparison: Comparison | None = None,
+    *,
+    json: bool,
+    show: Callable[[Run], None] | None = None,
+) -> None:
+    """Print a run, as `show` does where it is given; exit with 1 when a site did not do well."""
     from vmoodle.fleet.run_export import write_json
     from vmoodle.fleet.run_view import all_well
 
     if json:
         write_json(run, sys.stdout)
+    elif show is not None:
+        show(run)
     else:
         show_answers(run, comparison)
     if not all_well(run):
@@ -37,7 +45,7 @@ def show_run(run: Run, comparison: Comparison | None = None, *, json: bool) -> N
 def show_answers(run: Run, comparison: Comparison | None = None) -> None:
     """Print the answers together, then what went wrong, then the sum."""
     from vmoodle.fleet.command import Comparison
-    from vmoodle.fleet.run_view import answers, problems, summary
+    from vmoodle.fleet.run_view import answers
 
     shows = {
         Comparison.MERGED: _merged,
@@ -45,6 +53,13 @@ def show_answers(run: Run, comparison: Comparison | None = None) -> None:
         Comparison.BY_SHAPE: _by_shape,
     }
     shows.get(comparison or Comparison.GROUPED, _grouped)(answers(run))
+    show_problems(run)
+
+
+def show_problems(run: Run) -> None:
+    """Print what went wrong, then the sum."""
+    from vmoodle.fleet.run_view import problems, summary
+
     for row in islice(problems(run), _MOST_LINES):
         told = f"{row.error_message} [{row.error_code}] {row.error_hint}" if row.error_code else ""
         say(f"{row.shortname}: {row.state}. {told}".rstrip(". "))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 
 import typer
@@ -15,6 +15,7 @@ from vmoodle.cli.run_show import show_answers, show_run
 if TYPE_CHECKING:
     from vmoodle.fleet.order import Order
     from vmoodle.installation import Installation
+    from vmoodle.registry.fleet_models import Run
 
 On = Annotated[
     str, typer.Option("--on", help="Which sites, as 'north* & !version:4.5*'; * is every site.")
@@ -40,6 +41,7 @@ class Options(TypedDict, total=False):
     dry: bool
     detach: bool
     json: bool
+    show: Callable[[Run], None] | None
 
 
 def carry_out(
@@ -51,10 +53,11 @@ def carry_out(
     dry: bool = False,
     detach: bool = False,
     json: bool = False,
+    show: Callable[[Run], None] | None = None,
 ) -> None:
     """Carry an order out and show what came of it; what changes sites is tried and confirmed first.
 
-    With `dry` only what would come of it.
+    With `dry` only what would come of it. `show` prints what was only read, and not as JSON.
     """
     from vmoodle.fleet import order as orders
     from vmoodle.fleet import runner
@@ -74,7 +77,7 @@ def carry_out(
     except KeyboardInterrupt:
         say(f"cancelled; vmoodle run show {run.id}, or vmoodle run again {run.id} --failed")
         raise
-    show_run(run, command.comparison, json=json)
+    show_run(run, command.comparison, json=json, show=show)
 
 
 def order_and_carry_out(

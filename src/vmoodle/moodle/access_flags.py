@@ -21,6 +21,11 @@ def mark_user(connection: SiteConnection, user_id: int) -> None:
     _flag(connection, "accesslib/dirtyusers", str(user_id))
 
 
+def mark_preferences(connection: SiteConnection, user_id: int) -> None:
+    """Have the user's sessions read their preferences anew (mark_user_preferences_changed)."""
+    _flag(connection, "userpreferenceschanged", str(user_id))
+
+
 def mark_system(connection: SiteConnection) -> None:
     """Have all sessions read their role assignments and enrolments anew."""
     for (path,) in connection.query(

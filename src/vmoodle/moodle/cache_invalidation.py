@@ -92,7 +92,11 @@ def invalidate(place: CachePlace, changes: Iterable[Change]) -> Invalidation:
 
     The change is committed by then: the site is right, and only late to say so.
     """
-    caches = caches_of(changes)
+    return drop_caches(place, caches_of(changes))
+
+
+def drop_caches(place: CachePlace, caches: tuple[str, ...]) -> Invalidation:
+    """Drop the named application caches of a site; what cannot be is told, never raised."""
     if not caches:
         return Invalidation(caches)
     try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
+from vmoodle.errors import NotFound, Refused, Unavailable
 from vmoodle.moodle.php_source import Number, Value, assignments
 
 _APPLICATION = "1"
@@ -73,14 +75,47 @@ def stores_of(place: CachePlace, definitions: Iterable[str]) -> dict[CacheStore,
     return found
 
 
+def refuse_unknown_caches(place: CachePlace, definitions: Iterable[str]) -> None:
+    """Raise for a cache that the site's configuration does not name; without one for none.
+
+    NotFound `cache.unknown` with near names, Refused `cache.session` for one that is each user's
+    own, Unavailable `cache.configuration`.
+    """
+    wanted = list(definitions)
+    if not wanted:
+        return
+    try:
+        configuration = _configuration(place.configuration_file)
+    except OSError as error:
+        raise Unavailable(
+            "cache.configuration",
+            f"{place.configuration_file} cannot be read: {error.strerror}.",
+            "Let VMoodle's account read it.",
+        ) from error
+    modes = {
+        _text(row.get("key")): _text(row.get("mode"))
+        for row in _rows(configuration.get("definitions"))
+    }
+    for name in wanted:
+        if modes and name not in modes:
+            near = get_close_matches(name, modes, n=3)
+            raise NotFound(
+                "cache.unknown",
+                f"The site has no cache {name}.",
+                f"There are: {', '.join(near)}." if near else "Its page of caches names them.",
+            )
+        if modes.get(name, _APPLICATION) != _APPLICATION:
+            raise Refused(
+                "cache.session",
+                f"The cache {name} is each user's own, or of one request: nothing to drop there.",
+                "End the sessions: vmoodle session kill.",
+            )
+
+
 def _read(path: Path) -> tuple[dict[str, CacheStore], list[tuple[str, str]], list[str]]:
     default = CacheStore(_DEFAULT_STORE, "file")
-    try:
-        source = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        source = ""
-    configuration = assignments(source).get("$configuration")
-    if not isinstance(configuration, dict):
+    configuration = _configuration(path)
+    if not configuration:
         return {default.name: default}, [], [default.name]
     stores = {}
     for row in _rows(configuration.get("stores")):
@@ -104,6 +139,16 @@ def _read(path: Path) -> tuple[dict[str, CacheStore], list[tuple[str, str]], lis
     defaults = [name for name in modes if name in stores]
     # Without a mapping nothing is cached, unless the file is one of the sandbox's short ones.
     return stores, mappings, defaults or [name for name in stores if name == default.name]
+
+
+def _configuration(path: Path) -> dict[str, Value]:
+    """Return what the file assigns, nothing where it is not there or assigns none."""
+    try:
+        source = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return {}
+    found = assignments(source).get("$configuration")
+    return found if isinstance(found, dict) else {}
 
 
 def _rows(value: Value) -> Iterator[dict[str, Value]]:

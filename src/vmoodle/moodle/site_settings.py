@@ -171,12 +171,7 @@ def set_settings(
             )
     current = read_settings(connection, values, forced)
     for setting, value in current.items():
-        if value.is_forced:
-            raise Refused(
-                "setting.forced",
-                f"{setting} is forced by config.php: Moodle would not see the change.",
-                "Change what is forced: vmoodle forced list.",
-            )
+        refuse_forced(setting, value)
         if value.stored is None and values[setting] is not None and not create:
             raise _unknown(connection, setting)
     changes = tuple(
@@ -196,6 +191,16 @@ def set_settings(
                 None if change.setting.component == CORE else change.setting.component,
             )
     return changes
+
+
+def refuse_forced(setting: SettingName, value: SettingValue) -> None:
+    """Raise Refused `setting.forced` for a setting whose value in the database does not count."""
+    if value.is_forced:
+        raise Refused(
+            "setting.forced",
+            f"{setting} is forced by config.php: Moodle would not see the change.",
+            "Change what is forced: vmoodle forced list.",
+        )
 
 
 def undo_of(changes: Iterable[SettingChange]) -> dict[SettingName, str | None]:

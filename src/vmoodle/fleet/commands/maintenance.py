@@ -1,0 +1,256 @@
+"""Maintenance of sites: closed to visitors at once or later, opened again, and shown."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
+
+from pydantic import Field, model_validator
+
+from vmoodle.errors import Conflict, Failed, InvalidInput, VMoodleError
+from vmoodle.fleet.command import Command, Effect
+from vmoodle.fleet.parameters import LongText, Parameters
+from vmoodle.fleet.result import Changed, Result, Table
+from vmoodle.fleet.target_site import TargetSite
+from vmoodle.moodle.cache_invalidation import Change
+from vmoodle.moodle.maintenance import (
+    MAKE_PAGE,
+    NEW_PAGE,
+    Maintenance,
+    State,
+    closed_word,
+    is_as_left,
+    put_page,
+    read_maintenance,
+    refuse_forced_settings,
+    write_settings,
+)
+from vmoodle.moodle.maintenance_message import checked_message
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
+
+P = TypeVar("P", bound=Parameters)
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+_LONGEST_MINUTES = 366 * 24 * 60
+
+
+class Closing(Parameters):
+    """How sites are closed."""
+
+    message: Annotated[str | None, LongText()] = Field(
+        default=None,
+        description="HTML for the visitors; '' is Moodle's own text. Without it each site's stays.",
+    )
+    at: str = Field(
+        default="", description="Close then: 2026-12-24 22:00 or 22:00 in UTC, or with an offset."
+    )
+    minutes: int | None = Field(
+        default=None, ge=1, le=_LONGEST_MINUTES, description="Close in so many minutes."
+    )
+    but_admins: bool = Field(
+        default=False, description="Let in who may visit a site under maintenance: administrators."
+    )
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.message:
+            checked_message(self.message)
+        if self.at and self.minutes is not None:
+            raise ValueError("--at and --in exclude each other")
+        if self.but_admins and (self.at or self.minutes is not None):
+            raise ValueError("Moodle closes to everybody when it closes later")
+        _moment(self.at)
+        return self
+
+
+class _Maintain(Command[P], Generic[P]):
+    """What changes the maintenance of a site and can be taken back."""
+
+    effect = Effect.INTERRUPTS
+    idempotent = True
+    scripts = True
+
+    def run(self, site: TargetSite) -> Changed:
+        """Make it so, and return what the site was before and is now."""
+        with site.connect() as connection:
+            before = read_maintenance(connection, site.dataroot, site.forced)
+        return _change(site, before, self.wanted(site, before))
+
+    def dry_run(self, site: TargetSite) -> Result:
+        """Return what the site is, and what it would be."""
+        with site.connect() as connection:
+            before = read_maintenance(connection, site.dataroot, site.forced)
+            wanted = self.wanted(site, before)
+            refuse_forced_settings(connection, before, wanted, site.forced)
+        return _answer(before, wanted)
+
+    def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
+        """Bring back what was before, where nobody has changed it since."""
+        before, left = (Maintenance.from_data(kept[key]) for key in ("before", "left"))
+        with site.connect() as connection:
+            now = read_maintenance(connection, site.dataroot, site.forced)
+        if not is_as_left(now, left):
+            raise Conflict(
+                "maintenance.changed",
+                f"The maintenance of the site was changed since: it is {now.state}.",
+                f"vmoodle maintenance show --on {site.shortname}",
+            )
+        return _answer(now, before) if dry else _change(site, now, before)
+
+    def wanted(self, site: TargetSite, before: Maintenance) -> Maintenance:
+        """Return what the site is to be; a page that Moodle is to make has no content yet."""
+        raise NotImplementedError
+
+
+class On(_Maintain[Closing]):
+    """Close."""
+
+    name = "maintenance.on"
+    title = "Close sites to visitors, at once or later."
+    model = Closing
+
+    @classmethod
+    def settle(cls, given: Closing, installation: Installation) -> Closing:  # noqa: ARG003
+        """Put in the time at which all sites close; raise InvalidInput `maintenance.time`."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        moment = _moment(given.at, now)
+        if given.minutes is not None:
+            moment = now + timedelta(minutes=given.minutes)
+        if moment is None:
+            return given
+        if not now < moment <= now + timedelta(minutes=_LONGEST_MINUTES):
+            raise InvalidInput(
+                "maintenance.time",
+                f"{_shown(moment)} is not a time of the coming year.",
+                "Without --at and --in the sites close at once.",
+            )
+        return given.model_copy(update={"at": moment.isoformat(), "minutes": None})
+
+    def wanted(self, site: TargetSite, before: Maintenance) -> Maintenance:
+        """Return the state of a site that is closed as it was asked for."""
+        given = self.given
+        message = before.message if given.message is None else given.message
+        moment = _moment(given.at)
+        if moment is not None:
+            if before.state in (State.CLOSED, State.ADMINISTRATORS):
+                raise Conflict(
+                    "maintenance.closed",
+                    "The site is closed already.",
+                    "Leave it out, or open it first by `vmoodle maintenance off`.",
+                )
+            return replace(before, later=str(int(moment.timestamp())), message=message)
+        if given.but_admins:
+            return Maintenance("1", None, message, None)
+        word = closed_word(site.release)
+        enabled = before.enabled if word == "0" and not before.is_enabled else word
+        same = before.page is not None and message == before.message
+        return Maintenance(enabled, None, message, before.page if same else NEW_PAGE)
+
+
+class Off(_Maintain[Parameters]):
+    """Open."""
+
+    name = "maintenance.off"
+    title = "Open sites that are closed, or that are to close."
+    effect = Effect.WRITES
+
+    def wanted(self, site: TargetSite, before: Maintenance) -> Maintenance:  # noqa: ARG002
+        """Return the state of an open site; its message stays for the next time."""
+        enabled = "0" if before.is_enabled else before.enabled
+        return Maintenance(enabled, None, before.message, None)
+
+
+class Show(Command[Parameters]):
+    """Tell."""
+
+    name = "maintenance.show"
+    title = "Tell which sites are closed, which are to close, and what visitors read."
+    effect = Effect.READS
+
+    def run(self, site: TargetSite) -> Result:
+        """Return whether the site is closed, when it closes, and its message."""
+        with site.connect() as connection:
+            found = read_maintenance(connection, site.dataroot, site.forced)
+        message = found.message if found.state is not State.OPEN else None
+        return Table(
+            ("state", "closes_at", "message"), ((str(found.state), _closes_at(found), message),)
+        )
+
+
+def _change(site: TargetSite, before: Maintenance, wanted: Maintenance) -> Changed:
+    """Make a site what is wanted: settings and their cache, then the page."""
+    if wanted == before:
+        return Changed(_answer(before, before))
+    with site.connect(read_only=False) as connection:
+        write_settings(connection, before, wanted, site.forced)
+    stale = site.drop_caches([Change.SETTINGS])
+    try:
+        if wanted.page is NEW_PAGE:
+            site.run_code(MAKE_PAGE, what="Moodle's maintenance page")
+        elif wanted.page != before.page:
+            put_page(site.dataroot, wanted.page)
+        with site.connect() as connection:
+            left = read_maintenance(connection, site.dataroot, site.forced)
+        if (left.page is None) != (wanted.page is None):
+            raise Failed(
+                "maintenance.nopage",
+                "Moodle did not make the page that closes the site.",
+                "Run `vmoodle exec` with admin/cli/maintenance.php --enable to see why.",
+            )
+    except VMoodleError:
+        with site.connect(read_only=False) as connection:
+            write_settings(connection, wanted, before, site.forced)
+        site.drop_caches([Change.SETTINGS])
+        raise
+    kept = {"before": before.as_data(), "left": left.as_data()}
+    return Changed(_answer(before, left, stale), kept)
+
+
+def _answer(before: Maintenance, now: Maintenance, stale: list[str] | None = None) -> Table:
+    """Return what was and is, the message where it is another, and what may still be stale."""
+    cells = {"was": _words(before), "is": _words(now)}
+    if (before.message or "") != (now.message or ""):
+        cells["message"] = now.message or "(Moodle's own)"
+    if stale:
+        cells["note"] = " ".join(stale)
+    return Table(tuple(cells), (tuple(cells.values()),))
+
+
+def _words(maintenance: Maintenance) -> str:
+    moment = _closes_at(maintenance)
+    if maintenance.state is State.LATER and moment:
+        return f"open, closes {moment}"
+    return str(maintenance.state)
+
+
+def _closes_at(maintenance: Maintenance) -> str | None:
+    if maintenance.closes_at is None or maintenance.state is not State.LATER:
+        return None
+    return _shown(datetime.fromtimestamp(maintenance.closes_at, UTC))
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _moment(text: str, now: datetime | None = None) -> datetime | None:
+    """Return the time a text names, None for none; a clock time is the next such one, in UTC."""
+    if not text:
+        return None
+    if clock := _CLOCK.fullmatch(text.strip()):
+        now = now or datetime.fromtimestamp(time.time(), UTC)
+        today = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
+        return today if today > now else today + timedelta(days=1)
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise InvalidInput(
+            "maintenance.time",
+            f"{text!r} is no time.",
+            "Write 2026-12-24 22:00 or 22:00 for UTC, or 2026-12-24T22:00+01:00.",
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
