@@ -20,6 +20,7 @@ from vmoodle.cli import (
     codebase,
     command,
     config,
+    copy,
     demo,
     doctor,
     forced,
@@ -64,6 +65,7 @@ app.add_typer(command.app, name="command")
 app.add_typer(run.app, name="run")
 app.add_typer(query.app, name="query")
 app.add_typer(config.app, name="config")
+app.add_typer(copy.app, name="copy")
 app.add_typer(target.app, name="target")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")
