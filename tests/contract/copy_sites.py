@@ -37,6 +37,8 @@ TABLES = {
     " usermodified BIGINT NOT NULL, `order` BIGINT",
     "local_shelf": "name VARCHAR(40) NOT NULL",
     "local_book": "shelfid BIGINT NOT NULL, title VARCHAR(40) NOT NULL",
+    "local_kinds": "name VARCHAR(40) NOT NULL",
+    "local_thing": "kindid BIGINT NOT NULL",
     "local_reader": "userid BIGINT NOT NULL, name VARCHAR(40)",
     "local_door": "name VARCHAR(40), apikey VARCHAR(40)",
 }

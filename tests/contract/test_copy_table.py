@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests import servers
 from tests.contract.copy_sites import CopySites, sites
 from tests.contract.test_sql import NAMES, both, mixed
 
@@ -129,6 +130,8 @@ def test_what_cannot_be_copied_is_refused_with_the_reason(sites: CopySites) -> N
     for table in ("user", "config", "config_plugins", "files", "local_reader", "local_door"):
         assert problem(table, "--replace")["code"] == "table.refused", table
     assert "local_book.shelfid" in problem("local_shelf", "--replace")["detail"]
+    # No key says so, only the names.
+    assert "local_thing.kindid" in problem("local_kinds", "--replace")["detail"]
     sites.change(
         "m1", lambda c: c.execute("INSERT INTO {local_book} (shelfid, title) VALUES (3, 'x')")
     )
@@ -196,6 +199,33 @@ def test_a_source_that_changes_after_the_order_changes_nothing(sites: CopySites)
     assert news(sites, "p1") == []
 
 
+@pytest.mark.parametrize("name", ["m2", "p1"])
+def test_a_copy_that_is_killed_in_the_middle_changes_nothing(sites: CopySites, name: str) -> None:
+    fill(sites, "m1", plain("a", "b"))
+    fill(sites, name, plain("own"), first=1)
+    before = news(sites, name)
+    words = ("copy", "table", "local_news", "--from", "m1", "--on", name, "--replace", "--yes")
+    engine, database = sites.mixed.engines[name], sites.mixed.databases[name]
+    run = sites.mixed.fleet.json(*words, "--detach")["run"]
+    with engine.connect(database, read_only=False) as connection:
+        connection.query("SELECT id FROM {local_news} FOR UPDATE")
+        process = sites.mixed.fleet.start("worker", "--until-idle")
+        servers.wait_until(lambda: _site(sites, run, name)["status"] == "begun", "the copy")
+        process.kill()
+        process.wait()
+    servers.wait_until(lambda: news(sites, name) == before, "the transaction's end")
+    sites.mixed.fleet.run("worker", "--until-idle")
+    told = _site(sites, run, name)
+    assert (told["status"], told["error"]["code"]) == ("unknown", "run.outcome")
+    assert news(sites, name) == before
+
+
+def _site(sites: CopySites, run: str, name: str) -> dict[str, Any]:
+    document = sites.mixed.fleet.json("run", "show", run)
+    (told,) = [row for row in document["results"] if row["site"] == name]
+    return dict(told)
+
+
 def test_many_rows_are_read_in_batches_and_large_tables_say_there_is_no_way_back(
     sites: CopySites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +245,7 @@ def test_many_rows_are_read_in_batches_and_large_tables_say_there_is_no_way_back
     )
     told = sites.copy("table", "local_shelf", "--add-missing", "name", on="p1, m2")
     assert {told[name]["rows"][0]["added"] for name in ("p1", "m2")} == {1000}
+    assert "Rows of local_book do not come along." in told["p1"]["rows"][0]["note"]
     columns = [
         (part, engine)
         for name in ("p1", "m2")

@@ -11,7 +11,7 @@ from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import InvalidInput, NotFound, Refused
 from vmoodle.moodle.identity import ENTRIES
 from vmoodle.moodle.identity_entry import Columns, Concern, Settings
-from vmoodle.moodle.identity_people import BOUND, FATE_BY_COLUMN, Fate
+from vmoodle.moodle.identity_people import BOUND, EMPTIED, FATE_BY_COLUMN, ORPHANS, Fate
 from vmoodle.moodle.install_xml import References
 from vmoodle.moodle.site_schema import Column, SiteSchema, read_schema
 from vmoodle.moodle.unjudged import personal_columns, secret_columns
@@ -47,6 +47,13 @@ _CONCERNS: Mapping[Concern, str] = {
     Concern.HISTORY: "it tells what happened on the site",
     Concern.PERSONAL: "it tells about people",
 }
+# Families of tables that mean nothing without each other, or without what lies beside them.
+_FAMILIES = (
+    "backup_", "cache_", "course_", "enrol", "grade_", "h5p", "logstore_", "matrix_", "message_",
+    "messageinbound_", "mnet", "oauth2_", "paygw_", "payment_", "portfolio", "question",
+    "repository", "role_", "search_", "stored_progress", "task_", "tool_recyclebin_",
+)  # fmt: skip
+_OF_PEOPLE = frozenset({*(one.table for one in ORPHANS), *(name for name, _why in EMPTIED)})
 # Columns with ids of other tables whose names do not end with id.
 _ID_COLUMNS = frozenset({"course", "parent", "cm", "instance", "module", "section", "category"})
 _ANY_LENGTH = 10_000  # of XMLDB's char the most are 1,333
@@ -94,6 +101,10 @@ def refuse_table(
         if whole and entry.concern in _CONCERNS:
             about = f" ({entry.label})" if isinstance(entry.what, Columns) else ""
             raise _refused(table, _CONCERNS[entry.concern] + about, _CLONE)
+    if table in _OF_PEOPLE:
+        raise _refused(table, "it hangs on what people did", _CLONE)
+    if table.startswith(_FAMILIES):
+        raise _refused(table, "more than its rows belong to it", _CLONE)
     if not schema.has(table, "id"):
         raise _refused(table, "it has no column id", "Copy it by vmoodle sql.")
     people = _people(table, schema, keys)
@@ -102,14 +113,38 @@ def refuse_table(
         raise _refused(
             table, f"its column {sounding[0][1]} sounds like a secret or like people", _CLONE
         )
-    holders = [one for one in keys.holders.get(table, ()) if not one.startswith(f"{table}.")]
+    holders = holders_of(table, keys)
     if replaced and holders:
-        raise _refused(
-            table,
-            f"other tables hold its ids ({', '.join(holders[:3])})",
-            "Add what is missing instead: --add-missing KEY.",
-        )
+        raise _held(table, holders)
     return people
+
+
+def holders_of(table: str, keys: References) -> list[str]:
+    """Return the columns of other tables that are declared to hold a table's ids."""
+    return [one for one in keys.holders.get(table, ()) if not one.startswith(f"{table}.")]
+
+
+def refuse_held_by_name(table: str, whole: SiteSchema) -> None:
+    """Refuse to replace a table that another one seems to hang on: not every key is declared.
+
+    `user_info_field` has `user_info_data.fieldid`, `local_shelves` has `local_book.shelfid`. The
+    schema must be of all tables. Raise Refused `table.refused`.
+    """
+    word = table.rpartition("_")[2]
+    family = table.split("_", maxsplit=1)[0]
+    single = f"{word[:-3]}y" if word.endswith("ies") else word.removesuffix("s")
+    singles = {single, word.removesuffix("es") if word.endswith("es") else single}
+    singles |= {f"{word[:-3]}f" if word.endswith("ves") else single}
+    meant = {f"{one}id" for one in (table, word, *singles)}
+    held = [
+        f"{other}.{name}"
+        for other, columns in whole.tables.items()
+        if other != table and other.split("_")[0] == family
+        for name, column in columns.items()
+        if name in meant and not column.is_text
+    ]
+    if held:
+        raise _held(table, held)
 
 
 def id_columns(table: str, schema: SiteSchema, keys: References, *, own_ids: bool) -> list[str]:
@@ -176,6 +211,14 @@ def _fate(table: str, column: str) -> Fate | None:
         hard = fates & {Fate.DELETE, Fate.DELETE_UNKNOWN}
         return next(iter(hard or fates))
     return FATE_BY_COLUMN.get(column)
+
+
+def _held(table: str, holders: Sequence[str]) -> Refused:
+    return _refused(
+        table,
+        f"other tables hold its ids ({', '.join(holders[:3])})",
+        "Add what is missing instead: --add-missing COLUMN.",
+    )
 
 
 def _refused(table: str, why: str, hint: str) -> Refused:

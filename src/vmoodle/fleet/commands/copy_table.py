@@ -24,7 +24,7 @@ from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.installation import Installation
 from vmoodle.moodle.install_xml import references
-from vmoodle.moodle.site_schema import Column
+from vmoodle.moodle.site_schema import Column, read_schema
 from vmoodle.moodle.table_copy import (
     MOST_KEPT_BYTES,
     MOST_KEPT_ROWS,
@@ -39,10 +39,12 @@ from vmoodle.moodle.table_copy import (
 from vmoodle.moodle.table_copy_rules import (
     TABLE,
     Who,
+    holders_of,
     id_columns,
     parse_where,
     read_table,
     refuse_columns,
+    refuse_held_by_name,
     refuse_table,
 )
 from vmoodle.moodle.table_rows import Digest, Row, TableSlice, digest_of, rows_of
@@ -112,12 +114,15 @@ class Copy(Command[Which]):
         source = open_source(installation, given)
         with source.connect(one_moment=True, timeout=cls.timeout) as connection:
             opened = _open(source, connection, given)
+            if given.replace:
+                refuse_held_by_name(given.table, read_schema(connection))
             _refuse_ids(connection, opened, given)
             digest = digest_of(rows_of(connection, opened.part), with_ids=given.keeps_ids)
         return given.model_copy(
             update={
                 "facts": {
                     "columns": [vars(column) for column in opened.part.columns],
+                    "holders": opened.holders,
                     "rows": digest.rows,
                     "mark": digest.mark,
                 }
@@ -133,7 +138,7 @@ class Copy(Command[Which]):
             return counted
         with _transaction(site, taken_back=True) as connection:
             change = self._copy(site, connection)
-        return _answer(change, "")
+        return _answer(change, self._left_behind)
 
     def run(self, site: TargetSite) -> Changed:
         """Make the copy in one transaction."""
@@ -141,8 +146,7 @@ class Copy(Command[Which]):
             return Changed(_the_source())
         with _transaction(site) as connection:
             change = self._copy(site, connection)
-        note = "" if change.is_nothing else _CACHED
-        return Changed(_answer(change, note), change.undo)
+        return Changed(_answer(change, f"{self._left_behind} {_CACHED}".strip()), change.undo)
 
     def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Changed:
         """Put the rows back that were there, or take away those that were added."""
@@ -151,6 +155,13 @@ class Copy(Command[Which]):
             refuse_columns(self.given.table, self._columns, opened.columns)
             change = take_back(connection, self._part(site, opened), kept, opened.prefix)
         return Changed(_answer(change, "" if dry else _CACHED), change.undo)
+
+    @property
+    def _left_behind(self) -> str:
+        """Return in words which rows of other tables are not copied with these."""
+        others = sorted({one.split(".")[0] for one in self.given.facts["holders"]})
+        more = ", …" if len(others) > 3 else ""
+        return f"Rows of {', '.join(others[:3])}{more} do not come along." if others else ""
 
     @property
     def _columns(self) -> tuple[Column, ...]:
@@ -230,6 +241,8 @@ class _Opened:
     columns: dict[str, Column]
     people: dict[str, Who]
     ids: list[str]
+    holders: list[str]
+    """What other tables have rows that belong to these; such rows are not copied."""
 
 
 @contextmanager
@@ -260,7 +273,8 @@ def _open(site: TargetSite, connection: SiteConnection, given: Which) -> _Opened
         )
     part = TableSlice(given.table, tuple(columns.values()), site.dialect == "postgresql", where)
     ids = id_columns(given.table, schema, keys, own_ids=given.keeps_ids)
-    return _Opened(part, schema.prefix, columns, dict(people), ids)
+    held = holders_of(given.table, keys)
+    return _Opened(part, schema.prefix, columns, dict(people), ids, held)
 
 
 def _refuse_ids(connection: SiteConnection, opened: _Opened, given: Which) -> None:
