@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from vmoodle.fleet.parameters import Parameters
-from vmoodle.fleet.target_sites import target_site
 
 if TYPE_CHECKING:
     from vmoodle.fleet.target_site import TargetSite
@@ -25,4 +24,7 @@ class FromSite(Parameters):
 
 def open_source(installation: Installation, given: FromSite) -> TargetSite:
     """Return the source; raise NotFound `site.unknown`."""
+    # The registry's models can be had only after an installation is opened.
+    from vmoodle.fleet.target_sites import target_site
+
     return target_site(installation, given.source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -14,7 +14,6 @@ from vmoodle.fleet.copy_source import THE_SOURCE, FromSite, open_source
 from vmoodle.fleet.parameters import Constant, Search
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.installation import Installation
 from vmoodle.moodle.cache_invalidation import Change
 from vmoodle.moodle.file_area import (
     AreaChange,
@@ -30,6 +29,9 @@ from vmoodle.moodle.file_area import (
     source_of_copies,
 )
 from vmoodle.moodle.filedir import copy_contents
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
 
 _COLUMNS = ("file", "change", "note")
 _THE_SOURCE = Table(_COLUMNS, (("all", THE_SOURCE, ""),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -12,7 +12,6 @@ from vmoodle.fleet.copy_source import THE_SOURCE, FromSite, open_source
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.installation import Installation
 from vmoodle.moodle.cache_invalidation import Change
 from vmoodle.moodle.language_copy import (
     FileChange,
@@ -33,6 +32,9 @@ from vmoodle.moodle.language_packs import (
     read_packs,
     write_packs,
 )
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
 
 _COLUMNS = ("strings", "change", "note")
 _THE_SOURCE = Table(_COLUMNS, (("all", THE_SOURCE, ""),))

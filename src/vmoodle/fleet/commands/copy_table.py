@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -22,7 +22,6 @@ from vmoodle.fleet.copy_source import THE_SOURCE, FromSite, open_source
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.installation import Installation
 from vmoodle.moodle.install_xml import references
 from vmoodle.moodle.site_schema import Column, read_schema
 from vmoodle.moodle.table_copy import (
@@ -48,6 +47,9 @@ from vmoodle.moodle.table_copy_rules import (
     refuse_table,
 )
 from vmoodle.moodle.table_rows import Digest, Row, TableSlice, digest_of, rows_of
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
 
 _COLUMNS = ("before", "removed", "added", "undo", "note")
 # A trial of more rows would hold a site's table twice as long; it only counts them.
