@@ -7,8 +7,10 @@ is cut off or changed on the way without a word.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
@@ -23,6 +25,7 @@ from vmoodle.moodle.table_rows import (
     digest_of,
     from_json,
     insert_rows,
+    key_of,
     raise_sequence,
     rows_of,
 )
@@ -31,7 +34,11 @@ MOST_KEPT_ROWS = 20_000
 MOST_KEPT_BYTES = 8_000_000
 """What is kept of a target's rows to take a copy back."""
 
-_KEYS_AT_ONCE = 200
+MOST_FILLED_ROWS = 1_000_000
+"""Of a table that is filled up: a mark of each row's key is held in memory."""
+
+_MANY_KEYS = 100_000
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -142,19 +149,29 @@ def add_missing(
     ((before, highest),) = connection.query(
         f"SELECT COUNT(*), COALESCE(MAX(id), 0) FROM {{{part.table}}}"  # noqa: S608
     )
+    if before > MOST_FILLED_ROWS:
+        raise Refused(
+            "table.large",
+            f"The table {part.table} has {before:,} rows on this site; up to {MOST_FILLED_ROWS:,}"
+            " can be looked through for what is missing.",
+            "Replace the rows, whole or with --where, or write them by vmoodle sql.",
+        )
     places = [at for at, column in enumerate(part.columns, start=1) if column.name in key]
     written = Digest(with_ids=False)
-    for batch in source:
-        for some in (batch[at : at + _KEYS_AT_ONCE] for at in range(0, len(batch), _KEYS_AT_ONCE)):
-            there = _keys_there(connection, part, some, places)
+    with _ONE_AT_A_TIME if before > _MANY_KEYS else nullcontext():
+        # An index on the key is seldom there: one look at all rows, not one for each batch.
+        whole = replace(part, where={})
+        there = {key_of(row, places) for batch in rows_of(connection, whole) for row in batch}
+        for batch in source:
             missing = []
-            for row in some:
-                found = _key(row, places)
-                if found not in there:
-                    there.add(found)
+            for row in batch:
+                mark = key_of(row, places)
+                if mark not in there:
+                    there.add(mark)
                     missing.append(row)
             insert_rows(connection, part, missing, with_ids=False)
             written.add(missing)
+        del there
     mine = Digest(with_ids=False)
     ids = _Kept(with_ids=True)
     for batch in rows_of(connection, part, after=int(highest)):
@@ -216,28 +233,6 @@ def _lock(connection: SiteConnection, part: TableSlice) -> None:
     """Let nobody add rows meanwhile; on MariaDB and MySQL the locks of the rows do that."""
     if part.is_postgresql:
         connection.execute(f"LOCK TABLE {{{part.table}}} IN SHARE ROW EXCLUSIVE MODE")
-
-
-def _keys_there(
-    connection: SiteConnection, part: TableSlice, rows: Sequence[Row], places: Sequence[int]
-) -> set[tuple[object, ...]]:
-    names = [part.names[at - 1] for at in places]
-    conditions, values = [], []
-    for row in rows:
-        terms = []
-        for name, at in zip(names, places, strict=True):
-            terms.append(f"{name} IS NULL" if row[at] is None else f"{name} = %s")
-            values += [] if row[at] is None else [row[at]]
-        conditions.append(f"({' AND '.join(terms)})")
-    found = connection.query(
-        f"SELECT {', '.join(names)} FROM {{{part.table}}} WHERE {' OR '.join(conditions)}",  # noqa: S608
-        values,
-    )
-    return {tuple(row) for row in found}
-
-
-def _key(row: Row, places: Sequence[int]) -> tuple[object, ...]:
-    return tuple(row[at] for at in places)
 
 
 def _refuse_different(part: TableSlice, written: Digest, left: Digest) -> None:

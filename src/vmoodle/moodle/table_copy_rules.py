@@ -33,7 +33,7 @@ _OWN_WAY: Mapping[str, str] = {
     ),
     **dict.fromkeys(
         ("context", "course", "course_categories", "course_modules", "course_sections", "modules",
-         "block_instances", "user", "upgrade_log", "task_scheduled", "external_functions",
+         "block_instances", "upgrade_log", "task_scheduled", "external_functions",
          "external_services", "events_handlers", "mnet_rpc", "mnet_service", "block", "log_display",
          "message_processors", "message_providers", "cache_flags"),
         "Moodle keeps this table by itself; clone the site to have it elsewhere.",
@@ -53,7 +53,7 @@ _FAMILIES = (
     "messageinbound_", "mnet", "oauth2_", "paygw_", "payment_", "portfolio", "question",
     "repository", "role_", "search_", "stored_progress", "task_", "tool_recyclebin_",
 )  # fmt: skip
-_OF_PEOPLE = frozenset({*(one.table for one in ORPHANS), *(name for name, _why in EMPTIED)})
+_OF_PEOPLE = frozenset({"user", *(one.table for one in ORPHANS), *(name for name, _why in EMPTIED)})
 # Columns with ids of other tables whose names do not end with id.
 _ID_COLUMNS = frozenset({"course", "parent", "cm", "instance", "module", "section", "category"})
 _ANY_LENGTH = 10_000  # of XMLDB's char the most are 1,333
@@ -94,6 +94,8 @@ def refuse_table(
     Raise Refused `table.refused` with the reason. A table whose ids other tables hold cannot be
     replaced; rows can be added to it.
     """
+    if table in _OF_PEOPLE:
+        raise _refused(table, "it is about people and what they did", _CLONE)
     if table in _OWN_WAY:
         raise _refused(table, "more than its rows belong to it", _OWN_WAY[table])
     for entry in ENTRIES:
@@ -101,8 +103,6 @@ def refuse_table(
         if whole and entry.concern in _CONCERNS:
             about = f" ({entry.label})" if isinstance(entry.what, Columns) else ""
             raise _refused(table, _CONCERNS[entry.concern] + about, _CLONE)
-    if table in _OF_PEOPLE:
-        raise _refused(table, "it hangs on what people did", _CLONE)
     if table.startswith(_FAMILIES):
         raise _refused(table, "more than its rows belong to it", _CLONE)
     if not schema.has(table, "id"):

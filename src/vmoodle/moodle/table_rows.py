@@ -158,6 +158,12 @@ def digest_of(batches: Iterable[list[Row]], *, with_ids: bool) -> Digest:
     return digest
 
 
+def key_of(row: Row, places: Sequence[int]) -> int:
+    """Return a mark of some of a row's values, which no two keys have in common."""
+    values = b"".join(_canonical(row[at]) for at in places)
+    return int.from_bytes(hashlib.blake2b(values, digest_size=16).digest())
+
+
 def as_json(row: Row) -> list[Any]:
     """Return a row as JSON can hold it."""
     return [

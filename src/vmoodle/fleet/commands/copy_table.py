@@ -192,7 +192,8 @@ class Copy(Command[Which]):
             return None
         note = f"Not tried out, only counted: the source has {rows:,} rows."
         if self.given.replace:
-            undo = _TOO_MANY if count > MOST_KEPT_ROWS else "if they are small enough"
+            few = f"up to {MOST_KEPT_BYTES // 1_000_000} MB" if count else "yes"
+            undo = _TOO_MANY if count > MOST_KEPT_ROWS else few
             return Table(_COLUMNS, ((int(count), int(count), rows, undo, note),))
         return Table(_COLUMNS, ((int(count), 0, f"at most {rows}", "yes", note),))
 
