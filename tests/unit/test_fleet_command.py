@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -177,3 +179,11 @@ def test_the_program_lists_the_commands(home: Path) -> None:
     fleet = Fleet(home)
     assert all(one["ok"] for one in fleet.json("command", "list"))
     assert fleet.problem("command", "show", "nonsense")["code"] == "command.unknown"
+
+
+def test_every_set_of_vmoodles_own_loads_before_an_installation_is_opened() -> None:
+    asked = "from vmoodle.fleet.command_sets import load; print([s.fault for s in load().sets])"
+    ended = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, check=True
+    )
+    assert set(ast.literal_eval(ended.stdout)) == {""}

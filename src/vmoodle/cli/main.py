@@ -23,6 +23,7 @@ from vmoodle.cli import (
     codebase,
     command,
     config,
+    copy,
     demo,
     doctor,
     forced,
@@ -75,6 +76,7 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(session.app, name="session")
 app.add_typer(admin.app, name="admin")
 app.add_typer(task.app, name="task")
+app.add_typer(copy.app, name="copy")
 app.add_typer(target.app, name="target")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Commands that were run on many sites.", no_args_is_help=True)
 
+_MOST_LETTERS = 400
+
 RunId = Annotated[str, typer.Argument(help="The run's id, or its beginning.")]
 
 
@@ -80,7 +82,7 @@ def show(run: RunId, json: Json = False) -> None:
         write_json(row, sys.stdout)
         return
     told = facts(row)
-    told["parameters"] = [f"{name}: {value}" for name, value in row.parameters.items()]
+    told["parameters"] = [_brief(f"{name}: {value}") for name, value in row.parameters.items()]
     for key in ("created_at", "finished_at"):
         told[key] = moment(told[key])
     del told["summary"]
@@ -210,6 +212,11 @@ def _comparison(run: Run) -> Any:
         return load().find(run.command).comparison
     except NotFound:
         return None
+
+
+def _brief(text: str) -> str:
+    """Return a text, cut off where it fills more than some lines: `--json` has it all."""
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]} …"
 
 
 def _said(told: dict[str, Any] | None) -> str:

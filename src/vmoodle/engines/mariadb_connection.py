@@ -270,12 +270,19 @@ class MariaDBSiteConnection:
     """Speak SQL to one site's database; keep the promise of SiteConnection."""
 
     def __init__(
-        self, session: Session, prefix: str, *, read_only: bool, timeout: float | None
+        self,
+        session: Session,
+        prefix: str,
+        *,
+        read_only: bool,
+        timeout: float | None,
+        one_moment: bool,
     ) -> None:
         self._session = session
         self._prefix = prefix
         self._read_only = read_only
         self._timeout = timeout
+        self._one_moment = one_moment
         self._begin = f"START TRANSACTION READ {'ONLY' if read_only else 'WRITE'}"
         self._wanted = SERVER_STATUS.SERVER_STATUS_IN_TRANS
         if read_only:
@@ -311,6 +318,8 @@ class MariaDBSiteConnection:
             )
         if self._read_only:
             wanted.append("tx_read_only = 1" if mariadb else "transaction_read_only = 1")
+        if self._one_moment:
+            self._session.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         if wanted:
             self._session.run("SET " + ", ".join(f"SESSION {one}" for one in wanted))
 
@@ -336,6 +345,7 @@ def open_site(
     *,
     read_only: bool,
     statement_timeout: float | None,
+    one_moment: bool,
 ) -> Iterator[MariaDBSiteConnection]:
     """Log in as a site's account and keep one transaction until the end of the `with`."""
     patience = None if statement_timeout is None else statement_timeout + GRACE
@@ -347,7 +357,11 @@ def open_site(
         read_timeout=patience,
     ) as session:
         connection = MariaDBSiteConnection(
-            session, database.prefix, read_only=read_only, timeout=statement_timeout
+            session,
+            database.prefix,
+            read_only=read_only,
+            timeout=statement_timeout,
+            one_moment=one_moment,
         )
         try:
             yield connection

@@ -195,10 +195,19 @@ class PostgreSQL(Copies):
         return sorted(str(name) for (name,) in rows if name != "postgres")
 
     def _open(
-        self, database: SiteDatabase, *, read_only: bool, statement_timeout: float | None
+        self,
+        database: SiteDatabase,
+        *,
+        read_only: bool,
+        statement_timeout: float | None,
+        one_moment: bool,
     ) -> AbstractContextManager[SiteConnection]:
         return open_site(
-            self.address, database, read_only=read_only, statement_timeout=statement_timeout
+            self.address,
+            database,
+            read_only=read_only,
+            statement_timeout=statement_timeout,
+            one_moment=one_moment,
         )
 
     def moodle_config(self, database: SiteDatabase) -> dict[str, object]:

@@ -280,12 +280,20 @@ class PostgreSQLSiteConnection:
     """Speak SQL to one site's database; keep the promise of SiteConnection."""
 
     def __init__(
-        self, session: Session, prefix: str, *, read_only: bool, patience: float | None
+        self,
+        session: Session,
+        prefix: str,
+        *,
+        read_only: bool,
+        patience: float | None,
+        one_moment: bool,
     ) -> None:
         self._session = session
         self._prefix = prefix
         self._read_only = read_only
         self._patience = patience
+        level = "ISOLATION LEVEL REPEATABLE READ " if one_moment else ""
+        self._begin = f"BEGIN {level}READ {'ONLY' if read_only else 'WRITE'}"
 
     def query(self, sql: str, params: Sequence[object] = ()) -> Rows:
         """Return all rows of the answer."""
@@ -325,7 +333,7 @@ class PostgreSQLSiteConnection:
         # A statement may end the transaction (COMMIT); none runs outside one of our kind. The
         # SELECT takes the snapshot, after which PostgreSQL lets no one make it READ WRITE.
         if self._session.driver.info.transaction_status == TransactionStatus.IDLE:
-            self._session.run(f"BEGIN READ {'ONLY' if self._read_only else 'WRITE'}")
+            self._session.run(self._begin)
             self._session.run("SELECT 1")
 
 
@@ -336,6 +344,7 @@ def open_site(
     *,
     read_only: bool,
     statement_timeout: float | None,
+    one_moment: bool,
 ) -> Iterator[PostgreSQLSiteConnection]:
     """Log in as a site's account and keep one transaction until the end of the `with`."""
     with open_session(
@@ -346,7 +355,11 @@ def open_site(
             patience = statement_timeout + GRACE
             session.run(f"SET statement_timeout = {max(1, round(statement_timeout * 1000))}")
         connection = PostgreSQLSiteConnection(
-            session, database.prefix, read_only=read_only, patience=patience
+            session,
+            database.prefix,
+            read_only=read_only,
+            patience=patience,
+            one_moment=one_moment,
         )
         try:
             yield connection

@@ -189,11 +189,13 @@ class Engine(Protocol):
         *,
         read_only: bool = True,
         statement_timeout: float | None = None,
+        one_moment: bool = False,
     ) -> AbstractContextManager[SiteConnection]:
         """Open the site's database as the site's account, in one transaction.
 
         Commit on a clean end of the `with`, else roll back. With `read_only` the database itself
-        refuses every write. `statement_timeout` in seconds ends each statement on the server.
+        refuses every write. `statement_timeout` in seconds ends each statement on the server. With
+        `one_moment` all statements see the database as it was at the first of them.
         """
 
     def moodle_config(self, database: SiteDatabase) -> dict[str, object]:

@@ -22,7 +22,12 @@ class SiteDatabases(ABC):
 
     @abstractmethod
     def _open(
-        self, database: SiteDatabase, *, read_only: bool, statement_timeout: float | None
+        self,
+        database: SiteDatabase,
+        *,
+        read_only: bool,
+        statement_timeout: float | None,
+        one_moment: bool,
     ) -> AbstractContextManager[SiteConnection]:
         """Log in as the site's account and keep one transaction until the end of the `with`."""
 
@@ -44,9 +49,15 @@ class SiteDatabases(ABC):
         *,
         read_only: bool = True,
         statement_timeout: float | None = None,
+        one_moment: bool = False,
     ) -> AbstractContextManager[SiteConnection]:
         """Open the site's database as the site's account, in one transaction."""
-        return self._open(database, read_only=read_only, statement_timeout=statement_timeout)
+        return self._open(
+            database,
+            read_only=read_only,
+            statement_timeout=statement_timeout,
+            one_moment=one_moment,
+        )
 
     def dump(self, database: SiteDatabase, path: Path) -> None:
         """Write a consistent dump with the engine's own tool; writers to the site go on."""

@@ -55,11 +55,13 @@ class TargetSite:
         return self.engine.address.engine
 
     def connect(
-        self, *, read_only: bool = True, timeout: float | None = None
+        self, *, read_only: bool = True, timeout: float | None = None, one_moment: bool = False
     ) -> AbstractContextManager[SiteConnection]:
         """Open its database as its own account, in one transaction, as `Engine.connect` does."""
         limit = timeout or self.timeout
-        return self.engine.connect(self.database, read_only=read_only, statement_timeout=limit)
+        return self.engine.connect(
+            self.database, read_only=read_only, statement_timeout=limit, one_moment=one_moment
+        )
 
     def drop_caches(self, changes: Iterable[Change]) -> list[str]:
         """Drop what it has cached of what was changed, after the commit, so that it shows at once.

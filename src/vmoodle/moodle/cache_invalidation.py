@@ -28,6 +28,8 @@ class Change(StrEnum):
     CAPABILITIES = "capabilities"
     PLUGIN_STATES = "plugin states"
     MESSAGE_PROCESSORS = "message processors"
+    THEMES = "themes' files"
+    STRINGS = "language strings"
 
 
 CACHES: Mapping[Change, tuple[str, ...]] = {
@@ -50,6 +52,10 @@ CACHES: Mapping[Change, tuple[str, ...]] = {
     Change.PLUGIN_STATES: ("core/plugin_manager",),
     # message/classes/api.php, update_processor_status.
     Change.MESSAGE_PROCESSORS: ("core/message_processors_enabled",),
+    # lib/outputlib.php, theme_reset_all_caches; the revision is a setting.
+    Change.THEMES: ("core/config", "core/postprocessedcss", "core/themedesigner"),
+    # lib/classes/string_manager_standard.php, reset_caches; the revision is a setting.
+    Change.STRINGS: ("core/config", "core/string", "core/langmenu"),
 }
 """The application caches that hold what each change makes stale: Moodle 4.5 and 5.1."""
 

@@ -110,7 +110,12 @@ def copy_filedir(
 
 
 def copy_contents(
-    source: Path, target: Path, names: Iterable[str], *, owner: tuple[int, int] = (-1, -1)
+    source: Path,
+    target: Path,
+    names: Iterable[str],
+    *,
+    owner: tuple[int, int] = (-1, -1),
+    verify: bool = False,
 ) -> FiledirCopy:
     """Copy contents of one file pool into another by their hashes; raise as `copy_filedir`.
 
@@ -118,7 +123,7 @@ def copy_contents(
     """
     report = FiledirCopy()
     job = _Job(
-        source, target, owner, _DIRECTORY_MODE, ("reflink", "hardlink", "copy"), False, pool=True
+        source, target, owner, _DIRECTORY_MODE, ("reflink", "hardlink", "copy"), verify, pool=True
     )
     try:
         job.make_directory(str(target))

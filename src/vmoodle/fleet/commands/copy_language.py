@@ -1,0 +1,179 @@
+"""Strings that one site says in its own words, said so on other sites too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from vmoodle.errors import InvalidInput, NotFound
+from vmoodle.fleet.command import Command, Effect
+from vmoodle.fleet.copy_source import THE_SOURCE, FromSite, open_source
+from vmoodle.fleet.parameters import Constant
+from vmoodle.fleet.result import Changed, Result, Table
+from vmoodle.fleet.target_site import TargetSite
+from vmoodle.moodle.cache_invalidation import Change
+from vmoodle.moodle.language_copy import (
+    FileChange,
+    kept_of,
+    note_strings,
+    plan_strings,
+    strings_of,
+    taken_back,
+    wait_for_php,
+    writes_of,
+)
+from vmoodle.moodle.language_pack import LANGUAGE, file_of
+from vmoodle.moodle.language_packs import (
+    Contents,
+    PackPlace,
+    Writes,
+    pack_place,
+    read_packs,
+    write_packs,
+)
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
+
+_COLUMNS = ("strings", "change", "note")
+_THE_SOURCE = Table(_COLUMNS, (("all", THE_SOURCE, ""),))
+
+
+class Which(FromSite):
+    """Strings of a source site."""
+
+    lang: list[str] = Field(
+        default_factory=list, description="Only this language, as en or de_kids; repeatable."
+    )
+    component: str = Field("", description="Only the strings of this component, as mod_quiz.")
+    remove: bool = Field(False, description="Take away strings that the source has not.")
+    packs: Annotated[dict[str, Any], Constant(dict)] = Field(
+        default_factory=dict, description="The source's strings, read when it is ordered."
+    )
+
+    @model_validator(mode="after")
+    def _are_names(self) -> Self:
+        for one in self.lang:
+            if not LANGUAGE.fullmatch(one):
+                raise InvalidInput(
+                    "language.name", f"{one!r} is no name of a language.", "As en, de or de_kids."
+                )
+        if self.component:
+            file_of(self.component)
+        return self
+
+    @property
+    def file(self) -> str:
+        """Return the file that is meant, empty for all."""
+        return file_of(self.component) if self.component else ""
+
+
+class Copy(Command[Which]):
+    """Give sites the strings of a source, file by file."""
+
+    name = "copy.language"
+    title = "Copy a site's own wording (language customisation) to other sites."
+    effect = Effect.WRITES
+    model = Which
+    idempotent = True
+
+    @classmethod
+    def settle(cls, given: Which, installation: Installation) -> Which:
+        """Read the source's strings; raise NotFound `language.none` where it has none."""
+        source = open_source(installation, given)
+        packs = strings_of(read_packs(_place(source), frozenset(given.lang), given.file))
+        if not packs:
+            raise NotFound(
+                "language.none",
+                f"The site {source.shortname} says nothing of that in its own words.",
+                "Its language customisation has none, or was not saved to the language pack.",
+            )
+        return given.model_copy(update={"packs": packs})
+
+    def dry_run(self, site: TargetSite) -> Result:
+        """Return the files with how many strings are added, changed and removed."""
+        if site.shortname == self.given.source:
+            return _THE_SOURCE
+        changes, _before = self._plan(site)
+        return _answer(changes, _words(site, changes))
+
+    def run(self, site: TargetSite) -> Changed:
+        """Write the files, then what follows from them in the site's database and caches."""
+        if site.shortname == self.given.source:
+            return Changed(_THE_SOURCE)
+        changes, before = self._plan(site)
+        if not changes:
+            return Changed(_answer([], []))
+        writes = writes_of(changes)
+        kept = kept_of(before, writes)
+        words = _write(site, changes, before, writes)
+        return Changed(_answer(changes, [*_words(site, changes), *words]), kept)
+
+    def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Changed:
+        """Put each file back as it was, where nobody has changed it since."""
+        place = _place(site)
+        writes, changes = taken_back(place, kept)
+        if dry:
+            return Changed(_answer(changes, []))
+        before = read_packs(place, frozenset(kept))
+        words = _write(site, changes, before, writes)
+        return Changed(_answer(changes, words), kept_of(before, writes))
+
+    def _plan(self, site: TargetSite) -> tuple[list[FileChange], Contents]:
+        source = self.given.packs
+        languages = frozenset(self.given.lang) or (frozenset() if self.given.remove else
+                                                   frozenset(source))  # fmt: skip
+        before = read_packs(_place(site), languages, self.given.file)
+        touched = before if self.given.remove else {
+            language: {file: one for file, one in files.items() if file in source[language]}
+            for language, files in before.items()
+        }  # fmt: skip
+        return plan_strings(source, strings_of(touched), remove=self.given.remove), before
+
+
+def _place(site: TargetSite) -> PackPlace:
+    return pack_place(site.dataroot, site.forced.get("", {}).get("langlocalroot"))
+
+
+def _write(
+    site: TargetSite, changes: list[FileChange], before: Contents, writes: Writes
+) -> list[str]:
+    """Write files and what follows; where the database does not take that, the files go back."""
+    place = _place(site)
+    written = False
+    try:
+        with site.connect(read_only=False) as connection:
+            unsaved = note_strings(connection, changes)
+            write_packs(place, writes)
+            written = True
+            wait_for_php(place, before, writes)
+    except BaseException:
+        if written:
+            write_packs(
+                place,
+                {
+                    language: {file: before.get(language, {}).get(file) for file in files}
+                    for language, files in writes.items()
+                },
+            )
+        raise
+    words = site.drop_caches([Change.STRINGS])
+    if unsaved:
+        words.append(f"{unsaved} string(s) are edited there and not yet saved; they are left.")
+    return words
+
+
+def _words(site: TargetSite, changes: list[FileChange]) -> list[str]:
+    place = _place(site)
+    return [
+        f"The language {one} is not installed there; its strings show once it is."
+        for one in sorted({change.language for change in changes})
+        if not place.has_language(one)
+    ]
+
+
+def _answer(changes: list[FileChange], words: list[str]) -> Table:
+    rows = [(f"{one.language}_local/{one.file}", one.words, "") for one in changes]
+    rows = rows or [("all", "the same already", "")]
+    return Table(_COLUMNS, tuple(rows + [("", "", word) for word in words]))
