@@ -25,6 +25,7 @@ from vmoodle.cli import (
     forced,
     hook,
     operation,
+    plugin,
     query,
     run,
     server,
@@ -64,6 +65,7 @@ app.add_typer(command.app, name="command")
 app.add_typer(run.app, name="run")
 app.add_typer(query.app, name="query")
 app.add_typer(config.app, name="config")
+app.add_typer(plugin.app, name="plugin")
 app.add_typer(target.app, name="target")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")
