@@ -10,17 +10,20 @@ from conftest import Server
 from fixtures import undone
 from trees import real_trees
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import InvalidInput, NotFound, Refused
+from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused
 from vmoodle.moodle.cache_invalidation import Change
 from vmoodle.moodle.plugin_changes import set_state
-from vmoodle.moodle.plugin_rules import RULES, PluginState, states_of
-from vmoodle.moodle.plugin_states import (
-    CodeState,
-    compare_plugins,
-    disk_versions,
-    plan_states,
-    read_plugins,
+from vmoodle.moodle.plugin_code import read_plugin_code
+from vmoodle.moodle.plugin_order import ORDERS, read_orders, set_order
+from vmoodle.moodle.plugin_plan import (
+    PluginUndo,
+    SitePlugins,
+    apply_changes,
+    apply_undo,
+    plan_changes,
 )
+from vmoodle.moodle.plugin_rules import RULES, PluginState, states_of
+from vmoodle.moodle.plugin_states import CodeState, read_plugins
 from vmoodle.moodle.site_settings import parse_setting, read_settings, set_settings
 from vmoodle.moodle.tree import MoodleTree
 
@@ -212,24 +215,100 @@ def test_a_list_that_config_php_forces_is_not_changed(server: Server) -> None:
         assert error.value.code == "setting.forced"
 
 
-def test_sites_are_compared_and_states_synced_where_both_have_the_plugin(server: Server) -> None:
+def rows(connection: SiteConnection) -> dict[str, list[tuple[object, ...]]]:
+    """Return all that a change of states and orders may touch, but for the list of changes."""
+    queries = {
+        "config": "SELECT name, value FROM {config} ORDER BY name",
+        "config_plugins": "SELECT plugin, name, value FROM {config_plugins} ORDER BY plugin, name",
+        "filter_active": "SELECT contextid, filter, active, sortorder FROM {filter_active}"
+        " WHERE active <> -9999 ORDER BY contextid, sortorder",
+        "modules": "SELECT name, visible FROM {modules} ORDER BY name",
+        "block": "SELECT name, visible FROM {block} ORDER BY name",
+        "repository": "SELECT type, visible, sortorder FROM {repository} ORDER BY sortorder",
+    }
+    return {name: list(connection.query(sql)) for name, sql in queries.items()}
+
+
+def test_a_change_is_taken_back_to_the_last_row(server: Server) -> None:
+    """States, what Moodle sets with them, and the place each plugin had."""
+    with undone(server.engine, FRESH) as connection:
+        for name, value in (
+            ("auth", "ldap,email,db"), ("registerauth", "email"), ("texteditors", "tiny,textarea"),
+            ("stringfilters", "emoticon"), ("filterall", "1"),
+        ):  # fmt: skip
+            set_settings(connection, {parse_setting(name): value}, create=True)
+        set_state(connection, "filter_tex", ON)
+        before = rows(connection)
+        site = SitePlugins(connection, {})
+        plan = plan_changes(
+            site,
+            {"auth_email": OFF, "editor_tiny": OFF, "filter_emoticon": OFF, "mod_forum": OFF,
+             "enrol_self": OFF, "format_social": OFF},
+            {"enrol": ("cohort", "guest", "manual")},
+        )  # fmt: skip
+        applied = apply_changes(site, plan)
+        assert rows(connection) != before
+        assert read_settings(connection, [parse_setting("registerauth")])[
+            parse_setting("registerauth")
+        ].stored == ""  # fmt: skip
+        after = rows(connection)
+        undo = PluginUndo.from_data(applied.undo.as_data())
+        _plan, again = apply_undo(site, undo)
+        assert rows(connection) == before
+        # What was taken back can be made again by the same way.
+        apply_undo(site, PluginUndo.from_data(again.undo.as_data()))
+        assert rows(connection) == after
+
+
+def test_what_somebody_else_changed_since_is_not_taken_back(server: Server) -> None:
+    with undone(server.engine, FRESH) as connection:
+        site = SitePlugins(connection, {})
+        undo = apply_changes(site, plan_changes(site, {"mod_forum": OFF, "mod_page": OFF})).undo
+        set_state(connection, "mod_page", ON)
+        before = rows(connection)
+        with pytest.raises(Conflict) as error:
+            apply_undo(site, undo)
+        assert (error.value.code, rows(connection)) == ("plugin.changed", before)
+        assert "mod_page" in error.value.message
+
+
+@pytest.mark.parametrize("kind", ORDERS)
+def test_an_order_is_read_as_it_was_set(server: Server, kind: str) -> None:
+    with undone(server.engine, FRESH) as connection:
+        if kind == "auth":
+            set_settings(connection, {parse_setting("auth"): "ldap,email"}, create=True)
+        found = read_plugins(connection)
+        names = [c.partition("_")[2] for c in found if c.startswith(f"{kind}_")]
+        current = read_orders(connection, [kind], found)[kind] or tuple(names)
+        wanted = tuple(reversed(current))
+        assert len(wanted) > 1
+        set_order(connection, kind, wanted)
+        assert read_orders(connection, [kind], found)[kind] == wanted
+        assert read_plugins(connection) == found
+
+
+def test_states_and_orders_of_another_site_are_taken_over_where_both_have_them(
+    server: Server,
+) -> None:
     with undone(server.engine, NEWEST) as connection:
         newest = read_plugins(connection)
+        orders = read_orders(connection, ORDERS, newest)
+    wanted = {name: one.state for name, one in newest.items() if one.state is not None}
     with undone(server.engine, FRESH) as connection:
-        fresh = read_plugins(connection)
+        site = SitePlugins(connection, {"enrol_manual": {}, "": {"auth": "ldap"}})
         for component in ("mod_forum", "filter_tex", "enrol_self"):
-            set_state(connection, component, OFF if fresh[component].state == ON else ON)
-        changed = read_plugins(connection)
-        rows = compare_plugins({"a": fresh, "b": changed, "c": fresh})
-        assert {row.component: row.differing for row in rows if row.differing} == {
-            name: ("b",) for name in ("mod_forum", "filter_tex", "enrol_self")
-        }
-        assert any(
-            row.cells["new"] is None for row in compare_plugins({"new": newest, "old": fresh})
-        )
-        for component, wanted in plan_states(fresh, changed).items():
-            set_state(connection, component, wanted)
-        assert read_plugins(connection) == fresh
+            set_state(connection, component, OFF if newest[component].state == ON else ON)
+        plan = plan_changes(site, wanted | {"auth_ldap": OFF}, orders, skip=True)
+        assert "forced" in plan.left["auth_ldap"]
+        assert any("no plugin" in why for why in plan.left.values())
+        apply_changes(site, plan)
+        found = read_plugins(connection)
+        assert {
+            name for name, state in wanted.items()
+            if name in found and found[name].state != state
+        } <= set(plan.left)  # fmt: skip
+        rest = plan_changes(site, wanted | {"auth_ldap": OFF}, orders, skip=True)
+        assert (rest.states, rest.orders, rest.left) == ((), (), plan.left)
 
 
 @pytest.mark.moodle
@@ -237,7 +316,7 @@ def test_versions_on_disk_are_held_against_those_installed(server: Server) -> No
     tree = next((t for t in real_trees() if MoodleTree.open(t).version.series == "4.5"), None)
     if tree is None:
         pytest.skip("no real Moodle 4.5 (VMOODLE_MOODLE_TREES)")
-    disk = disk_versions(MoodleTree.open(tree))
+    disk = dict(read_plugin_code(MoodleTree.open(tree)).versions)
     disk |= {"mod_forum": "2099010100", "local_new": "2024010100", "block_html": "2001010100"}
     del disk["mod_page"]
     with undone(server.engine, FRESH) as connection:

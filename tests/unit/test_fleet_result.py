@@ -13,6 +13,7 @@ from vmoodle.fleet.result import (
     Scalar,
     Table,
     Text,
+    by_row,
     cell,
     compared,
     from_json,
@@ -65,4 +66,15 @@ def test_a_matrix_tells_the_majority_and_who_differs() -> None:
     answers = [("a", Matrix({"x": 1, "y": 1})), ("b", Matrix({"x": 1})), ("c", Matrix({"x": 2}))]
     rows = {row.name: row for row in compared(answers)}
     assert (rows["x"].majority, rows["x"].differing) == (1, ("c",))
-    assert (rows["y"].unknown, rows["y"].differing) == (("b", "c"), ("b", "c"))
+    # Most have no y: the one that has it is the one that differs.
+    assert (rows["y"].unknown, rows["y"].differing) == (("b", "c"), ("a",))
+    answers = [("a", Matrix({"x": 1})), ("b", Matrix({})), ("c", Matrix({"x": 1}))]
+    assert compared(answers)[0].differing == ("b",)
+
+
+def test_each_row_stands_once_with_the_sites_that_have_it() -> None:
+    other = Table(("id", "name"), ((2, None), (1, "b")))
+    assert by_row([("a", TABLE), ("b", other), ("c", TABLE)]) == (
+        ["id", "name"],
+        [([1, "a"], ("a", "c")), ([1, "b"], ("b",)), ([2, None], ("a", "b", "c"))],
+    )

@@ -30,6 +30,7 @@ from vmoodle.cli import (
     hook,
     maintenance,
     operation,
+    plugin,
     query,
     run,
     server,
@@ -77,6 +78,7 @@ app.add_typer(session.app, name="session")
 app.add_typer(admin.app, name="admin")
 app.add_typer(task.app, name="task")
 app.add_typer(copy.app, name="copy")
+app.add_typer(plugin.app, name="plugin")
 app.add_typer(target.app, name="target")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")

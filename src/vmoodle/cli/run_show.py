@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from itertools import chain, islice
+from itertools import chain, count, islice
 from typing import TYPE_CHECKING
 
 import typer
@@ -49,6 +49,7 @@ def show_answers(run: Run, comparison: Comparison | None = None) -> None:
 
     shows = {
         Comparison.MERGED: _merged,
+        Comparison.BY_ROW: _by_row,
         Comparison.MATRIX: _matrix,
         Comparison.BY_SHAPE: _by_shape,
     }
@@ -152,6 +153,24 @@ def _merged(told: Iterable[tuple[str, Result]]) -> None:
         say(f"the first {_MOST_ROWS} rows; `vmoodle run export` writes them all")
 
 
+def _by_row(told: Iterable[tuple[str, Result]]) -> None:
+    """Print each row once with the sites that have it."""
+    from vmoodle.fleet.result import by_row
+
+    asked = count()
+    columns, rows = by_row(answer for answer, _number in zip(told, asked, strict=False))
+    total = next(asked)
+    shown = [
+        [*("" if one is None else one for one in row), len(sites),
+         "all" if len(sites) == total > 1 else names(sites)]
+        for row, sites in rows[:_MOST_ROWS]
+    ]  # fmt: skip
+    headings = [name.upper().replace("_", " ") for name in columns]
+    print_table([*headings, "SITES", "WHICH"], shown, "No rows.")
+    if len(rows) > _MOST_ROWS:
+        say(f"the first {_MOST_ROWS} rows; `vmoodle run export` writes them all")
+
+
 def _matrix(told: Iterable[tuple[str, Result]]) -> None:
     """Print the names of which not all say the same; how many others there are is said."""
     from vmoodle.fleet.result import compared
@@ -166,7 +185,7 @@ def _matrix(told: Iterable[tuple[str, Result]]) -> None:
             f"{site}: {_said(row.cells[site]) if site in row.cells else '(not there)'}"
             for site in row.differing
         ]
-        rows.append((row.name, _said(row.majority), names(other)))
+        rows.append((row.name, "(not there)" if row.rare else _said(row.majority), names(other)))
     print_table(("NAME", "MOST SAY", "OTHERS"), rows, "No differences.")
     if same:
         say(f"{same} more are the same on all of them")

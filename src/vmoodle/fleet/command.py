@@ -41,6 +41,8 @@ class Comparison(StrEnum):
     """Each answer once, with the sites that gave it."""
     MERGED = "merged"
     """One table of all rows, with a column for the site."""
+    BY_ROW = "by row"
+    """Each row once, with the sites that have it."""
     MATRIX = "matrix"
     """Names down, sites across, with what most sites have."""
     BY_SHAPE = "by shape"

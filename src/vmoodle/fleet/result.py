@@ -97,6 +97,8 @@ class Matrix:
         return {"matrix": dict(self.cells)}
 
 
+Sites: TypeAlias = tuple[str, ...]
+"""Shortnames."""
 Result: TypeAlias = Scalar | Text | Table | Matrix
 
 
@@ -229,6 +231,23 @@ def merged(answers: Iterable[tuple[str, Result]]) -> Iterator[dict[str, Cell]]:
                     yield dict(zip(names, (site, *row), strict=True))
 
 
+def by_row(
+    answers: Iterable[tuple[str, Result]],
+) -> tuple[list[str], list[tuple[list[Cell], Sites]]]:
+    """Return the columns of all answers, and each row once with the sites that have it.
+
+    Rows that begin alike stand together, the most frequent first.
+    """
+    rows: dict[str, tuple[dict[str, Cell], list[str]]] = {}
+    for row in merged(answers):
+        site = str(row.pop("site"))
+        rows.setdefault(json.dumps(row, ensure_ascii=False), (row, []))[1].append(site)
+    columns = list(dict.fromkeys(name for row, _sites in rows.values() for name in row))
+    found = [([row.get(name) for name in columns], tuple(sites)) for row, sites in rows.values()]
+    found.sort(key=lambda one: (str(one[0][0]), -len(one[1])))
+    return columns, found
+
+
 @dataclass(frozen=True)
 class Compared:
     """One row of the fleet's matrix: what each site has, what most have, and who differs."""
@@ -238,10 +257,14 @@ class Compared:
     majority: Cell
     unknown: tuple[str, ...]
     """Sites that know no such name."""
+    rare: bool = False
+    """Most sites know no such name, so that those that do are the ones that differ."""
 
     @property
     def differing(self) -> tuple[str, ...]:
-        """The sites whose cell is not the majority's, and those that know no such name."""
+        """The sites that have not what most have; for most that may be no such name."""
+        if self.rare:
+            return tuple(sorted(self.cells))
         other = [site for site, value in self.cells.items() if value != self.majority]
         return tuple(sorted({*other, *self.unknown}))
 
@@ -256,5 +279,6 @@ def compared(answers: Iterable[tuple[str, Result]]) -> list[Compared]:
         counted = Counter(json.dumps(value) for value in cells.values())
         most = max(counted, key=lambda text: (counted[text], text))
         unknown = tuple(sorted(columns.keys() - cells.keys()))
-        rows.append(Compared(name, cells, json.loads(most), unknown))
+        rare = len(unknown) > counted[most]
+        rows.append(Compared(name, cells, json.loads(most), unknown, rare))
     return rows

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import InvalidInput, NotFound, Refused
 from vmoodle.moodle.access_flags import SYSTEM_CONTEXT_LEVEL, mark_system
 from vmoodle.moodle.cache_invalidation import Change
 from vmoodle.moodle.config_log import log_change
+from vmoodle.moodle.plugin_refusals import refuse_state
 from vmoodle.moodle.plugin_rules import (
     FILTER_STATES,
     RULES,
@@ -26,30 +26,34 @@ from vmoodle.moodle.plugin_rules import (
     PluginState,
     StateColumn,
     StateList,
-    states_of,
+    split,
 )
-from vmoodle.moodle.plugin_states import read_plugins, split
+from vmoodle.moodle.plugin_states import read_plugins
 from vmoodle.moodle.site_settings import (
     CORE,
     Forced,
+    SettingChange,
     SettingName,
     read_settings,
     set_settings,
 )
 
-# Activities of Moodle's own that run code before they are enabled; of others lib.php tells.
-_ASK_BEFORE = frozenset({"bigbluebuttonbn"})
-_ASKS = "pre_enable_plugin_actions"
+_Done = tuple[frozenset[Change], tuple[SettingChange, ...]]
+# What is stale, and the settings that were changed with the state.
 
 
 @dataclass(frozen=True)
 class StateChange:
-    """A plugin's state before and after, and which kinds of change Moodle has cached."""
+    """A plugin's state before and after, and which kinds of change Moodle has cached.
+
+    `settings` are those that Moodle changes with it: who can register, what headings are filtered.
+    """
 
     component: str
     old: PluginState
     new: PluginState
     stale: frozenset[Change] = frozenset()
+    settings: tuple[SettingChange, ...] = ()
 
 
 def set_state(
@@ -62,75 +66,20 @@ def set_state(
 ) -> StateChange:
     """Give an installed plugin a state; one that it has already changes nothing.
 
-    `code` is the plugin's directory, where there is one to look into. Raise NotFound
-    `plugin.unknown`, InvalidInput `plugin.state`, Refused `plugin.state.fixed` for one that Moodle
-    keeps as it is, `plugin.state.api` for what takes the plugin's own code, `setting.forced`.
-    Nothing is changed then.
+    Raise as `plugin_refusals.refuse_state`; nothing is changed then.
     """
-    old = _current(connection, component, state, forced)
-    kind, name = split(component)
+    found = read_plugins(connection, forced=forced)
+    old = refuse_state(connection, component, state, found, forced=forced, code=code)
     if old == state:
         return StateChange(component, old, state)
-    _refuse_code(kind, name, old, state, code)
+    kind, name = split(component)
     rule = RULES[kind]
     for shape, change in _CHANGES.items():
         if isinstance(rule, shape):
-            stale = change(connection, rule, kind, name, state, forced or {})
-            return StateChange(component, old, state, stale | {Change.PLUGIN_STATES})
+            stale, settings = change(connection, rule, kind, name, state, forced or {})
+            stale |= {Change.PLUGIN_STATES}
+            return StateChange(component, old, state, stale, settings)
     raise AssertionError(rule)
-
-
-def _current(
-    connection: SiteConnection, component: str, state: PluginState, forced: Forced | None
-) -> PluginState:
-    found = read_plugins(connection, forced=forced).get(component)
-    if found is None:
-        raise NotFound(
-            "plugin.unknown",
-            f"The site has no plugin {component!r} installed.",
-            "Name it as Moodle does, such as mod_quiz; install it by an upgrade of the site.",
-        )
-    kind, _name = split(component)
-    possible = states_of(kind)
-    if state not in possible or found.state is None:
-        raise InvalidInput(
-            "plugin.state",
-            f"{component} cannot be {state}.",
-            f"It can be: {', '.join(possible)}." if possible else "Its kind has no state.",
-        )
-    return found.state
-
-
-def _refuse_code(
-    kind: str, name: str, old: PluginState, state: PluginState, code: Path | None
-) -> None:
-    rule = RULES[kind]
-    if isinstance(rule, StateList) and name in rule.fixed:
-        raise Refused(
-            "plugin.state.fixed",
-            f"{kind}_{name} is always enabled.",
-            "Moodle keeps it so, that people can log in.",
-        )
-    runs_code = (
-        (kind == "mod" and state == PluginState.ENABLED and _asks_before(name, code))
-        # portfolio_instance(): the plugin checks itself before it is shown.
-        or (kind == "portfolio" and state == PluginState.ENABLED)
-        # repository_type create() and delete() make and remove instances and files.
-        or (kind == "repository" and PluginState.DISABLED in (old, state))
-    )
-    if runs_code:
-        raise Refused(
-            "plugin.state.api",
-            f"Moodle runs code of {kind}_{name} when it becomes {state}.",
-            "Do it in the site's own administration.",
-        )
-
-
-def _asks_before(name: str, code: Path | None) -> bool:
-    library = code / "lib.php" if code is not None else None
-    if library is None or not library.is_file():
-        return name in _ASK_BEFORE
-    return _ASKS in library.read_text(encoding="utf-8", errors="replace")
 
 
 def _column(
@@ -140,7 +89,7 @@ def _column(
     name: str,
     state: PluginState,
     _forced: Forced,
-) -> frozenset[Change]:
+) -> _Done:
     new = int(state == PluginState.ENABLED)
     connection.execute(
         f"UPDATE {{{rule.table}}} SET {rule.column} = %s WHERE {rule.key} = %s",  # noqa: S608
@@ -150,7 +99,7 @@ def _column(
         _activities(connection, name, new)
     plugin = name if rule.log else CORE
     log_change(connection, rule.log or name, str(1 - new), str(new), plugin)
-    return rule.changes
+    return rule.changes, ()
 
 
 def _activities(connection: SiteConnection, name: str, visible: int) -> None:
@@ -189,7 +138,7 @@ def _list(
     name: str,
     state: PluginState,
     forced: Forced,
-) -> frozenset[Change]:
+) -> _Done:
     setting = rule.setting
     old = read_settings(connection, [setting], forced)[setting].effective
     names = [word for word in (old or "").split(",") if word]
@@ -201,7 +150,7 @@ def _list(
     closes = kind == "auth" and state == PluginState.DISABLED
     if closes:
         values |= _no_registration(connection, name, forced)
-    set_settings(connection, values, forced=forced, create=True, log=False)
+    changed = set_settings(connection, values, forced=forced, create=True, log=False)
     if closes:
         # Of those who came in that way; sessions that are not in the database run out.
         connection.execute(
@@ -216,7 +165,8 @@ def _list(
         log_change(connection, word, str(1 - enabled), str(enabled), name)
     if kind == "enrol":
         mark_system(connection)
-    return frozenset({Change.SETTINGS})
+    also = tuple(change for change in changed if change.setting != setting)
+    return frozenset({Change.SETTINGS}), also
 
 
 def _no_registration(
@@ -235,22 +185,14 @@ def _setting(
     name: str,
     state: PluginState,
     forced: Forced,
-) -> frozenset[Change]:
+) -> _Done:
     setting = rule.setting(kind, name)
     disabled = state == PluginState.DISABLED
-    default = SettingName("moodlecourse", "format")
-    is_default = read_settings(connection, [default], forced)[default].effective == name
-    if kind == "format" and disabled and is_default:
-        raise Refused(
-            "plugin.state.fixed",
-            f"format_{name} is the format of new courses.",
-            "Set another first: moodlecourse/format.",
-        )
     new = "1" if disabled else (None if rule.unset else "0")
     old = read_settings(connection, [setting])[setting].stored
     set_settings(connection, {setting: new}, forced=forced, create=True, log=False)
     log_change(connection, setting.name, old or "0", str(int(disabled)), setting.component)
-    return frozenset({Change.SETTINGS})
+    return frozenset({Change.SETTINGS}), ()
 
 
 def _filter(
@@ -260,7 +202,7 @@ def _filter(
     name: str,
     state: PluginState,
     forced: Forced,
-) -> frozenset[Change]:
+) -> _Done:
     """Set a filter's state and the order of all, as filter_set_global_state does."""
     ((system,),) = connection.query(
         "SELECT id FROM {context} WHERE contextlevel = %s", (SYSTEM_CONTEXT_LEVEL,)
@@ -299,9 +241,7 @@ def _filter(
     return _headings(connection, name, state, forced)
 
 
-def _headings(
-    connection: SiteConnection, name: str, state: PluginState, forced: Forced
-) -> frozenset[Change]:
+def _headings(connection: SiteConnection, name: str, state: PluginState, forced: Forced) -> _Done:
     """Keep the settings of filters in headings right: filter_set_applies_to_strings."""
     setting, flag = SettingName(CORE, "stringfilters"), SettingName(CORE, "filterall")
     values = read_settings(connection, [setting, flag], forced)
@@ -314,8 +254,8 @@ def _headings(
         for key, value in wanted.items()
         if not values[key].is_forced and (value or values[key].stored)
     }
-    set_settings(connection, changed, create=True, log=False)
-    return frozenset({Change.SETTINGS})
+    also = set_settings(connection, changed, create=True, log=False)
+    return frozenset({Change.SETTINGS}), also
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

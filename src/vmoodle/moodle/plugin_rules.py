@@ -147,6 +147,12 @@ FILTER_STATES: Mapping[PluginState, int] = {
 }
 
 
+def split(component: str) -> tuple[str, str]:
+    """Return a plugin's kind and name: `mod_quiz` is (`mod`, `quiz`)."""
+    kind, _, name = component.partition("_")
+    return kind, name
+
+
 def states_of(kind: str) -> tuple[PluginState, ...]:
     """Return the states that plugins of a kind may have; none where the kind has no state."""
     rule = RULES.get(kind)

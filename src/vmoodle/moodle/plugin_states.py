@@ -1,8 +1,7 @@
-"""A site's plugins: installed version, version on disk, state; and where several sites differ."""
+"""A site's plugins: installed version, version on disk, state."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -10,8 +9,6 @@ from enum import StrEnum
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.moodle.access_flags import SYSTEM_CONTEXT_LEVEL
-from vmoodle.moodle.components import plugins
-from vmoodle.moodle.php_source import Number
 from vmoodle.moodle.plugin_rules import (
     FILTER_STATES,
     RULES,
@@ -21,9 +18,9 @@ from vmoodle.moodle.plugin_rules import (
     PluginState,
     StateColumn,
     StateList,
+    split,
 )
 from vmoodle.moodle.site_settings import Forced, SettingName, read_settings
-from vmoodle.moodle.tree import MoodleTree
 
 
 class CodeState(StrEnum):
@@ -31,10 +28,10 @@ class CodeState(StrEnum):
 
     SAME = "same"
     UPGRADE = "to be upgraded"
-    DOWNGRADE = "newer than on disk"
+    DOWNGRADE = "older on disk"
     NOT_INSTALLED = "on disk, not installed"
     MISSING = "installed, not on disk"
-    UNKNOWN = "disk not looked at"
+    UNKNOWN = "not known"
 
 
 @dataclass(frozen=True)
@@ -48,45 +45,6 @@ class SitePlugin:
     code: CodeState
 
 
-@dataclass(frozen=True)
-class PluginRow:
-    """One plugin on all sites, and what most of them have; None is no such plugin on the site."""
-
-    component: str
-    installed: str | None
-    state: PluginState | None
-    cells: Mapping[str, SitePlugin | None]
-
-    @property
-    def differing(self) -> tuple[str, ...]:
-        """Return the sites with another version or state, or another thing to do."""
-        return tuple(
-            site
-            for site, cell in self.cells.items()
-            if ((cell.installed, cell.state) if cell else (None, None))
-            != (self.installed, self.state)
-            or (cell is not None and cell.code not in (CodeState.SAME, CodeState.UNKNOWN))
-        )
-
-
-def split(component: str) -> tuple[str, str]:
-    """Return a plugin's kind and name: `mod_quiz` is (`mod`, `quiz`)."""
-    kind, _, name = component.partition("_")
-    return kind, name
-
-
-def disk_versions(tree: MoodleTree) -> dict[str, str]:
-    """Return the version of each plugin of a code tree, empty for one that states none.
-
-    One tree serves many sites: read it once. Raise InvalidInput when it cannot be read.
-    """
-    found = {}
-    for plugin in plugins(tree):
-        version = plugin.read().version
-        found[plugin.component] = version.text if isinstance(version, Number) else ""
-    return found
-
-
 def read_plugins(
     connection: SiteConnection,
     disk: Mapping[str, str] | None = None,
@@ -94,8 +52,8 @@ def read_plugins(
 ) -> dict[str, SitePlugin]:
     """Return the plugins that are installed or on disk, by component.
 
-    `disk` is of `disk_versions`; without it nothing is said of the code. `forced` is what
-    config.php forces: lists of enabled plugins may be.
+    `disk` is the versions of `plugin_code`; without it nothing is said of the code. `forced` is
+    what config.php forces: lists of enabled plugins may be.
     """
     installed = {
         str(component): str(version)
@@ -117,29 +75,21 @@ def read_plugins(
     }
 
 
-def compare_plugins(sites: Mapping[str, Mapping[str, SitePlugin]]) -> list[PluginRow]:
-    """Return a row for each plugin that any of the sites has."""
-    rows = []
-    for component in sorted({name for found in sites.values() for name in found}):
-        cells = {site: found.get(component) for site, found in sites.items()}
-        most = Counter(
-            (cell.installed, cell.state) if cell else (None, None) for cell in cells.values()
-        ).most_common(1)[0][0]
-        rows.append(PluginRow(component, *most, cells))
-    return rows
+def read_core_version(connection: SiteConnection) -> str:
+    """Return the version of Moodle itself that the database is at, empty for none."""
+    rows = connection.query("SELECT value FROM {config} WHERE name = 'version'")
+    return str(rows[0][0]) if rows else ""
 
 
-def plan_states(
-    source: Mapping[str, SitePlugin], target: Mapping[str, SitePlugin]
-) -> dict[str, PluginState]:
-    """Return the states to set on the target, for plugins that are installed on both sites."""
-    return {
-        component: plugin.state
-        for component, plugin in source.items()
-        if plugin.state is not None
-        and component in target
-        and target[component].state not in (None, plugin.state)
-    }
+def compare_versions(installed: str, disk: str) -> CodeState:
+    """Return how a version in the database stands to the one on disk."""
+    try:
+        ours, theirs = Decimal(installed), Decimal(disk)
+    except InvalidOperation:
+        return CodeState.UNKNOWN
+    if ours == theirs:
+        return CodeState.SAME
+    return CodeState.UPGRADE if ours < theirs else CodeState.DOWNGRADE
 
 
 def _code(installed: str | None, component: str, disk: Mapping[str, str] | None) -> CodeState:
@@ -149,13 +99,7 @@ def _code(installed: str | None, component: str, disk: Mapping[str, str] | None)
         return CodeState.NOT_INSTALLED
     if component not in disk:
         return CodeState.MISSING
-    try:
-        ours, theirs = Decimal(installed), Decimal(disk[component])
-    except InvalidOperation:
-        return CodeState.UNKNOWN
-    if ours == theirs:
-        return CodeState.SAME
-    return CodeState.UPGRADE if ours < theirs else CodeState.DOWNGRADE
+    return compare_versions(installed, disk[component])
 
 
 class _States:
