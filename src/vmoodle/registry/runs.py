@@ -16,7 +16,7 @@ from django.utils import timezone
 from vmoodle.errors import Conflict, NotFound, VMoodleError
 from vmoodle.registry import operations
 from vmoodle.registry.audit import current_actor, record
-from vmoodle.registry.changing import changed_by, changing
+from vmoodle.registry.changing import changed_by, changing, one_at_a_time
 from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
 
 KIND = "fleet.run"
@@ -199,6 +199,7 @@ def begun(run_id: str, site_ids: Sequence[int]) -> dict[int, Conflict]:
     refused: dict[int, Conflict] = {}
     with transaction.atomic():
         names = dict(rows.values_list("site_id", "shortname"))
+        one_at_a_time(names.values())
         others = changing(names.values(), besides=run_id)
         rows.update(state=RunSiteState.BEGUN)
         for site_id, name in names.items():
