@@ -166,6 +166,13 @@ class FleetSettings(Section):
         le=100_000_000,
         description="Bytes of an answer kept for one site.",
     )
+    keep_runs_days: int = Field(
+        default=365,
+        ge=0,
+        le=36500,
+        description="Days for which a run is kept with its answers and what takes it back; "
+        "`run prune`, and a running `vmoodle worker` once a day, delete older ones. 0: for ever.",
+    )
 
 
 class SnapshotSettings(Section):

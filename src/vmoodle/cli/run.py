@@ -203,6 +203,57 @@ def export(
         say(f"{count} row(s) written to {file}")
 
 
+@app.command()
+def delete(run: RunId, json: Json = False) -> None:
+    """Delete a run that has ended: what sites answered, and what would take it back.
+
+    The audit trail keeps that it was.
+    """
+    from vmoodle.installation import open_installation
+
+    open_installation()
+    from vmoodle.registry import runs
+
+    row = runs.find(run)
+    runs.delete(row)
+    if json:
+        print_json({"run": row.id, "deleted": True})
+    else:
+        say(f"run {row.id} is deleted")
+
+
+@app.command()
+def prune(
+    days: Annotated[
+        int | None, typer.Option(min=1, help="Keep this many days, not fleet.keep_runs_days.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show how many.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete the runs that were kept long enough, with all that was kept of their sites.
+
+    The audit trail stays, and so does a run that is under way.
+    """
+    from datetime import UTC, timedelta
+
+    from vmoodle.installation import open_installation
+
+    installation = open_installation()
+    from vmoodle.registry import runs
+    from vmoodle.scheduler.runs import oldest_kept
+
+    now = datetime.now(UTC)
+    before = now - timedelta(days=days) if days else oldest_kept(installation, now)
+    ids = runs.prune(before, dry=dry_run) if before else []
+    if json:
+        print_json({"before": before, "dry_run": dry_run, "runs": ids})
+    elif before is None:
+        say("runs are kept for ever (fleet.keep_runs_days is 0); --days N says otherwise")
+    else:
+        would = "would be" if dry_run else "are"
+        say(f"{len(ids)} run(s) of before {moment(before)} {would} deleted")
+
+
 def _comparison(run: Run) -> Any:
     """Return how the command's answers are shown; one that is gone by now shows them by value."""
     from vmoodle.errors import NotFound

@@ -25,7 +25,7 @@ def worker(
 ) -> None:
     """Execute this node's operations: those interrupted first, then those that come.
 
-    While it runs, the snapshots that the schedule wants are taken.
+    While it runs, the snapshots that the schedule wants are taken, and old runs are deleted.
 
     What is begun and how it ended is told on standard error, a line each.
 
@@ -38,11 +38,13 @@ def worker(
     from vmoodle.fleet.kinds import KINDS
     from vmoodle.operations.follow import tell_nobody, work
     from vmoodle.registry import operations
-    from vmoodle.scheduler import snapshots
+    from vmoodle.scheduler import runs, snapshots
     from vmoodle.scheduler.times import Times
 
     def order_due() -> object:
-        return snapshots.order_due(installation, datetime.now(UTC))
+        now = datetime.now(UTC)
+        runs.prune_due(installation, now)
+        return snapshots.order_due(installation, now)
 
     def introduce() -> None:
         if not quiet:

@@ -82,7 +82,7 @@ def answers(run: Run) -> Iterator[tuple[str, Result]]:
 
 def problems(run: Run) -> Iterator[RunSite]:
     """Give the sites on which the command did not do what it should."""
-    return (row for row in runs.rows(run.id) if row.state not in GOOD)
+    return runs.rows(run.id, besides=GOOD)
 
 
 def result_of(row: RunSite) -> Result | None:

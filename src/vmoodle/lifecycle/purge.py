@@ -19,7 +19,7 @@ from vmoodle.lifecycle.server import check_engine
 from vmoodle.lifecycle.snapshot import snapshot
 from vmoodle.lifecycle.stored import open_snapshots
 from vmoodle.operations.plan import OperationKind, Step, StepContext
-from vmoodle.registry import audit, ledger, operations, servers, sites, snapshots
+from vmoodle.registry import audit, ledger, operations, runs, servers, sites, snapshots
 from vmoodle.registry.models import Operation, Site, SiteState, state_words
 
 KIND = "site.purge"
@@ -251,6 +251,7 @@ def _forget(context: StepContext) -> None:
     site = Site.objects.filter(shortname=context.site).first()
     if site is not None:
         withdraw(context.installation, site, tombstone=True)
+        runs.forget_site(site.id)
         sites.forget(site, leave_tombstone=True)
     certificate = dict(operations.find(context.operation_id).result.get("certificate", {}))
     remaining = [row.id for row in snapshots.every(context.site)]

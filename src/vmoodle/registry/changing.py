@@ -1,11 +1,38 @@
-"""Sites that a run is changing: no operation takes hold of them meanwhile, and no other run."""
+"""Sites that a run is changing: no operation takes hold of them meanwhile, and no other run.
+
+A run marks its sites and then looks for operations; an operation is queued and then looks for
+marks. Two of them that do so at the same time must not both find nothing.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+
+from django.db import connection
 
 from vmoodle.errors import Conflict
 from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
+
+
+def one_at_a_time(subjects: Iterable[str]) -> None:
+    """Let no other transaction that says so of one of these subjects pass before this one ends.
+
+    It is said before a subject is marked or looked at. SQLite writes one transaction at a time
+    anyway; on PostgreSQL each sees only what others have committed. Who names several in one
+    transaction names them together: locks are taken in one order, so that no two wait for each
+    other.
+    """
+    if connection.vendor != "postgresql":
+        return
+    keys = sorted({_key(subject) for subject in subjects if subject})
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) key", [keys])
+
+
+def _key(subject: str) -> int:
+    digest = hashlib.blake2b(f"vmoodle subject {subject}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
 
 
 def changing(shortnames: Iterable[str], *, besides: str = "") -> dict[str, str]:

@@ -61,6 +61,14 @@ class Run(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
 
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["created_at"], name="run_created_at"),
+            # Few are under way, and few take another one back.
+            models.Index(fields=["state"], condition=models.Q(state="running"), name="run_running"),
+            models.Index(fields=["undo_of"], condition=~models.Q(undo_of=""), name="run_undo_of"),
+        ]
+
 
 class RunSiteState(models.TextChoices):
     """What became of a run on one site."""
@@ -78,7 +86,8 @@ class RunSiteState(models.TextChoices):
 class RunSite(models.Model):
     """One site of a run. It outlives the site, which is why it has no foreign key to it."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="sites")
+    # Its own index would be one too many: each of those below that begin with it will do.
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="sites", db_index=False)
     site_id = models.BigIntegerField()
     shortname = models.CharField(max_length=40)
     state = models.CharField(max_length=10, choices=RunSiteState.choices)
@@ -96,5 +105,6 @@ class RunSite(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["run", "state"], name="run_site_state"),
-            models.Index(fields=["run", "site_id"], name="run_site_id"),
+            models.Index(fields=["site_id", "run"], name="run_site_id_run"),
+            models.Index(fields=["shortname"], name="run_site_shortname"),
         ]

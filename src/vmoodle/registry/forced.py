@@ -61,7 +61,12 @@ class ForcedSettings:
     """All forced settings, read once, for merging into many sites."""
 
     def __init__(self) -> None:
-        self._rows = list(ForcedSetting.objects.all())
+        rows = sorted(ForcedSetting.objects.all(), key=lambda row: row.label_key)
+        self._shared = [row for row in rows if row.site_id is None]
+        self._own: dict[int, list[ForcedSetting]] = {}
+        for row in rows:
+            if row.site_id is not None:
+                self._own.setdefault(row.site_id, []).append(row)
 
     def of(self, site: Site, labels: dict[str, str]) -> dict[str, dict[str, Any]]:
         """Return the settings forced on a site by component, the narrowest scope winning.
@@ -69,12 +74,8 @@ class ForcedSettings:
         Two labels that force the same setting: the one whose key comes last in the alphabet wins.
         """
         merged: dict[str, dict[str, Any]] = {}
-        for row in sorted(self._rows, key=lambda row: (row.site_id is not None, row.label_key)):
-            applies = (
-                row.site_id == site.id
-                if row.site_id is not None
-                else not row.label_key or labels.get(row.label_key) == row.label_value
-            )
-            if applies:
+        for row in [*self._shared, *self._own.get(site.id, ())]:
+            own = row.site_id is not None
+            if own or not row.label_key or labels.get(row.label_key) == row.label_value:
                 merged.setdefault(row.component, {})[row.name] = row.value
         return merged

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from vmoodle.errors import Conflict, NotFound, VMoodleError
 from vmoodle.registry.audit import current_actor
-from vmoodle.registry.changing import refuse_changing
+from vmoodle.registry.changing import one_at_a_time, refuse_changing
 from vmoodle.registry.models import (
     ACTIVE_STATES,
     HOLDING_STATES,
@@ -37,6 +37,7 @@ def submit(
     for _attempt in range(2):
         try:
             with transaction.atomic():
+                one_at_a_time([site])
                 row = Operation.objects.create(
                     id=uuid.uuid4().hex[:12],
                     kind=kind,

@@ -1,0 +1,141 @@
+"""A registry on PostgreSQL, where several transactions are open at once: a site has one holder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests import servers
+from tests.servers import wait_until
+
+from vmoodle.errors import Conflict
+from vmoodle.installation import Installation, open_installation
+
+
+@pytest.fixture
+def on_postgresql(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Installation]:
+    """An installation whose registry is a real PostgreSQL's, for the length of a test."""
+    if reason := servers.postgresql_missing():
+        pytest.skip(reason)
+    from django.db import connections
+
+    from vmoodle.registry.django_setup import configuration
+    from vmoodle.secret import Secret
+
+    directory = Path(tempfile.mkdtemp(prefix="vmoodle-registry-"))
+    directory.chmod(0o755)
+    before = connections.settings["default"]
+    with servers.private_postgresql(directory / "server") as server:
+        with psycopg.connect(f"{server.url.rstrip('/')}/postgres", autocommit=True) as first:
+            first.execute("CREATE DATABASE registry")
+        url = f"{server.url.rstrip('/')}/registry"
+        monkeypatch.setenv("VMOODLE_REGISTRY__URL", url)
+        databases = configuration(directory / "none", Secret(url))["DATABASES"]
+        _registry_is(connections.configure_settings(databases)["default"])
+        try:
+            yield open_installation()
+        finally:
+            _registry_is(before)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _registry_is(settings: dict[str, object]) -> None:
+    from django.db import connections
+
+    connections["default"].close()
+    connections.settings["default"] = settings
+    del connections["default"]
+
+
+def run_on(site_id: int, shortname: str) -> str:
+    """Write a run down that is to change a site, and return its id."""
+    from vmoodle.registry import runs
+
+    values = {
+        "command": "tests.write", "effect": "writes", "target": shortname, "timeout": 1,
+        "node": "here",
+    }  # fmt: skip
+    return runs.create(values, [(site_id, shortname)], {}, as_operation=False).id
+
+
+def begin(run_id: str) -> Conflict | None:
+    """Let a run begin on its site; return why it may not."""
+    from vmoodle.registry import runs
+
+    return runs.begun(run_id, [7]).get(7)
+
+
+def submit() -> Conflict | None:
+    """Queue an operation on the site; return why it may not be."""
+    from vmoodle.registry import operations
+
+    try:
+        operations.submit("site.move", site="school", node="here")
+    except Conflict as refused:
+        return refused
+    return None
+
+
+def in_open_transactions(
+    first: Callable[[], Conflict | None], second: Callable[[], Conflict | None]
+) -> list[Conflict | None]:
+    """Do the second while the transaction of the first is still open; return what came of both."""
+    from django.db import connection, connections, transaction
+
+    came: list[Conflict | None] = []
+    ended = threading.Event()
+
+    def in_a_thread() -> None:
+        try:
+            with transaction.atomic():
+                came.append(second())
+        finally:
+            ended.set()
+            connections.close_all()
+
+    thread = threading.Thread(target=in_a_thread)
+
+    def waits() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT COUNT(*) FROM pg_locks WHERE NOT granted")
+            return ended.is_set() or bool(cursor.fetchone()[0])
+
+    with transaction.atomic():
+        came.append(first())
+        thread.start()
+        wait_until(waits, "the second to wait for the first, or to have passed")
+    thread.join()
+    return came
+
+
+def test_a_run_and_an_operation_that_meet_on_a_site_do_not_both_take_it(
+    on_postgresql: Installation,
+) -> None:
+    run = run_on(7, "school")
+    free, refused = in_open_transactions(lambda: begin(run), submit)
+    assert free is None
+    assert refused is not None
+    assert refused.code == "run.site.busy"
+
+
+def test_an_operation_that_is_queued_first_keeps_a_run_off(on_postgresql: Installation) -> None:
+    run = run_on(7, "school")
+    free, refused = in_open_transactions(submit, lambda: begin(run))
+    assert free is None
+    assert refused is not None
+    assert refused.code == "operation.site.busy"
+
+
+def test_of_two_runs_that_meet_on_a_site_one_changes_it(on_postgresql: Installation) -> None:
+    one, two = run_on(7, "school"), run_on(7, "school")
+    free, refused = in_open_transactions(lambda: begin(one), lambda: begin(two))
+    assert free is None
+    assert refused is not None
+    assert refused.code == "run.site.busy"
