@@ -26,6 +26,7 @@ from vmoodle.cli import (
     hook,
     operation,
     query,
+    role,
     run,
     server,
     settings,
@@ -64,6 +65,7 @@ app.add_typer(command.app, name="command")
 app.add_typer(run.app, name="run")
 app.add_typer(query.app, name="query")
 app.add_typer(config.app, name="config")
+app.add_typer(role.app, name="role")
 app.add_typer(target.app, name="target")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")

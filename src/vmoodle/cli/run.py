@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vmoodle.fleet.command import AnyCommand
     from vmoodle.registry.fleet_models import Run
 
+_LONGEST_PARAMETER = 200
+
 app = typer.Typer(help="Commands that were run on many sites.", no_args_is_help=True)
 
 RunId = Annotated[str, typer.Argument(help="The run's id, or its beginning.")]
@@ -80,7 +82,7 @@ def show(run: RunId, json: Json = False) -> None:
         write_json(row, sys.stdout)
         return
     told = facts(row)
-    told["parameters"] = [f"{name}: {value}" for name, value in row.parameters.items()]
+    told["parameters"] = [f"{name}: {_short(value)}" for name, value in row.parameters.items()]
     for key in ("created_at", "finished_at"):
         told[key] = moment(told[key])
     del told["summary"]
@@ -217,3 +219,9 @@ def _said(told: dict[str, Any] | None) -> str:
         return ""
     rest = told.get("value", told.get("rows", told.get("matrix", "")))
     return f"{told['status']} {told['error']['code'] if 'error' in told else rest}"[:60]
+
+
+def _short(value: object) -> str:
+    """Return a parameter as a line: what was put in when it was ordered may be long."""
+    text = str(value)
+    return text if len(text) <= _LONGEST_PARAMETER else f"{text[:_LONGEST_PARAMETER]}…"

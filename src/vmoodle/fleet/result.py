@@ -238,12 +238,37 @@ class Compared:
     majority: Cell
     unknown: tuple[str, ...]
     """Sites that know no such name."""
+    states: Mapping[str, str] | None = None
+    """How each site that stands out does, in a word, where the command says it itself."""
+    against: str = ""
+    """The site whose cell stands in place of the majority's, where there is one."""
+    shown: bool = False
+    """It is shown although no site stands out."""
 
     @property
     def differing(self) -> tuple[str, ...]:
         """The sites whose cell is not the majority's, and those that know no such name."""
+        if self.states is not None:
+            return tuple(sorted(self.states))
         other = [site for site, value in self.cells.items() if value != self.majority]
         return tuple(sorted({*other, *self.unknown}))
+
+    def state(self, site: str) -> str:
+        """Return in a word how a site stands out."""
+        if self.states is not None:
+            return self.states[site]
+        return "differs" if site in self.cells else "not there"
+
+    def as_facts(self) -> dict[str, Any]:
+        """Return the members for JSON."""
+        standard = {"against": self.against} if self.against else {}
+        return {
+            "name": self.name, **standard, "majority": self.majority,
+            "differing": {
+                site: {"value": self.cells.get(site), "state": self.state(site)}
+                for site in self.differing
+            },
+        }  # fmt: skip
 
 
 def compared(answers: Iterable[tuple[str, Result]]) -> list[Compared]:
@@ -258,3 +283,20 @@ def compared(answers: Iterable[tuple[str, Result]]) -> list[Compared]:
         unknown = tuple(sorted(columns.keys() - cells.keys()))
         rows.append(Compared(name, cells, json.loads(most), unknown))
     return rows
+
+
+@dataclass
+class SharedRow:
+    """One row of many tables, as an object by column name, and the sites that have it."""
+
+    row: dict[str, Cell]
+    sites: list[str]
+
+
+def by_row(answers: Iterable[tuple[str, Result]]) -> list[SharedRow]:
+    """Return each row of the answers once, in the order in which they first come."""
+    rows: dict[str, SharedRow] = {}
+    for row in merged(answers):
+        site = str(row.pop("site"))
+        rows.setdefault(json.dumps(row), SharedRow(row, [])).sites.append(site)
+    return list(rows.values())

@@ -1,0 +1,116 @@
+"""A command that changes roles: planned for a site, shown, applied in one transaction, taken back.
+
+A command set gives the plans; this does the rest, the same for each of them.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from vmoodle.engines.protocol import SiteConnection
+from vmoodle.fleet.command import Command, Comparison, Effect, P
+from vmoodle.fleet.result import Changed, Result, Table
+from vmoodle.fleet.target_site import TargetSite
+from vmoodle.moodle.role_changes import Applied, apply_plan
+from vmoodle.moodle.role_definitions import SiteRoles, read_roles
+from vmoodle.moodle.role_plan import Part, RolePlan, key_words
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
+
+COLUMNS = ("role", "part", "key", "old", "new", "note")
+_LONGEST = 100
+
+
+class RoleChange(Command[P]):
+    """A change of roles by plans."""
+
+    effect = Effect.WRITES
+    idempotent: ClassVar[bool] = True
+    comparison = Comparison.BY_ROW
+
+    @abstractmethod
+    def plans(self, site: SiteRoles) -> Iterable[RolePlan]:
+        """Return what is to become of the roles of a site that was read with all of them."""
+
+    def dry_run(self, site: TargetSite) -> Result:
+        """Return each cell that would be changed, and those that cannot be, with the reason."""
+        with site.connect() as connection:
+            return told(self.plans(read_roles(connection)))
+
+    def run(self, site: TargetSite) -> Result | Changed:
+        """Change the cells; what is kept is each cell as it was."""
+        with site.connect(read_only=False) as connection:
+            plans = list(self.plans(read_roles(connection)))
+            applied = [_applied(connection, plan) for plan in plans]
+        return changed(site, applied)
+
+    def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
+        """Put each cell back to what it was; raise Conflict where one was changed since."""
+        return take_back(site, kept, dry=dry)
+
+
+class _TrialError(Exception):
+    """Ends the transaction of a trial."""
+
+
+def take_back(site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
+    """Put the cells of kept plans back; with `dry` in a transaction that is taken back itself."""
+    applied: list[Applied] = []
+    with suppress(_TrialError), site.connect(read_only=False) as connection:
+        applied += [apply_plan(connection, RolePlan.from_data(data)) for data in kept]
+        if dry:
+            raise _TrialError
+    return told(one.done for one in applied) if dry else changed(site, applied)
+
+
+def changed(site: TargetSite, applied: list[Applied]) -> Changed:
+    """Drop what is stale by now and return the answer of what was applied, and its undo."""
+    stale = {change for one in applied for change in one.stale}
+    answer = told((one.done for one in applied), site.drop_caches(stale) if stale else ())
+    kept = [one.undo.as_data() for one in reversed(applied) if one.done.changes]
+    return Changed(answer, kept or None)
+
+
+def told(plans: Iterable[RolePlan], notes: Iterable[str] = ()) -> Table:
+    """Return a row for each cell of the plans, those that are skipped behind, and the notes."""
+    rows: list[tuple[str, ...]] = []
+    for plan in plans:
+        rows += [(plan.role, change.part, *change.words, "") for change in plan.changes]
+        rows += [
+            (plan.role, one.part, key_words(one.part, one.key), "", "", f"skipped: {one.reason}")
+            for one in plan.skipped
+        ]
+    rows += [("", "", "", "", "", note) for note in notes]
+    return Table(COLUMNS, tuple(tuple(_short(cell) for cell in row) for row in rows))
+
+
+def ask_source(
+    installation: Installation, shortname: str, ask: Callable[[SiteConnection], SiteRoles]
+) -> SiteRoles:
+    """Return what one site, which need be no target, says of its roles; raise as `connect`."""
+    # Not before there is an installation: it is of the registry.
+    from vmoodle.fleet.target_sites import target_site
+
+    with target_site(installation, shortname).connect() as connection:
+        return replace(ask(connection), called=f"the site {shortname}")
+
+
+def parts_named(names: Iterable[str]) -> Iterator[Part]:
+    """Give the parts that words on the command line mean."""
+    return (Part(name.replace("-", " ")) for name in names)
+
+
+def _applied(connection: SiteConnection, plan: RolePlan) -> Applied:
+    """Apply a plan; one that only says what is skipped is not looked at."""
+    return apply_plan(connection, plan) if plan.changes else Applied(plan, frozenset())
+
+
+def _short(text: str) -> str:
+    """Return a cell that fits beside others: a description is a page at times."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
