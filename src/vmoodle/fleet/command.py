@@ -66,6 +66,8 @@ class Command(ABC, Generic[P]):
     timeout: ClassVar[float | None] = None
     """Seconds it may take on a site; the setting `fleet.timeout` where it says nothing."""
     comparison: ClassVar[Comparison] = Comparison.GROUPED
+    scripts: ClassVar[bool] = False
+    """It keeps a core busy with PHP on each site: no more of them together than there are cores."""
     states: ClassVar[Collection[str]] = FOR_STATES
     """The states of sites it is for."""
 

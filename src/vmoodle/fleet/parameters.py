@@ -198,8 +198,8 @@ def schema(model: type[Parameters]) -> dict[str, Any]:
 
 
 def masked(values: Parameters) -> dict[str, Any]:
-    """Return the parameters as JSON, each secret as `***`."""
-    return _plain(values, lambda _secret: MASK)
+    """Return the parameters as JSON, each secret as `***`; one that was not given stays empty."""
+    return _plain(values, lambda secret: MASK if secret else "")
 
 
 def revealed(values: Parameters) -> dict[str, Any]:

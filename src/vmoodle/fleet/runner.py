@@ -8,6 +8,7 @@ twice by itself.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
@@ -41,6 +42,7 @@ _TELL_SECONDS = 0.5
 _STATES = {
     "run.timeout": RunSiteState.TIMEOUT,
     "engine.timeout": RunSiteState.TIMEOUT,
+    "php.timeout": RunSiteState.TIMEOUT,
     "run.outcome": RunSiteState.UNKNOWN,
     "sql.partial": RunSiteState.UNKNOWN,
 }
@@ -117,12 +119,15 @@ class _Execution:
         runs.taken_up(self._run.id, repeat=repeat, unknown=unknown_outcome(self._run.id))
         waiting = runs.waiting(self._run.id)
         settings = self._installation.settings.fleet
+        together = settings.together
+        if self._class.scripts:
+            together = min(together, os.cpu_count() or 1)
         seconds = self._run.timeout + GRACE + CONNECT_TIMEOUT
         sites = TargetSites(self._installation, self._run.timeout)
         try:
             for ended in fan_out(
                 sites.lanes(by_server(waiting), self._act),
-                Bounds(settings.together, settings.per_server, seconds),
+                Bounds(together, settings.per_server, seconds),
                 begin=self._begin,
                 stopped=self._stopped or (lambda: False),
                 leave=not self._changes,

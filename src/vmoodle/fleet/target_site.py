@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vmoodle.errors import Failed, Unavailable
 from vmoodle.moodle.cache_invalidation import Change, invalidate
 from vmoodle.moodle.cache_stores import CachePlace
-from vmoodle.moodle.script import Argument, CompletedScript, run_script
+from vmoodle.moodle.script import Argument, CompletedScript, run_code, run_script
 from vmoodle.moodle.tree import MoodleTree
 
 if TYPE_CHECKING:
@@ -72,13 +73,56 @@ class TargetSite:
         self, script: str, args: Sequence[Argument] = (), *, timeout: float | None = None
     ) -> CompletedScript:
         """Run one of Moodle's own scripts for it, as `moodle.script.run_script` does."""
-        return run_script(
-            MoodleTree.open(self.codebase),
-            self.installation.php,
-            script,
-            args,
-            site=self.shortname,
-            timeout=timeout or self.timeout,
-            redact=[self.database.password],
-            tail_lines=None,
-        )
+        with _own_limit():
+            return run_script(
+                MoodleTree.open(self.codebase),
+                self.installation.php,
+                script,
+                args,
+                site=self.shortname,
+                timeout=timeout or self.timeout,
+                redact=[self.database.password],
+                tail_lines=None,
+            )
+
+    def run_code(self, code: str, *, what: str, given: str = "") -> str:
+        """Run a few lines of PHP inside it, as `moodle.script.run_code` does; return the output.
+
+        Raise Failed `script.failed` where they do not end well.
+        """
+        with _own_limit():
+            done = run_code(
+                MoodleTree.open(self.codebase),
+                self.installation.php,
+                code,
+                site=self.shortname,
+                what=what,
+                given=given,
+                timeout=self.timeout,
+                redact=[self.database.password],
+            )
+        if done.exit_status != 0:
+            raise script_failed(what, done)
+        return done.output_tail
+
+
+def script_failed(script: str, done: CompletedScript) -> Failed:
+    """Return the error of a script that did not end well, with what it said last."""
+    lines = [line.strip() for line in done.output_tail.splitlines() if line.strip()]
+    said = f": {lines[-1].removeprefix('!!! ').removesuffix(' !!!')}" if lines else ""
+    return Failed(
+        "script.failed",
+        f"{script} ended with status {done.exit_status}{said.rstrip('.')}.",
+        "Run it by `vmoodle exec` to see all it says.",
+    )
+
+
+@contextmanager
+def _own_limit() -> Iterator[None]:
+    """Say of what took too long how a command is given more time."""
+    try:
+        yield
+    except Unavailable as error:
+        if error.code != "php.timeout":
+            raise
+        raise Unavailable("php.timeout", error.message, "Allow more time by --timeout.") from error

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 from vmoodle.errors import InvalidInput, Unavailable
@@ -94,11 +95,61 @@ def run_script(
     else:
         argv, environment = php.command(words, site=site, die_with_parent=True)
         given = b""
+    return _carry_out(
+        _Call(script, php.path, argv, environment, path.parent, given, hide),
+        timeout=timeout, on_line=on_line, tail_lines=tail_lines, stopped=stopped,
+    )  # fmt: skip
+
+
+def run_code(
+    tree: MoodleTree,
+    php: PhpBinary,
+    code: str,
+    *,
+    site: str,
+    what: str,
+    timeout: float,
+    given: str = "",
+    redact: Sequence[Secret] = (),
+) -> CompletedScript:
+    """Run a few lines of PHP inside a site, behind its config.php; `what` names them in errors.
+
+    For what Moodle has a function and no script. `given` is standard input: what may be secret, and
+    what is not ours, comes by it and never in the code. Raise as `run_script`.
+    """
+    start = f"define('CLI_SCRIPT', true); require {_php_text(str(tree.root / 'config.php'))};"
+    argv, environment = php.command(["-r", start + code], site=site, die_with_parent=True)
+    call = _Call(what, php.path, argv, environment, tree.root, given.encode(), _Redaction(redact))
+    return _carry_out(call, timeout=timeout, tail_lines=None)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A program to be run: what it is, its words, its place, its input, and what it may not say."""
+
+    what: str
+    php: Path
+    argv: Sequence[str]
+    environment: dict[str, str]
+    directory: Path
+    given: bytes
+    hide: Callable[[str], str]
+
+
+def _carry_out(
+    call: _Call,
+    *,
+    timeout: float,
+    on_line: Callable[[str], None] | None = None,
+    tail_lines: int | None = TAIL_LINES,
+    stopped: threading.Event | None = None,
+) -> CompletedScript:
+    """Run the program to its end or to the limit, as `run_script` says."""
     try:
         process = subprocess.Popen(
-            argv,
-            env=environment,
-            cwd=path.parent,
+            call.argv,
+            env=call.environment,
+            cwd=call.directory,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -107,13 +158,13 @@ def run_script(
     except OSError as error:
         raise Unavailable(
             "php.failed",
-            f"PHP ({php.path}) does not start: {error.strerror}.",
+            f"PHP ({call.php}) does not start: {error.strerror}.",
             "Run `vmoodle doctor`; it checks PHP and the web account.",
         ) from error
     tail: deque[str] = deque(maxlen=tail_lines)
 
     def take(line: bytes) -> None:
-        text = hide(line.decode("utf-8", errors="replace").rstrip("\r\n"))
+        text = call.hide(line.decode("utf-8", errors="replace").rstrip("\r\n"))
         tail.append(text)
         if on_line is not None:
             on_line(text)
@@ -121,7 +172,7 @@ def run_script(
     limit = _Limit(time.monotonic() + timeout, stopped or threading.Event())
     longest = None if tail_lines is None else _LONGEST_LINE
     try:
-        _hand_over(process, given)
+        _hand_over(process, call.given)
         finished = _read_lines(process, limit, take, longest) and _wait_until(process, limit)
     except BaseException:
         _kill_group(process)
@@ -131,7 +182,7 @@ def run_script(
         if not limit.stopped.is_set():
             raise Unavailable(
                 "php.timeout",
-                f"{script} was stopped after {timeout:g} seconds. Its last line: "
+                f"{call.what} was stopped after {timeout:g} seconds. Its last line: "
                 f"{tail[-1] if tail else '(none)'}",
                 "Raise php.script_timeout in vmoodle.toml if it was still at work.",
             )
@@ -250,6 +301,11 @@ def _spellings(text: str) -> set[str]:
 
 def _text(argument: Argument) -> str:
     return argument.reveal() if isinstance(argument, Secret) else argument
+
+
+def _php_text(text: str) -> str:
+    """Return a text as PHP writes it."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _without_process_title(php: PhpBinary) -> str:
