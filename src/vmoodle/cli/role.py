@@ -209,6 +209,24 @@ def capability(
 
 
 @app.command()
+def reset(
+    role: Roles,
+    on: On,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    confirm: Confirm = None,
+    timeout: Timeout = None,
+    detach: Detach = False,
+    json: Json = False,
+) -> None:
+    """Reset roles to the permissions of their archetypes, by Moodle itself."""
+    order_and_carry_out(
+        "role.reset", {"role": role},
+        on, timeout=timeout, dry=dry_run, yes=yes, confirm=confirm, detach=detach, json=json,
+    )  # fmt: skip
+
+
+@app.command()
 def resync(
     on: On,
     source: From,

@@ -68,10 +68,11 @@ def take_back(site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
     return told(one.done for one in applied) if dry else changed(site, applied)
 
 
-def changed(site: TargetSite, applied: list[Applied]) -> Changed:
+def changed(site: TargetSite, applied: list[Applied], notes: Iterable[str] = ()) -> Changed:
     """Drop what is stale by now and return the answer of what was applied, and its undo."""
     stale = {change for one in applied for change in one.stale}
-    answer = told((one.done for one in applied), site.drop_caches(stale) if stale else ())
+    late = site.drop_caches(stale) if stale else []
+    answer = told((one.done for one in applied), [*notes, *late])
     kept = [one.undo.as_data() for one in reversed(applied) if one.done.changes]
     return Changed(answer, kept or None)
 
