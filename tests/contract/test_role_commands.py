@@ -1,4 +1,4 @@
-"""`vmoodle role` on real Moodle databases of both engines in one fleet: compared, synced, undone."""
+"""`vmoodle role` on Moodle's databases of both engines in one fleet: compared, synced, undone."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_a_context_level_and_a_missing_role_stand_out(fleet: Fleet, sites: dict[
     assert row["differing"]["m1"] == {"value": "allow (course)", "state": "context level differs"}
     shown = fleet.run("role", "compare", "mentora", "--on", "*").stdout.splitlines()
     assert len(shown) == 2
-    assert "p1: there" in shown[1] or "p1" in shown[1]
+    assert "p1: there" in shown[1]
     assert fleet.problem("role", "compare", "nobody", "--on", "*")["code"] == "role.unknown"
     words = ("role", "compare", "student", "--on", "*", "--component", "mod_none")
     assert fleet.problem(*words)["code"] == "role.component"
@@ -291,10 +291,8 @@ def test_a_file_holds_roles_and_says_what_they_are_elsewhere(
     change(fleet, "sync", "--file", str(file), "--on", "m1")
     assert fleet.json("role", "show", "mentora", "--of", "m1") == shown
     file.write_text("{shortname: student, permissions: {mod/quiz:view: prevent}}")
-    done = change(fleet, "sync", "--file", str(file), "--on", "m2", "--keep")
-    assert cells(done, "m2") == {("student", VIEW, "not set", "prevent")} or cells(done, "m2") == {
-        ("student", VIEW, "allow", "prevent")
-    }
+    change(fleet, "sync", "--file", str(file), "--on", "m2", "--keep")
+    assert sites["m2"].permission("student", VIEW) == -1
     assert sites["m2"].permission("student", "mod/quiz:attempt") == 1
 
 
@@ -326,10 +324,9 @@ def test_a_capability_or_role_that_a_site_does_not_know_is_skipped_and_told(
 ) -> None:
     sites["m1"].execute("DELETE FROM {capabilities} WHERE name = %s", VIEW)
     done = change(fleet, "capability", "student", "mentora", VIEW, "--prohibit", "--on", "m1, p1")
-    assert {note.split("(")[0] for *_rest, note in cells(done, "m1")} == {
-        "skipped: the site does not know the capability",
-        "skipped: the site has no such role",
-    } or len(cells(done, "m1")) == 2
+    told = {(role, key): note for role, key, _old, note in cells(done, "m1")}
+    assert told["student", VIEW].startswith("skipped: the site does not know the capability")
+    assert told["mentora", ""] == "skipped: the site has no such role"
     assert {new for *_rest, new in cells(done, "p1")} == {"prohibit"}
 
 

@@ -164,7 +164,11 @@ def _by_row(told: Iterable[tuple[str, Result]]) -> None:
         if any(one.row.get(name) not in (None, "") for one in rows)
     ]
     shown = [
-        (*(_said(one.row.get(name, "")) for name in columns), len(one.sites), names(one.sites))
+        (
+            *(_in_row(one.row.get(name, ""), name) for name in columns),
+            len(one.sites),
+            names(one.sites),
+        )
         for one in rows[:_MOST_ROWS]
     ]
     if shown or not silent:
@@ -174,6 +178,13 @@ def _by_row(told: Iterable[tuple[str, Result]]) -> None:
         say(f"the first {_MOST_ROWS} rows; `vmoodle run export` writes them all")
     if silent:
         typer.echo(f"{len(silent)} site(s) with nothing to change: {names(silent)}")
+
+
+def _in_row(value: object, column: str) -> str:
+    """Return a cell as it stands in a row: a list of names is cut, what is to be done is not."""
+    text = _said(value)
+    cut = column != "note" and len(text) > _LONGEST_CELL
+    return f"{text[:_LONGEST_CELL]}…" if cut else text
 
 
 def _matrix(run: Run, told: Iterable[tuple[str, Result]]) -> None:

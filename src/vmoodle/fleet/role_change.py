@@ -78,16 +78,26 @@ def changed(site: TargetSite, applied: list[Applied], notes: Iterable[str] = ())
 
 
 def told(plans: Iterable[RolePlan], notes: Iterable[str] = ()) -> Table:
-    """Return a row for each cell of the plans, those that are skipped behind, and the notes."""
+    """Return a row for each cell of the plans, and one for each reason to skip some; the notes."""
     rows: list[tuple[str, ...]] = []
     for plan in plans:
-        rows += [(plan.role, change.part, *change.words, "") for change in plan.changes]
         rows += [
-            (plan.role, one.part, key_words(one.part, one.key), "", "", f"skipped: {one.reason}")
-            for one in plan.skipped
+            (plan.role, change.part, *(_short(text) for text in change.words), "")
+            for change in plan.changes
         ]
+        rows += _skipped(plan)
     rows += [("", "", "", "", "", note) for note in notes]
-    return Table(COLUMNS, tuple(tuple(_short(cell) for cell in row) for row in rows))
+    return Table(COLUMNS, tuple(rows))
+
+
+def _skipped(plan: RolePlan) -> Iterator[tuple[str, ...]]:
+    """Give a row for each reason, with all that is skipped for it: a site may lack a plugin."""
+    keys: dict[tuple[Part, str], list[str]] = {}
+    for one in plan.skipped:
+        keys.setdefault((one.part, one.reason), []).append(key_words(one.part, one.key))
+    for (part, reason), names in keys.items():
+        count = f" {len(names)}" if len(names) > 1 else ""
+        yield plan.role, part, ", ".join(names), "", "", f"skipped{count}: {reason}"
 
 
 def ask_source(

@@ -93,14 +93,18 @@ def compare_columns(
 ) -> list[Row]:
     """Return a row for each name that any site has, facts first, then by component.
 
+    Last come those in which nothing stands out but that sites do not know the capability: sites of
+    several versions of Moodle have many.
+
     A row is compared with what most sites have that know the name; of two that are as frequent,
     with the first site's. `standard` is a column to compare with instead.
     """
     names = {name for column in (*columns.values(), standard or {}) for name in column}
-    return [
+    rows = [
         _row(name, columns, standard)
         for name in sorted(names, key=lambda name: (is_capability(name), name != ROLE, name))
     ]
+    return sorted(rows, key=_only_unknown)
 
 
 def is_capability(name: str) -> bool:
@@ -113,6 +117,11 @@ def yes_no(value: object) -> str:
     return "yes" if value else "no"
 
 
+def _only_unknown(row: Row) -> bool:
+    found = set(row.states.values()) - {CellState.SAME, CellState.NO_ROLE}
+    return found == {CellState.UNKNOWN}
+
+
 def _row(
     name: str, columns: Mapping[str, Mapping[str, str]], standard: Mapping[str, str] | None
 ) -> Row:
@@ -123,11 +132,11 @@ def _row(
 
 
 def _state(name: str, column: Mapping[str, str], wanted: str | None) -> CellState:
-    if column.get(ROLE) == NO_ROLE:
-        return CellState.NO_ROLE if wanted != NO_ROLE else CellState.SAME
     found = column.get(name)
-    if found == wanted:
+    if found is not None and found == wanted:
         return CellState.SAME
+    if column.get(ROLE) == NO_ROLE:
+        return CellState.NO_ROLE
     if not is_capability(name):
         # A pair with a role that the site, or the one it is compared with, has not.
         return CellState.SAME if None in (found, wanted) else CellState.FACT
