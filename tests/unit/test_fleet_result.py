@@ -13,6 +13,7 @@ from vmoodle.fleet.result import (
     Scalar,
     Table,
     Text,
+    by_row,
     cell,
     compared,
     from_json,
@@ -59,6 +60,29 @@ def test_rows_are_merged_with_a_column_for_the_site() -> None:
         {"site": "b", "site_2": "x", "id": 1},
         {"site": "c", "value": 5},
     ]
+
+
+def test_each_row_stands_once_with_the_sites_that_have_it() -> None:
+    other = Table(("id", "name"), ((2, None), (3, "c")))
+    rows = by_row([("x", TABLE), ("y", other), ("z", Table(("id", "name"), ()))])
+    assert [(one.row, one.sites) for one in rows] == [
+        ({"id": 1, "name": "a"}, ["x"]),
+        ({"id": 2, "name": None}, ["x", "y"]),
+        ({"id": 3, "name": "c"}, ["y"]),
+    ]
+
+
+def test_a_row_of_a_matrix_tells_in_json_how_each_site_stands_out() -> None:
+    answers = [("x", Matrix({"a": 1})), ("y", Matrix({"a": 1})), ("z", Matrix({"a": 2}))]
+    (row,) = compared([*answers, ("w", Matrix({}))])
+    assert row.as_facts() == {
+        "name": "a",
+        "majority": 1,
+        "differing": {
+            "w": {"value": None, "state": "not there"},
+            "z": {"value": 2, "state": "differs"},
+        },
+    }
 
 
 def test_a_matrix_tells_the_majority_and_who_differs() -> None:

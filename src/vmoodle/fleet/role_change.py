@@ -15,7 +15,7 @@ from vmoodle.engines.protocol import SiteConnection
 from vmoodle.fleet.command import Command, Comparison, Effect, P
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.role_changes import Applied, apply_plan
+from vmoodle.moodle.role_changes import Applied, apply_plans
 from vmoodle.moodle.role_definitions import SiteRoles, read_roles
 from vmoodle.moodle.role_plan import Part, RolePlan, key_words
 
@@ -44,9 +44,10 @@ class RoleChange(Command[P]):
 
     def run(self, site: TargetSite) -> Result | Changed:
         """Change the cells; what is kept is each cell as it was."""
-        with site.connect(read_only=False) as connection:
+        with site.connect() as connection:
             plans = list(self.plans(read_roles(connection)))
-            applied = [_applied(connection, plan) for plan in plans]
+        with site.connect(read_only=False) as connection:
+            applied = apply_plans(connection, plans)
         return changed(site, applied)
 
     def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
@@ -60,9 +61,10 @@ class _TrialError(Exception):
 
 def take_back(site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
     """Put the cells of kept plans back; with `dry` in a transaction that is taken back itself."""
+    plans = [RolePlan.from_data(data) for data in kept]
     applied: list[Applied] = []
     with suppress(_TrialError), site.connect(read_only=False) as connection:
-        applied += [apply_plan(connection, RolePlan.from_data(data)) for data in kept]
+        applied += apply_plans(connection, plans)
         if dry:
             raise _TrialError
     return told(one.done for one in applied) if dry else changed(site, applied)
@@ -114,11 +116,6 @@ def ask_source(
 def parts_named(names: Iterable[str]) -> Iterator[Part]:
     """Give the parts that words on the command line mean."""
     return (Part(name.replace("-", " ")) for name in names)
-
-
-def _applied(connection: SiteConnection, plan: RolePlan) -> Applied:
-    """Apply a plan; one that only says what is skipped is not looked at."""
-    return apply_plan(connection, plan) if plan.changes else Applied(plan, frozenset())
 
 
 def _short(text: str) -> str:
