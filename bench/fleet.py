@@ -35,6 +35,8 @@ from vmoodle.installation import Installation, open_installation
 if TYPE_CHECKING:
     from tests.servers import PrivateServer
 
+    from vmoodle.registry.fleet_models import Run
+
 SITES = 200
 MANY = 10_000
 RUNS = 7
@@ -67,43 +69,35 @@ def environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
-def ask(installation: Installation) -> None:
-    """Ask all sites by the runner, as `vmoodle sql` does, and keep what each answered."""
-    from vmoodle.fleet.commands.sql import Read, Sql
+def carried_out(installation: Installation, name: str, values: dict[str, object]) -> Run:
+    """Carry a command out on all sites by the runner, and return its run with every answer."""
+    from vmoodle.fleet.command_sets import load
     from vmoodle.fleet.order import prepare, write_down
+    from vmoodle.fleet.parameters import given
     from vmoodle.fleet.run_view import all_well
     from vmoodle.fleet.runner import run_here
 
-    order = prepare(installation, Read, Sql(sql=SQL), "*")
-    assert all_well(run_here(installation, write_down(installation, order), Read))
+    command = load().find(name)
+    order = prepare(installation, command, given(command.model, values), "*")
+    run = run_here(installation, write_down(installation, order), command)
+    assert all_well(run)
+    return run
+
+
+def ask(installation: Installation) -> None:
+    """Ask all sites by the runner, as `vmoodle sql` does, and keep what each answered."""
+    carried_out(installation, "sql.read", {"sql": SQL})
 
 
 def compare(installation: Installation) -> None:
     """Compare a role over all sites: permissions, levels and facts, to the finished matrix."""
-    from vmoodle.fleet.fan_out import Bounds, fan_out
-    from vmoodle.fleet.target_sites import TargetSites, by_server
-    from vmoodle.moodle.role_comparison import compare_role
-    from vmoodle.moodle.role_definitions import SiteRoles, read_roles
-    from vmoodle.registry.models import Site
+    from vmoodle.fleet.run_view import answers, matrix
 
-    names = dict(Site.objects.values_list("id", "shortname"))
-    settings = installation.settings.fleet
-    sites = TargetSites(installation, settings.timeout)
-
-    def read(site: object) -> SiteRoles:
-        with site.connect() as connection:  # type: ignore[attr-defined]
-            return read_roles(connection, [ROLE])
-
-    found = {
-        names[int(ended.key)]: ended.value
-        for many in fan_out(
-            sites.lanes(by_server(names), read), Bounds(settings.together, settings.per_server, 60)
-        )
-        for ended in many
-    }
-    matrix = compare_role(ROLE, found)  # type: ignore[arg-type]
-    assert len(matrix.sites) == SITES
-    assert len(matrix.rows) > 500
+    run = carried_out(installation, "role.compare", {"role": ROLE})
+    rows = matrix(run)
+    assert rows is not None
+    assert len(rows) > 500
+    assert len(list(answers(run))) == SITES
 
 
 def cfg_php(server: PrivateServer) -> float | None:

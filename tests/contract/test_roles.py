@@ -11,9 +11,9 @@ from fixtures import undone
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, NotFound, Refused
 from vmoodle.moodle.cache_invalidation import Change
-from vmoodle.moodle.role_allows import compare_allows, plan_allows
+from vmoodle.moodle.role_allows import allows_column, plan_allows
 from vmoodle.moodle.role_changes import apply_plan
-from vmoodle.moodle.role_comparison import CellState, compare_role
+from vmoodle.moodle.role_comparison import CellState, Row, column_of, compare_columns
 from vmoodle.moodle.role_definitions import (
     Allow,
     Permission,
@@ -53,6 +53,13 @@ def roles_of(server: Server, name: str) -> SiteRoles:
         return read_roles(connection)
 
 
+def compared(role: str, sites: dict[str, SiteRoles], against: str = "") -> list[Row]:
+    """Return the rows in which any site stands out."""
+    columns = {name: column_of(role, site) for name, site in sites.items()}
+    rows = compare_columns(columns, columns[against] if against else None)
+    return [row for row in rows if row.differing]
+
+
 def test_a_role_is_read_with_all_that_defines_it(server: Server) -> None:
     site = roles_of(server, CONTENT)
     assert site.shortnames[:4] == ("manager", "coursecreator", "editingteacher", "teacher")
@@ -78,11 +85,10 @@ def test_a_role_the_site_has_not_is_told_with_those_it_has(server: Server) -> No
 
 def test_exactly_the_planted_cells_differ_between_two_sites(server: Server) -> None:
     sites = {name: roles_of(server, name) for name in (FRESH, CONTENT)}
-    found = compare_role("editingteacher", sites, against=FRESH)
-    states = {row.capability: row.cells[CONTENT].state for row in found.differing}
+    rows = compared("editingteacher", sites, against=FRESH)
+    states = {row.name: row.states[CONTENT] for row in rows}
     assert states == {DELETE: CellState.PERMISSION, BACKUP: CellState.PERMISSION}
-    assert all(row.cells[FRESH].state == CellState.SAME for row in found.rows)
-    assert found.without == ()
+    assert all(row.differing == (CONTENT,) for row in rows)
 
 
 def test_the_majority_decides_and_a_site_stands_out_for_every_reason(server: Server) -> None:
@@ -100,26 +106,25 @@ def test_the_majority_decides_and_a_site_stands_out_for_every_reason(server: Ser
             ("mod/choice:choose",),
         )
         other = read_roles(connection)
-    found = compare_role("student", {"a": fresh, "b": other, "c": fresh})
-    assert {row.capability: row.cells["b"].state for row in found.differing} == {
+    rows = compared("student", {"a": fresh, "b": other, "c": fresh})
+    assert {row.name: row.states["b"] for row in rows} == {
         "moodle/grade:view": CellState.CONTEXT_LEVEL,
         "mod/quiz:view": CellState.UNKNOWN,
         "mod/forum:replypost": CellState.MISSING,
         "mod/choice:choose": CellState.PERMISSION,
     }
-    assert [fact.differing for fact in found.facts] == [()] * len(found.facts)
 
 
 def test_a_site_without_the_role_is_told_and_another_moodle_version_compares(
     server: Server,
 ) -> None:
     sites = {name: roles_of(server, name) for name in (CONTENT, FRESH, NEWEST)}
-    mentor = compare_role("mentora", sites)
-    assert mentor.without == (FRESH, NEWEST)
-    student = compare_role("student", sites)
-    assert any(row.cells[NEWEST].state == CellState.UNKNOWN for row in student.differing)
-    with pytest.raises(NotFound):
-        compare_role("nobody", sites)
+    (mentor,) = compared("mentora", sites, against=CONTENT)
+    assert (mentor.name, mentor.differing) == ("role", (FRESH, NEWEST))
+    student = compared("student", sites)
+    assert any(row.states[NEWEST] == CellState.UNKNOWN for row in student)
+    # That one site has a role more is no difference of this one.
+    assert not [row.name for row in student if row.name.startswith("allow")]
 
 
 def test_a_sync_makes_the_role_the_sources_and_leaves_course_overrides(server: Server) -> None:
@@ -308,11 +313,11 @@ def test_allow_tables_are_compared_and_synced_by_shortname(server: Server) -> No
             " {role} b WHERE a.shortname = 'student' AND b.shortname = 'guest'"
         )
         changed = read_roles(connection)
-        rows = compare_allows({"a": fresh, "b": changed, "c": fresh})
-        assert {(row.allow, row.differing) for row in rows if row.differing} == {
-            (Allow.ASSIGN, ("b",)),
-            (Allow.SWITCH, ("b",)),
-        }
+        columns = {name: allows_column(site) for name, site in (("a", fresh), ("b", changed))}
+        rows = [row for row in compare_columns(columns, columns["a"]) if row.differing]
+        assert {row.name.split()[2] for row in rows} == {"assign", "switch"}
+        assert "student may switch guest" in {row.name for row in rows}
+        assert all(row.differing == ("b",) for row in rows)
         for plan in plan_allows(fresh, changed):
             assert apply_plan(connection, plan).stale == {Change.ROLE_ALLOWS}
         assert read_roles(connection) == fresh

@@ -62,6 +62,29 @@ def test_rows_are_merged_with_a_column_for_the_site() -> None:
     ]
 
 
+def test_each_row_stands_once_with_the_sites_that_have_it() -> None:
+    other = Table(("id", "name"), ((2, None), (3, "c")))
+    rows = by_row([("x", TABLE), ("y", other), ("z", Table(("id", "name"), ()))])
+    assert [(one.row, one.sites) for one in rows] == [
+        ({"id": 1, "name": "a"}, ["x"]),
+        ({"id": 2, "name": None}, ["x", "y"]),
+        ({"id": 3, "name": "c"}, ["y"]),
+    ]
+
+
+def test_a_row_of_a_matrix_tells_in_json_how_each_site_stands_out() -> None:
+    answers = [("x", Matrix({"a": 1})), ("y", Matrix({"a": 1})), ("z", Matrix({"a": 2}))]
+    (row,) = compared([*answers, ("w", Matrix({}))])
+    assert row.as_facts() == {
+        "name": "a",
+        "majority": 1,
+        "differing": {
+            "w": {"value": None, "state": "not there"},
+            "z": {"value": 2, "state": "differs"},
+        },
+    }
+
+
 def test_a_matrix_tells_the_majority_and_who_differs() -> None:
     answers = [("a", Matrix({"x": 1, "y": 1})), ("b", Matrix({"x": 1})), ("c", Matrix({"x": 2}))]
     rows = {row.name: row for row in compared(answers)}
@@ -70,11 +93,3 @@ def test_a_matrix_tells_the_majority_and_who_differs() -> None:
     assert (rows["y"].unknown, rows["y"].differing) == (("b", "c"), ("a",))
     answers = [("a", Matrix({"x": 1})), ("b", Matrix({})), ("c", Matrix({"x": 1}))]
     assert compared(answers)[0].differing == ("b",)
-
-
-def test_each_row_stands_once_with_the_sites_that_have_it() -> None:
-    other = Table(("id", "name"), ((2, None), (1, "b")))
-    assert by_row([("a", TABLE), ("b", other), ("c", TABLE)]) == (
-        ["id", "name"],
-        [([1, "a"], ("a", "c")), ([1, "b"], ("b",)), ([2, None], ("a", "b", "c"))],
-    )

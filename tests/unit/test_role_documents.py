@@ -8,7 +8,7 @@ import pytest
 
 from vmoodle.errors import InvalidInput
 from vmoodle.moodle.role_definitions import Allow, RoleDefinition
-from vmoodle.moodle.role_documents import as_document, from_document
+from vmoodle.moodle.role_documents import as_document, from_document, from_yaml, to_yaml
 from vmoodle.moodle.role_plan import ALL_PARTS, Part, RolePlan
 
 ROLE = RoleDefinition(
@@ -25,13 +25,30 @@ def test_a_definition_reads_in_words_and_comes_back_the_same() -> None:
     assert document["permissions"]["moodle/course:delete"] == "prohibit"
     role, parts = from_document(document)
     assert as_document(role) == document
-    assert parts == ALL_PARTS - {Part.ALLOW_OVERRIDE}
+    assert parts == ALL_PARTS
 
 
 def test_a_document_speaks_only_of_what_it_holds() -> None:
     role, parts = from_document({"shortname": "tutor", "permissions": {"mod/quiz:view": "allow"}})
     assert role.permissions == {"mod/quiz:view": 1}
     assert parts == {Part.ROLE, Part.PERMISSION}
+
+
+def test_several_roles_are_one_file_and_come_back_the_same() -> None:
+    other = RoleDefinition("helfer", "Hilfe: «ja»", "No\n---\nEnd", "", frozenset({10}))
+    found = from_yaml(to_yaml([ROLE, other]))
+    assert [as_document(role) for role, _parts in found] == [as_document(ROLE), as_document(other)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "---\n", "a: [", "- x", "{shortname: x}\n---\n{shortname: x}", "!!python/name:os.x",
+     "\x00"],
+)  # fmt: skip
+def test_what_is_no_file_of_roles_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        from_yaml(text)
+    assert error.value.code == "role.definition"
 
 
 def test_inherit_is_to_have_no_permission() -> None:

@@ -32,6 +32,7 @@ from vmoodle.cli import (
     operation,
     plugin,
     query,
+    role,
     run,
     server,
     session,
@@ -79,6 +80,7 @@ app.add_typer(admin.app, name="admin")
 app.add_typer(task.app, name="task")
 app.add_typer(copy.app, name="copy")
 app.add_typer(plugin.app, name="plugin")
+app.add_typer(role.app, name="role")
 app.add_typer(target.app, name="target")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from vmoodle.fleet.command import AnyCommand
     from vmoodle.registry.fleet_models import Run
 
-app = typer.Typer(help="Commands that were run on many sites.", no_args_is_help=True)
+_LONGEST_PARAMETER = 200
 
-_MOST_LETTERS = 400
+app = typer.Typer(help="Commands that were run on many sites.", no_args_is_help=True)
 
 RunId = Annotated[str, typer.Argument(help="The run's id, or its beginning.")]
 
@@ -82,7 +82,7 @@ def show(run: RunId, json: Json = False) -> None:
         write_json(row, sys.stdout)
         return
     told = facts(row)
-    told["parameters"] = [_brief(f"{name}: {value}") for name, value in row.parameters.items()]
+    told["parameters"] = [f"{name}: {_short(value)}" for name, value in row.parameters.items()]
     for key in ("created_at", "finished_at"):
         told[key] = moment(told[key])
     del told["summary"]
@@ -265,13 +265,14 @@ def _comparison(run: Run) -> Any:
         return None
 
 
-def _brief(text: str) -> str:
-    """Return a text, cut off where it fills more than some lines: `--json` has it all."""
-    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]} …"
-
-
 def _said(told: dict[str, Any] | None) -> str:
     if told is None:
         return ""
     rest = told.get("value", told.get("rows", told.get("matrix", "")))
     return f"{told['status']} {told['error']['code'] if 'error' in told else rest}"[:60]
+
+
+def _short(value: object) -> str:
+    """Return a parameter as a line: what was put in when it was ordered may be long."""
+    text = str(value)
+    return text if len(text) <= _LONGEST_PARAMETER else f"{text[:_LONGEST_PARAMETER]}…"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from itertools import chain, count, islice
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,11 +14,13 @@ from vmoodle.cli.output import print_table, say
 
 if TYPE_CHECKING:
     from vmoodle.fleet.command import Comparison
-    from vmoodle.fleet.result import Result
+    from vmoodle.fleet.result import Compared, Result
     from vmoodle.registry.fleet_models import Run
 
 _MOST_ROWS = 1000
 _MOST_NAMES = 8
+_MOST_VALUES = 4
+_LONGEST_CELL = 60
 _MOST_LINES = 20
 
 
@@ -47,10 +50,10 @@ def show_answers(run: Run, comparison: Comparison | None = None) -> None:
     from vmoodle.fleet.command import Comparison
     from vmoodle.fleet.run_view import answers
 
-    shows = {
+    shows: dict[Comparison, Callable[[Iterable[tuple[str, Result]]], None]] = {
         Comparison.MERGED: _merged,
-        Comparison.BY_ROW: _by_row,
-        Comparison.MATRIX: _matrix,
+        Comparison.MATRIX: partial(_matrix, run),
+        Comparison.BY_ROW: partial(_by_row, run),
         Comparison.BY_SHAPE: _by_shape,
     }
     shows.get(comparison or Comparison.GROUPED, _grouped)(answers(run))
@@ -153,39 +156,92 @@ def _merged(told: Iterable[tuple[str, Result]]) -> None:
         say(f"the first {_MOST_ROWS} rows; `vmoodle run export` writes them all")
 
 
-def _by_row(told: Iterable[tuple[str, Result]]) -> None:
-    """Print each row once with the sites that have it."""
-    from vmoodle.fleet.result import by_row
+def _by_row(run: Run, told: Iterable[tuple[str, Result]]) -> None:
+    """Print each row of the tables once, with the sites that have it; empty columns are left out.
 
-    asked = count()
-    columns, rows = by_row(answer for answer, _number in zip(told, asked, strict=False))
-    total = next(asked)
+    Sites without a row are named once.
+    """
+    from vmoodle.fleet.result import Table, by_row
+
+    silent: list[str] = []
+    asked = 0
+
+    def rows_of() -> Iterator[tuple[str, Result]]:
+        nonlocal asked
+        for site, answer in told:
+            asked += 1
+            if answer == Table(answer.columns if isinstance(answer, Table) else (), ()):
+                silent.append(site)
+            else:
+                yield site, answer
+
+    rows = by_row(rows_of())
+    columns = [
+        name
+        for name in dict.fromkeys(name for one in rows for name in one.row)
+        if any(one.row.get(name) not in (None, "") for one in rows)
+    ]
     shown = [
-        [*("" if one is None else one for one in row), len(sites),
-         "all" if len(sites) == total > 1 else names(sites)]
-        for row, sites in rows[:_MOST_ROWS]
-    ]  # fmt: skip
-    headings = [name.upper().replace("_", " ") for name in columns]
-    print_table([*headings, "SITES", "WHICH"], shown, "No rows.")
+        (
+            *(_in_row(one.row.get(name, ""), name) for name in columns),
+            len(one.sites),
+            "all" if len(one.sites) == asked > 1 else names(one.sites),
+        )
+        for one in rows[:_MOST_ROWS]
+    ]
+    if shown or not silent:
+        headings = [name.upper().replace("_", " ") for name in columns]
+        print_table([*headings, "SITES", "WHICH"], shown, "No rows.")
     if len(rows) > _MOST_ROWS:
         say(f"the first {_MOST_ROWS} rows; `vmoodle run export` writes them all")
+    if silent:
+        what = "no rows" if run.effect == "reads" else "nothing to change"
+        typer.echo(f"{len(silent)} site(s) with {what}: {names(silent)}")
 
 
-def _matrix(told: Iterable[tuple[str, Result]]) -> None:
+def _in_row(value: object, column: str) -> str:
+    """Return a cell as it stands in a row: a list of names is cut, what is to be done is not."""
+    text = _said(value)
+    cut = column != "note" and len(text) > _LONGEST_CELL
+    return f"{text[:_LONGEST_CELL]}…" if cut else text
+
+
+def _matrix(run: Run, told: Iterable[tuple[str, Result]]) -> None:
     """Print the names of which not all say the same; how many others there are is said."""
     from vmoodle.fleet.result import compared
+    from vmoodle.fleet.run_view import matrix
 
-    rows = []
-    same = 0
-    for row in compared(told):
-        if not row.differing:
-            same += 1
-            continue
-        other = [
-            f"{site}: {_said(row.cells[site]) if site in row.cells else '(not there)'}"
-            for site in row.differing
-        ]
-        rows.append((row.name, "(not there)" if row.rare else _said(row.majority), names(other)))
-    print_table(("NAME", "MOST SAY", "OTHERS"), rows, "No differences.")
-    if same:
-        say(f"{same} more are the same on all of them")
+    found = matrix(run)
+    found = compared(told) if found is None else found
+    rows = [row for row in found if row.differing or row.shown]
+    against = next((f"{row.against} SAYS" for row in rows if row.against), "MOST SAY")
+    print_table(
+        ("NAME", against, "OTHERS"),
+        [
+            (row.name, "(not there)" if row.rare else _short_cell(row.majority), _others(row))
+            for row in rows
+        ],
+        "No differences.",
+    )
+    if len(found) > len(rows):
+        say(f"{len(found) - len(rows)} more are the same on all of them")
+
+
+def _others(row: Compared) -> str:
+    """Return who differs, those together that have the same."""
+    groups: dict[str, list[str]] = {}
+    for site in row.differing:
+        there = "(not there)" if row.states is None else f"({row.state(site)})"
+        value = _short_cell(row.cells[site]) if site in row.cells else there
+        groups.setdefault(value, []).append(site)
+    most_first = sorted(groups.items(), key=lambda item: -len(item[1]))
+    told = [f"{names(sites)}: {value}" for value, sites in most_first[:_MOST_VALUES]]
+    rest = len(groups) - len(told)
+    return "; ".join(told) + (f"; {rest} more values" if rest else "")
+
+
+def _short_cell(value: object) -> str:
+    text = " ".join(_said(value).split())
+    if not text:
+        return "(empty)"
+    return text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]}…"

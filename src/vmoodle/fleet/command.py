@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from vmoodle.errors import InvalidInput, Refused
 from vmoodle.fleet.parameters import Parameters, parameters, schema
-from vmoodle.fleet.result import Changed, Result
+from vmoodle.fleet.result import Changed, Compared, Result, compared
 from vmoodle.fleet.target_site import TargetSite
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ class Comparison(StrEnum):
     """Each answer once, with the sites that gave it."""
     MERGED = "merged"
     """One table of all rows, with a column for the site."""
-    BY_ROW = "by row"
-    """Each row once, with the sites that have it."""
     MATRIX = "matrix"
     """Names down, sites across, with what most sites have."""
+    BY_ROW = "by row"
+    """Each row of the tables once, with the sites that have it."""
     BY_SHAPE = "by shape"
     """Grouped where each answer is one cell, else merged."""
 
@@ -82,6 +82,20 @@ class Command(ABC, Generic[P]):
         with the run. Raise VMoodleError for what cannot be had.
         """
         return given
+
+    @classmethod
+    def leaves_out(cls, given: P) -> Collection[str]:  # noqa: ARG003
+        """Return the sites that the parameters name as a source: they are never targets."""
+        return ()
+
+    @classmethod
+    def compare(cls, given: P, answers: Iterable[tuple[str, Result]]) -> list[Compared]:  # noqa: ARG003
+        """Return the fleet's matrix of the answers, for a command whose comparison that is.
+
+        By default each name is compared with what most sites have. Raise VMoodleError where the
+        answers together show that the parameters were wrong.
+        """
+        return compared(answers)
 
     @abstractmethod
     def run(self, site: TargetSite) -> Result | Changed:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vmoodle.errors import Conflict, Failed, Refused, VMoodleError
+from vmoodle.errors import Conflict, Failed, InvalidInput, Refused, VMoodleError
 from vmoodle.fleet.command import AnyCommand, has_dry_run, nothing_to_undo
 from vmoodle.fleet.parameters import Parameters, has_secrets, masked, restored, revealed
 from vmoodle.fleet.target_choice import Choice
@@ -61,6 +61,7 @@ def prepare(
     choice = choose_expression(installation, target, command.states)
     given = command.settle(given, installation) if settle else given
     sites, left_out = _fit(command, choice)
+    sites = _without(sites, command.leaves_out(given))
     limit = timeout or command.timeout or installation.settings.fleet.timeout
     return Order(command, given, target, sites, left_out, float(limit), again_of)
 
@@ -183,6 +184,20 @@ def unknown_outcome(run_id: str) -> VMoodleError:
         "Whether the change was made is not known: it was begun, and how it ended was not heard.",
         f"Look at the site; then order it anew on those where it is missing (run {run_id}).",
     )
+
+
+def _without(
+    sites: tuple[tuple[int, str], ...], sources: Collection[str]
+) -> tuple[tuple[int, str], ...]:
+    """Return the sites that are no sources; raise InvalidInput where none is left."""
+    left = tuple((site_id, name) for site_id, name in sites if name not in sources)
+    if sites and not left:
+        raise InvalidInput(
+            "target.source",
+            f"The only site that is meant is {', '.join(sources)}, which is the source.",
+            "Say with --on which other sites are meant.",
+        )
+    return left
 
 
 def _fit(

@@ -231,23 +231,6 @@ def merged(answers: Iterable[tuple[str, Result]]) -> Iterator[dict[str, Cell]]:
                     yield dict(zip(names, (site, *row), strict=True))
 
 
-def by_row(
-    answers: Iterable[tuple[str, Result]],
-) -> tuple[list[str], list[tuple[list[Cell], Sites]]]:
-    """Return the columns of all answers, and each row once with the sites that have it.
-
-    Rows that begin alike stand together, the most frequent first.
-    """
-    rows: dict[str, tuple[dict[str, Cell], list[str]]] = {}
-    for row in merged(answers):
-        site = str(row.pop("site"))
-        rows.setdefault(json.dumps(row, ensure_ascii=False), (row, []))[1].append(site)
-    columns = list(dict.fromkeys(name for row, _sites in rows.values() for name in row))
-    found = [([row.get(name) for name in columns], tuple(sites)) for row, sites in rows.values()]
-    found.sort(key=lambda one: (str(one[0][0]), -len(one[1])))
-    return columns, found
-
-
 @dataclass(frozen=True)
 class Compared:
     """One row of the fleet's matrix: what each site has, what most have, and who differs."""
@@ -257,16 +240,41 @@ class Compared:
     majority: Cell
     unknown: tuple[str, ...]
     """Sites that know no such name."""
+    states: Mapping[str, str] | None = None
+    """How each site that stands out does, in a word, where the command says it itself."""
+    against: str = ""
+    """The site whose cell stands in place of the majority's, where there is one."""
+    shown: bool = False
+    """It is shown although no site stands out."""
     rare: bool = False
     """Most sites know no such name, so that those that do are the ones that differ."""
 
     @property
     def differing(self) -> tuple[str, ...]:
         """The sites that have not what most have; for most that may be no such name."""
+        if self.states is not None:
+            return tuple(sorted(self.states))
         if self.rare:
             return tuple(sorted(self.cells))
         other = [site for site, value in self.cells.items() if value != self.majority]
         return tuple(sorted({*other, *self.unknown}))
+
+    def state(self, site: str) -> str:
+        """Return in a word how a site stands out."""
+        if self.states is not None:
+            return self.states[site]
+        return "differs" if site in self.cells else "not there"
+
+    def as_facts(self) -> dict[str, Any]:
+        """Return the members for JSON."""
+        standard = {"against": self.against} if self.against else {}
+        return {
+            "name": self.name, **standard, "majority": self.majority,
+            "differing": {
+                site: {"value": self.cells.get(site), "state": self.state(site)}
+                for site in self.differing
+            },
+        }  # fmt: skip
 
 
 def compared(answers: Iterable[tuple[str, Result]]) -> list[Compared]:
@@ -280,5 +288,27 @@ def compared(answers: Iterable[tuple[str, Result]]) -> list[Compared]:
         most = max(counted, key=lambda text: (counted[text], text))
         unknown = tuple(sorted(columns.keys() - cells.keys()))
         rare = len(unknown) > counted[most]
-        rows.append(Compared(name, cells, json.loads(most), unknown, rare))
+        rows.append(Compared(name, cells, json.loads(most), unknown, rare=rare))
     return rows
+
+
+@dataclass
+class SharedRow:
+    """One row of many tables, as an object by column name, and the sites that have it."""
+
+    row: dict[str, Cell]
+    sites: list[str]
+
+
+def by_row(answers: Iterable[tuple[str, Result]]) -> list[SharedRow]:
+    """Return each row of the answers once, in the order in which they first come.
+
+    Rows that begin alike stand together.
+    """
+    rows: dict[str, SharedRow] = {}
+    places: dict[Cell, int] = {}
+    for row in merged(answers):
+        site = str(row.pop("site"))
+        places.setdefault(next(iter(row.values()), None), len(places))
+        rows.setdefault(json.dumps(row), SharedRow(row, [])).sites.append(site)
+    return sorted(rows.values(), key=lambda one: places[next(iter(one.row.values()), None)])

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from vmoodle.errors import InvalidInput, Unavailable
 from vmoodle.fleet.result import merged
-from vmoodle.fleet.run_view import answers, entries, facts
+from vmoodle.fleet.run_view import answers, entries, facts, matrix
 from vmoodle.registry.fleet_models import Run
 
 FORMATS = ("csv", "json", "parquet")
@@ -40,14 +40,24 @@ def export(run: Run, path: Path, form: str) -> int:
 
 
 def write_json(run: Run, file: IO[str]) -> int:
-    """Write a run as one JSON object; its results one after the other. Return how many."""
+    """Write a run as one JSON object; its results one after the other. Return how many.
+
+    Where its command compares by a matrix, the names in which sites differ are in `comparison`.
+    """
+    # First, for it may raise: half a document is none.
+    rows = [one.as_facts() for one in matrix(run) or () if one.differing or one.shown]
     head = json.dumps(facts(run), ensure_ascii=False, indent=2, default=str)
     file.write(head.removesuffix("\n}") + ',\n  "results": [')
     count = 0
     for one in entries(run):
         file.write(("," if count else "") + "\n    " + json.dumps(one, default=str))
         count += 1
-    file.write("\n  ]\n}\n" if count else "]\n}\n")
+    file.write("\n  ]" if count else "]")
+    if rows:
+        file.write(',\n  "comparison": [')
+        file.write(",".join(f"\n    {json.dumps(row, ensure_ascii=False)}" for row in rows))
+        file.write("\n  ]")
+    file.write("\n}\n")
     return count
 
 

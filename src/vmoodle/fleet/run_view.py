@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from vmoodle.fleet.result import Result, from_json
+from vmoodle.errors import NotFound
+from vmoodle.fleet import command_sets
+from vmoodle.fleet.command import Comparison
+from vmoodle.fleet.parameters import restored
+from vmoodle.fleet.result import Compared, Result, from_json
 from vmoodle.process import is_gone
 from vmoodle.registry import runs
 from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
@@ -78,6 +82,20 @@ def answers(run: Run) -> Iterator[tuple[str, Result]]:
         result = result_of(row)
         if result is not None:
             yield row.shortname, result
+
+
+def matrix(run: Run) -> list[Compared] | None:
+    """Return the matrix of a run's answers as its command compares them; None for another run.
+
+    Raise as `Command.compare`.
+    """
+    try:
+        command = command_sets.load().find(run.command)
+    except NotFound:  # its package is gone by now
+        return None
+    if command.comparison is not Comparison.MATRIX:
+        return None
+    return command.compare(restored(command.model, run.parameters), answers(run))
 
 
 def problems(run: Run) -> Iterator[RunSite]:

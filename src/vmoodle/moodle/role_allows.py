@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 
+from vmoodle.moodle.role_comparison import yes_no
 from vmoodle.moodle.role_definitions import Allow, SiteRoles
 from vmoodle.moodle.role_plan import CellChange, Part, RolePlan, Skipped
 
 
-@dataclass(frozen=True)
-class AllowRow:
-    """One pair of roles on all sites; None where the site has not both."""
+def allows_column(site: SiteRoles, allows: Iterable[Allow] = tuple(Allow)) -> dict[str, str]:
+    """Return for each pair of roles whether the one may do it with the other, by its words.
 
-    allow: Allow
-    role: str
-    other: str
-    majority: bool
-    cells: Mapping[str, bool | None]
-
-    @property
-    def differing(self) -> tuple[str, ...]:
-        """Return the sites that have both roles and stand out."""
-        return tuple(s for s, value in self.cells.items() if value not in (None, self.majority))
-
-
-def compare_allows(
-    sites: Mapping[str, SiteRoles], allows: Iterable[Allow] = tuple(Allow)
-) -> list[AllowRow]:
-    """Return a row for each pair that any site allows; give every site all its roles."""
-    rows = []
-    for allow in allows:
-        pairs = {
-            (role.shortname, other)
-            for site in sites.values()
-            for role in site.roles.values()
-            for other in role.allows.get(allow, ())
-        }
-        for role, other in sorted(pairs):
-            cells = {name: _cell(site, allow, role, other) for name, site in sites.items()}
-            values = Counter(value for value in cells.values() if value is not None)
-            rows.append(AllowRow(allow, role, other, values.most_common(1)[0][0], cells))
-    return rows
+    Give it a site with all its roles.
+    """
+    return {
+        f"{role.shortname} may {allow} {other}": yes_no(other in role.allows.get(allow, ()))
+        for allow in allows
+        for role in site.roles.values()
+        for other in site.shortnames
+    }
 
 
 def plan_allows(
@@ -77,9 +54,3 @@ def plan_allows(
         if changes or skipped:
             plans.append(RolePlan(role.shortname, tuple(changes), tuple(skipped)))
     return plans
-
-
-def _cell(site: SiteRoles, allow: Allow, role: str, other: str) -> bool | None:
-    if role not in site.roles or other not in site.shortnames:
-        return None
-    return other in site.roles[role].allows.get(allow, frozenset())

@@ -1,17 +1,23 @@
-"""One role on several sites: a matrix of capabilities and sites that says where they differ."""
+"""One role on several sites: what each has of it, as words by name, and where they differ."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
-from vmoodle.errors import NotFound
-from vmoodle.moodle.role_definitions import Allow, RoleDefinition, SiteRoles
+from vmoodle.moodle.role_definitions import (
+    NOT_SET,
+    Allow,
+    ContextLevel,
+    RoleDefinition,
+    SiteRoles,
+    permission_word,
+    word,
+)
 
-Value = TypeVar("Value", bound=Hashable)
+ROLE, THERE, NO_ROLE = "role", "there", "no such role"
 
 
 class CellState(StrEnum):
@@ -23,162 +29,128 @@ class CellState(StrEnum):
     CONTEXT_LEVEL = "context level differs"
     UNKNOWN = "unknown capability"
     NO_ROLE = "no such role"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One capability of the role on one site; None is not set, or not there.
-
-    A cell whose permission differs may differ in its context level too.
-    """
-
-    state: CellState
-    permission: int | None = None
-    context_level: int | None = None
-    context_level_differs: bool = False
+    FACT = "differs"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One capability on all sites, and what it is compared with: the majority's, or one site's."""
+    """One name on all sites: what it is compared with, what each site has, and how that stands.
 
-    capability: str
-    component: str
-    permission: int | None
-    context_level: int | None
-    cells: Mapping[str, Cell]
+    Nothing to compare with (`standard` is None) is a name that only others than the judge know.
+    """
 
-    @property
-    def differs(self) -> bool:
-        """Tell whether any site stands out."""
-        return any(cell.state != CellState.SAME for cell in self.cells.values())
-
-
-@dataclass(frozen=True)
-class FactRow:
-    """Name, description, archetype, context levels or an allow table of the role, as text."""
-
-    fact: str
-    majority: str
-    values: Mapping[str, str | None]
+    name: str
+    standard: str | None
+    values: Mapping[str, str]
+    states: Mapping[str, CellState]
 
     @property
     def differing(self) -> tuple[str, ...]:
-        """Return the sites that have the role and another value."""
-        return tuple(
-            site for site, value in self.values.items() if value not in (None, self.majority)
-        )
+        """Return the sites that stand out; that one has not the role is told by one row alone."""
+        silent = (CellState.SAME,) if self.name == ROLE else (CellState.SAME, CellState.NO_ROLE)
+        return tuple(site for site, state in self.states.items() if state not in silent)
 
 
-@dataclass(frozen=True)
-class RoleComparison:
-    """Compare a role over sites; `without` have no such role."""
+def column_of(role: str, site: SiteRoles, component: str = "") -> dict[str, str]:
+    """Return what a site has of a role: facts by their name, `allow (course)` by capability.
 
-    role: str
-    sites: tuple[str, ...]
-    without: tuple[str, ...]
-    rows: tuple[Row, ...]
-    facts: tuple[FactRow, ...]
-
-    @property
-    def differing(self) -> tuple[Row, ...]:
-        """Return the rows in which a site stands out."""
-        return tuple(row for row in self.rows if row.differs)
-
-
-def compare_role(
-    role: str, sites: Mapping[str, SiteRoles], *, against: str | None = None
-) -> RoleComparison:
-    """Return the matrix of every capability that any of the sites knows.
-
-    A row is compared with what most of the sites have that know the capability and the role; of
-    two that are as frequent, with the one of the first site. `against` names a site to compare
-    with instead. Raise NotFound `role.unknown` when no site, or that one, has the role.
+    Every capability that the site knows is there; of one component only where one is named, and
+    no facts then.
     """
-    having = {site: roles for site, roles in sites.items() if role in roles.roles}
-    if not having or (against is not None and against not in having):
-        raise NotFound(
-            "role.unknown",
-            f"No site has a role {role!r}." if against is None else f"{against} has no {role!r}.",
-            "Roles are named by their shortname.",
-        )
-    judges = having if against is None else {against: having[against]}
-    known: dict[str, str] = {}
-    for roles in sites.values():
-        for name, capability in roles.capabilities.items():
-            known.setdefault(name, capability.component)
-    rows = [
-        _row(role, name, component, sites, judges)
-        for name, component in sorted(known.items(), key=lambda item: (item[1], item[0]))
-    ]
-    without = tuple(site for site in sites if site not in having)
-    return RoleComparison(
-        role, tuple(sites), without, tuple(rows), tuple(_facts(role, sites, judges))
-    )
-
-
-def _row(
-    role: str,
-    capability: str,
-    component: str,
-    sites: Mapping[str, SiteRoles],
-    judges: Mapping[str, SiteRoles],
-) -> Row:
-    knowing = [roles for roles in judges.values() if capability in roles.capabilities]
-    permission = _most(roles.roles[role].permissions.get(capability) for roles in knowing)
-    level = _most(roles.capabilities[capability].context_level for roles in knowing)
-    cells = {
-        site: _cell(role, capability, roles, permission, level) for site, roles in sites.items()
-    }
-    return Row(capability, component, permission, level, cells)
-
-
-def _cell(
-    role: str, capability: str, site: SiteRoles, permission: int | None, level: int | None
-) -> Cell:
     if role not in site.roles:
-        return Cell(CellState.NO_ROLE)
-    if capability not in site.capabilities:
-        return Cell(CellState.UNKNOWN)
-    own = site.roles[role].permissions.get(capability)
-    own_level = site.capabilities[capability].context_level
-    # Where only other sites than the judge know it, there is no level to differ from.
-    level_differs = level is not None and own_level != level
-    state = CellState.SAME
-    if own != permission:
-        state = CellState.MISSING if own is None else CellState.PERMISSION
-    elif level_differs:
-        state = CellState.CONTEXT_LEVEL
-    return Cell(state, own, own_level, level_differs)
-
-
-def _facts(
-    role: str, sites: Mapping[str, SiteRoles], judges: Mapping[str, SiteRoles]
-) -> Iterable[FactRow]:
-    all_facts = {
-        site: facts(roles.roles[role]) if role in roles.roles else None
-        for site, roles in sites.items()
-    }
-    for fact in facts(RoleDefinition(role)):
-        values = {site: found[fact] if found else None for site, found in all_facts.items()}
-        yield FactRow(fact, _most(values[site] for site in judges) or "", values)
-
-
-def facts(role: RoleDefinition) -> dict[str, str]:
-    """Return what there is to a role besides its permissions, as text, in a fixed order."""
+        return {ROLE: NO_ROLE}
+    own = site.roles[role]
     return {
-        "name": role.name,
-        "description": role.description,
-        "archetype": role.archetype,
-        "context levels": ", ".join(str(level) for level in sorted(role.context_levels)),
+        ROLE: THERE,
+        **({} if component else facts(own, site.shortnames)),
         **{
-            f"allow {allow}": ", ".join(sorted(role.allows.get(allow, frozenset())))
-            for allow in Allow
+            one.name: f"{permission_word(own.permissions.get(one.name))}"
+            f" ({word(ContextLevel, one.context_level)})"
+            for one in site.capabilities.values()
+            if component in ("", one.component)
         },
     }
 
 
-def _most(values: Iterable[Value | None]) -> Value | None:
+def facts(role: RoleDefinition, others: Iterable[str]) -> dict[str, str]:
+    """Return what there is to a role besides its permissions, as words; `others` are all roles."""
+    levels = (word(ContextLevel, level) for level in sorted(role.context_levels))
+    pairs = [(allow, other) for allow in Allow for other in others]
+    return {
+        "name": role.name,
+        "description": role.description,
+        "archetype": role.archetype,
+        "context levels": ", ".join(levels),
+        **{
+            f"allow {allow} {other}": yes_no(other in role.allows.get(allow, ()))
+            for allow, other in pairs
+        },
+    }
+
+
+def compare_columns(
+    columns: Mapping[str, Mapping[str, str]], standard: Mapping[str, str] | None = None
+) -> list[Row]:
+    """Return a row for each name that any site has, facts first, then by component.
+
+    Last come those in which nothing stands out but that sites do not know the capability: sites of
+    several versions of Moodle have many.
+
+    A row is compared with what most sites have that know the name; of two that are as frequent,
+    with the first site's. `standard` is a column to compare with instead.
+    """
+    names = {name for column in (*columns.values(), standard or {}) for name in column}
+    rows = [
+        _row(name, columns, standard)
+        for name in sorted(names, key=lambda name: (is_capability(name), name != ROLE, name))
+    ]
+    return sorted(rows, key=_only_unknown)
+
+
+def is_capability(name: str) -> bool:
+    """Tell whether a column's name is a capability, and not a fact."""
+    return "/" in name and " " not in name
+
+
+def yes_no(value: object) -> str:
+    """Return the word for a truth."""
+    return "yes" if value else "no"
+
+
+def _only_unknown(row: Row) -> bool:
+    found = set(row.states.values()) - {CellState.SAME, CellState.NO_ROLE}
+    return found == {CellState.UNKNOWN}
+
+
+def _row(
+    name: str, columns: Mapping[str, Mapping[str, str]], standard: Mapping[str, str] | None
+) -> Row:
+    values = {site: column[name] for site, column in columns.items() if name in column}
+    wanted = _most(values.values()) if standard is None else standard.get(name)
+    states = {site: _state(name, column, wanted) for site, column in columns.items()}
+    return Row(name, wanted, values, states)
+
+
+def _state(name: str, column: Mapping[str, str], wanted: str | None) -> CellState:
+    found = column.get(name)
+    if found is not None and found == wanted:
+        return CellState.SAME
+    if column.get(ROLE) == NO_ROLE:
+        return CellState.NO_ROLE
+    if not is_capability(name):
+        # A pair with a role that the site, or the one it is compared with, has not.
+        return CellState.SAME if None in (found, wanted) else CellState.FACT
+    if found is None:
+        return CellState.UNKNOWN
+    permission, _, level = found.rpartition(" ")
+    # Where only other sites than the judge know it, it is not set there and has no level.
+    permission_wanted, _, level_wanted = (wanted or f"{NOT_SET} {level}").rpartition(" ")
+    if permission != permission_wanted:
+        return CellState.MISSING if permission == NOT_SET else CellState.PERMISSION
+    return CellState.SAME if level == level_wanted else CellState.CONTEXT_LEVEL
+
+
+def _most(values: Iterable[str]) -> str | None:
     # most_common() keeps the order of the first appearance among those that are as frequent.
     common = Counter(values).most_common(1)
     return common[0][0] if common else None

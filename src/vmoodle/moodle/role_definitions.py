@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from fnmatch import fnmatchcase
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import NotFound
@@ -20,6 +21,9 @@ ARCHETYPES = (
     "manager", "coursecreator", "editingteacher", "teacher", "student", "guest", "user",
     "frontpage",
 )  # fmt: skip
+
+
+NOT_SET = "not set"
 
 
 class Permission(IntEnum):
@@ -89,21 +93,48 @@ class SiteRoles:
     roles: Mapping[str, RoleDefinition]
     capabilities: Mapping[str, Capability]
     shortnames: tuple[str, ...]
+    called: str = field(default="the site", compare=False)
 
     def role(self, shortname: str) -> RoleDefinition:
         """Return a role; raise NotFound `role.unknown`."""
         if shortname in self.roles:
             return self.roles[shortname]
-        raise unknown_role(shortname, self.shortnames)
+        raise unknown_role(shortname, self.shortnames, self.called)
 
 
-def unknown_role(shortname: str, known: Collection[str]) -> NotFound:
-    """Return the error for a role that the site has not."""
+def word(kind: type[IntEnum], value: object) -> str:
+    """Return the word for a number, or the number where there is none."""
+    return next((one.name.lower() for one in kind if one == value), str(value))
+
+
+def permission_word(permission: object) -> str:
+    """Return a permission as a person says it."""
+    return NOT_SET if permission is None else word(Permission, permission)
+
+
+def unknown_role(shortname: str, known: Collection[str], place: str = "the site") -> NotFound:
+    """Return the error for a role that the site, or another place, has not."""
     return NotFound(
         "role.unknown",
-        f"The site has no role {shortname!r}.",
+        f"{place[:1].upper()}{place[1:]} has no role {shortname!r}.",
         f"Its roles are: {', '.join(known)}.",
     )
+
+
+def named(
+    patterns: Iterable[str], shortnames: Collection[str], place: str = "the site"
+) -> list[str]:
+    """Return the roles that names and patterns mean, in their own order.
+
+    Raise NotFound `role.unknown` for one that means none.
+    """
+    found: set[str] = set()
+    for pattern in patterns:
+        meant = {name for name in shortnames if fnmatchcase(name, pattern)}
+        if not meant:
+            raise unknown_role(pattern, shortnames, place)
+        found |= meant
+    return [name for name in shortnames if name in found]
 
 
 def read_roles(connection: SiteConnection, shortnames: Iterable[str] | None = None) -> SiteRoles:
@@ -131,6 +162,26 @@ def read_roles(connection: SiteConnection, shortnames: Iterable[str] | None = No
         if number in set(ids)
     }  # fmt: skip
     return SiteRoles(roles, read_capabilities(connection), tuple(names.values()))
+
+
+@dataclass(frozen=True)
+class RoleInUse:
+    """Say what a role is called, and how often it is assigned, in all contexts."""
+
+    shortname: str
+    name: str
+    archetype: str
+    assignments: int
+
+
+def read_role_list(connection: SiteConnection) -> list[RoleInUse]:
+    """Return the roles of a site in its own order."""
+    rows = connection.query(
+        "SELECT r.shortname, r.name, r.archetype, COUNT(a.id) FROM {role} r"
+        " LEFT JOIN {role_assignments} a ON a.roleid = r.id"
+        " GROUP BY r.id, r.shortname, r.name, r.archetype, r.sortorder ORDER BY r.sortorder"
+    )
+    return [RoleInUse(str(s), str(n or ""), str(a or ""), int(count)) for s, n, a, count in rows]
 
 
 def read_capabilities(connection: SiteConnection) -> dict[str, Capability]:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Any
 
+import yaml
+
 from vmoodle.errors import InvalidInput
-from vmoodle.moodle.role_definitions import Allow, ContextLevel, Permission, RoleDefinition
+from vmoodle.moodle.role_definitions import Allow, ContextLevel, Permission, RoleDefinition, word
 from vmoodle.moodle.role_plan import ALL_PARTS, FIELDS, Part, check_definition
 
 _MEMBERS = ("shortname", *map(str, FIELDS), "context_levels", "permissions", "allows")
@@ -18,11 +20,11 @@ def as_document(role: RoleDefinition) -> dict[str, Any]:
     return {
         "shortname": role.shortname,
         **{str(part): getattr(role, part) for part in FIELDS},
-        "context_levels": [_word(ContextLevel, level) for level in sorted(role.context_levels)],
+        "context_levels": [word(ContextLevel, level) for level in sorted(role.context_levels)],
         "permissions": {
-            name: _word(Permission, value) for name, value in sorted(role.permissions.items())
+            name: word(Permission, value) for name, value in sorted(role.permissions.items())
         },
-        "allows": {str(allow): sorted(others) for allow, others in role.allows.items() if others},
+        "allows": {str(allow): sorted(others) for allow, others in role.allows.items()},
     }
 
 
@@ -58,6 +60,33 @@ def from_document(document: Any) -> tuple[RoleDefinition, frozenset[Part]]:
     return definition, _parts(document, definition)
 
 
+def to_yaml(roles: Iterable[RoleDefinition]) -> str:
+    """Return the documents of roles as YAML, one after the other."""
+    documents = [as_document(role) for role in roles]
+    return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True, width=100)
+
+
+def from_yaml(text: str) -> list[tuple[RoleDefinition, frozenset[Part]]]:
+    """Return what each document of a YAML text says, as `from_document`; raise as that.
+
+    A role that is in two documents is wrong too.
+    """
+    try:
+        documents = [one for one in yaml.safe_load_all(text) if one is not None]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        raise _wrong(f"it is no YAML{place}") from error
+    if not documents:
+        raise _wrong("there is none")
+    found = [from_document(one) for one in documents]
+    names = [definition.shortname for definition, _parts in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise _wrong(f"{twice} is defined twice")
+    return found
+
+
 def _parts(document: Mapping[str, Any], definition: RoleDefinition) -> frozenset[Part]:
     stated = {Part.ROLE, *(part for part in FIELDS if part in document)}
     if "context_levels" in document:
@@ -66,10 +95,6 @@ def _parts(document: Mapping[str, Any], definition: RoleDefinition) -> frozenset
         stated.add(Part.PERMISSION)
     stated |= {Part(f"allow {allow}") for allow in definition.allows}
     return ALL_PARTS & stated
-
-
-def _word(kind: type[IntEnum], value: int) -> str | int:
-    return kind(value).name.lower() if value in set(kind) else value
 
 
 def _number(kind: type[IntEnum], value: object) -> int:

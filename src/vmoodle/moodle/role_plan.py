@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Any
 
 from vmoodle.errors import InvalidInput
@@ -18,7 +20,9 @@ from vmoodle.moodle.role_definitions import (
     Permission,
     RoleDefinition,
     SiteRoles,
+    permission_word,
     unknown_role,
+    word,
 )
 
 CellValue = str | int | bool | None
@@ -61,6 +65,23 @@ class CellChange:
     def reversed(self) -> CellChange:
         """Return the change back."""
         return replace(self, old=self.new, new=self.old)
+
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """Return the key and both values as a person says them."""
+        return key_words(self.part, self.key), self._word(self.old), self._word(self.new)
+
+    def _word(self, value: CellValue) -> str:
+        if self.part in FIELDS:
+            return str(value or "")
+        if self.part == Part.PERMISSION:
+            return permission_word(value)
+        return "yes" if value else "no"
+
+
+def key_words(part: Part, key: str) -> str:
+    """Return a cell's key as a person says it."""
+    return word(ContextLevel, int(key)) if part == Part.CONTEXT_LEVEL else key
 
 
 @dataclass(frozen=True)
@@ -180,6 +201,28 @@ def capabilities_of(component: str, *sites: SiteRoles) -> frozenset[str]:
     )
 
 
+def plan_permissions(
+    patterns: Iterable[str], capability: str, permission: int | None, site: SiteRoles
+) -> list[RolePlan]:
+    """Return what gives the roles that names and patterns mean this one permission.
+
+    A role that is named and not there is skipped, and told.
+    """
+    plans: dict[str, RolePlan] = {}
+    for pattern in patterns:
+        meant = [name for name in site.shortnames if fnmatchcase(name, pattern)]
+        plans |= {name: plan_permission(name, capability, permission, site) for name in meant}
+        if not meant:
+            plans[pattern] = RolePlan(pattern, (), (Skipped(Part.ROLE, "", NO_ROLE),))
+    return list(plans.values())
+
+
+def near(capability: str, site: SiteRoles) -> str:
+    """Return a sentence with the capability that may have been meant; empty where none is near."""
+    found = get_close_matches(capability, site.capabilities, n=1, cutoff=0.8)
+    return f"Did you mean {found[0]}?" if found else ""
+
+
 def plan_permission(
     role: str, capability: str, permission: int | None, site: SiteRoles
 ) -> RolePlan:
@@ -190,7 +233,8 @@ def plan_permission(
     current = site.role(role).permissions
     check_definition(RoleDefinition(role, permissions={capability: permission or 1}))
     if capability not in site.capabilities:
-        return RolePlan(role, (), (Skipped(Part.PERMISSION, capability, _NO_CAPABILITY),))
+        reason = f"{_NO_CAPABILITY}. {near(capability, site)}".removesuffix(". ")
+        return RolePlan(role, (), (Skipped(Part.PERMISSION, capability, reason),))
     old = current.get(capability)
     if old == permission:
         return RolePlan(role)
@@ -225,6 +269,7 @@ def _wrong(definition: RoleDefinition) -> Iterator[str]:
             yield f"{permission} is no permission ({capability})"
 
 
+NO_ROLE = "the site has no such role"
 _NO_CAPABILITY = "the site does not know the capability"
 
 
@@ -233,7 +278,7 @@ def _unknown(change: CellChange, site: SiteRoles, known: set[str]) -> str:
     if change.part == Part.PERMISSION and change.key not in site.capabilities:
         return _NO_CAPABILITY
     if change.part.allow and change.key not in known:
-        return "the site has no such role"
+        return NO_ROLE
     return ""
 
 

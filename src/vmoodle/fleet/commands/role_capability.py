@@ -1,0 +1,168 @@
+"""Single capabilities of roles on many sites: set, removed, or put back to what a source has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from vmoodle.errors import InvalidInput, NotFound
+from vmoodle.fleet.commands.roles import unknown_component
+from vmoodle.fleet.parameters import Constant, Parameters
+from vmoodle.fleet.role_change import RoleChange, ask_source
+from vmoodle.moodle.role_definitions import Permission, SiteRoles, named, read_roles
+from vmoodle.moodle.role_plan import Part, RolePlan, capabilities_of, near, plan_permissions
+from vmoodle.moodle.role_sync import RoleSource, plan_roles
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
+
+_CAPABILITY = re.compile(r"[a-z][a-z0-9_]*/[a-z0-9_]+:[a-z0-9_]+")
+
+
+class OneCapability(Parameters):
+    """Roles, a capability, and what it is to be."""
+
+    role: list[str] = Field(description="Roles by shortname; * and ? too.")
+    capability: str = Field(description="The capability, as mod/quiz:view.")
+    permission: Literal["", "allow", "prevent", "prohibit", "inherit"] = Field(
+        default="", description="What the roles are to have; inherit removes it."
+    )
+    source: str = Field(default="", description="The site whose permission it is, instead.")
+    settled: Annotated[dict[str, Any], Constant(dict)] = Field(default_factory=dict)
+    """What the source said when this was ordered."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        refuse_no_capability(self.capability)
+        if bool(self.permission) == bool(self.source):
+            raise InvalidInput(
+                "role.source",
+                "Say what the capability is to be: one permission, or that of one site.",
+                "One of --allow, --prevent, --prohibit, --inherit, --from SITE.",
+            )
+        return self
+
+
+class Capability(RoleChange[OneCapability]):
+    """Set or remove one capability of roles."""
+
+    name = "role.capability"
+    title = "Set or remove one capability of roles, or make it what it is on one site."
+    model = OneCapability
+
+    @classmethod
+    def settle(cls, given: OneCapability, installation: Installation) -> OneCapability:
+        """Return the parameters with the permissions of the source."""
+        if not given.source:
+            return given
+        site = ask_source(installation, given.source, read_roles)
+        known = known_capability(given.capability, site)
+        roles = named(given.role, site.shortnames, site.called)
+        settled = permissions_of(site, roles, {known}).as_data()
+        return given.model_copy(update={"settled": settled})
+
+    @classmethod
+    def leaves_out(cls, given: OneCapability) -> Collection[str]:
+        """Return the site that is the source."""
+        return [given.source] if given.source else []
+
+    def plans(self, site: SiteRoles) -> Iterable[RolePlan]:
+        """Return what gives the roles the permission."""
+        if self.given.source:
+            return plan_source(self.given.settled, site)
+        word = self.given.permission
+        permission = None if word == "inherit" else Permission[word.upper()]
+        return plan_permissions(self.given.role, self.given.capability, permission, site)
+
+
+class Group(Parameters):
+    """A capability or a component, of which site, and for which roles."""
+
+    source: str = Field(description="The site whose permissions they are.")
+    capability: str = Field(default="", description="One capability, as mod/quiz:view.")
+    component: str = Field(default="", description="All of a component, as mod_quiz.")
+    role: list[str] = Field(
+        default_factory=list, description="Only these roles; all of the source without."
+    )
+    settled: Annotated[dict[str, Any], Constant(dict)] = Field(default_factory=dict)
+    """What the source said when this was ordered."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if bool(self.capability) == bool(self.component):
+            raise InvalidInput(
+                "role.source",
+                "Say which permissions: of one capability, or of one component.",
+                "--capability mod/quiz:view, or --component mod_quiz",
+            )
+        if self.capability:
+            refuse_no_capability(self.capability)
+        return self
+
+
+class Resync(RoleChange[Group]):
+    """Make one capability, or a component's, of all roles the same as on a source."""
+
+    name = "role.resync"
+    title = "Make a capability, or all of a component, of all roles what it is on one site."
+    model = Group
+
+    @classmethod
+    def settle(cls, given: Group, installation: Installation) -> Group:
+        """Return the parameters with the permissions of the source."""
+        site = ask_source(installation, given.source, read_roles)
+        if given.capability:
+            capabilities = frozenset({known_capability(given.capability, site)})
+        else:
+            capabilities = capabilities_of(given.component, site)
+            if not capabilities:
+                raise unknown_component(given.component)
+        roles = named(given.role or ["*"], site.shortnames, site.called)
+        settled = permissions_of(site, roles, capabilities).as_data()
+        return given.model_copy(update={"settled": settled})
+
+    @classmethod
+    def leaves_out(cls, given: Group) -> Collection[str]:
+        """Return the site that is the source."""
+        return [given.source]
+
+    def plans(self, site: SiteRoles) -> Iterable[RolePlan]:
+        """Return what makes the permissions the source's."""
+        return plan_source(self.given.settled, site)
+
+
+def permissions_of(
+    site: SiteRoles, roles: Iterable[str], capabilities: Collection[str]
+) -> RoleSource:
+    """Return as a source only what roles say about these capabilities."""
+    return RoleSource.of_site(site, roles).only(frozenset(capabilities))
+
+
+def plan_source(settled: dict[str, Any], site: SiteRoles) -> list[RolePlan]:
+    """Return what makes a site's permissions those of a source that has no other."""
+    source = RoleSource.from_data(settled)
+    return plan_roles(source, site, parts=[Part.PERMISSION], create=False)
+
+
+def known_capability(capability: str, site: SiteRoles) -> str:
+    """Return the capability; raise NotFound `role.capability` where the source knows it not."""
+    if capability in site.capabilities:
+        return capability
+    raise NotFound(
+        "role.capability",
+        f"{site.called.capitalize()} does not know the capability {capability!r}.",
+        near(capability, site) or "A capability is named as mod/quiz:view.",
+    )
+
+
+def refuse_no_capability(text: str) -> None:
+    """Raise InvalidInput `role.capability.name` for what no capability is called."""
+    if not _CAPABILITY.fullmatch(text):
+        raise InvalidInput(
+            "role.capability.name",
+            f"{text!r} is no name of a capability.",
+            "A capability is named as mod/quiz:view.",
+        )

@@ -1,0 +1,134 @@
+"""Make roles of many sites what they are on one site, or in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from vmoodle.errors import InvalidInput
+from vmoodle.fleet.commands.roles import Allows
+from vmoodle.fleet.parameters import Constant, LongText, Parameters
+from vmoodle.fleet.role_change import RoleChange, ask_source, parts_named
+from vmoodle.moodle.role_definitions import SiteRoles, named, read_roles
+from vmoodle.moodle.role_documents import from_yaml
+from vmoodle.moodle.role_plan import ALL_PARTS, RolePlan
+from vmoodle.moodle.role_sync import RoleSource, plan_all_allows, plan_roles
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
+
+
+class Wanted(Parameters):
+    """Which roles, of which site or file, and what of them."""
+
+    role: list[str] = Field(
+        default_factory=list, description="Roles by shortname; * and ? too. Of a file all."
+    )
+    source: str = Field(default="", description="The site whose roles they are.")
+    document: Annotated[str, LongText()] = Field(
+        default="", description="Definitions in YAML, in place of a site."
+    )
+    part: list[
+        Literal[
+            "name", "description", "archetype", "context-level", "permission", "allow-assign",
+            "allow-override", "allow-switch", "allow-view",
+        ]
+    ] = Field(default_factory=list, description="Only these parts of a role.")  # fmt: skip
+    keep: bool = Field(default=False, description="Remove nothing that a site has beyond it.")
+    create: bool = Field(default=True, description="Make a role that a site has not.")
+    settled: Annotated[dict[str, Any], Constant(dict)] = Field(default_factory=dict)
+    """What the source said when this was ordered."""
+
+
+class Sync(RoleChange[Wanted]):
+    """Make roles the same as those of a source."""
+
+    name = "role.sync"
+    title = "Make roles what they are on one site or in a file; overrides in courses stay."
+    model = Wanted
+
+    @classmethod
+    def settle(cls, given: Wanted, installation: Installation) -> Wanted:
+        """Return the parameters with the definitions of the source."""
+        if bool(given.source) == bool(given.document):
+            raise InvalidInput(
+                "role.source",
+                "Say what the roles are to be: those of one site, or those of one file.",
+                "--from SITE, or --file FILE",
+            )
+        settled = (
+            _of_documents(given) if given.document else _of_site(given, installation)
+        ).as_data()
+        return given.model_copy(update={"settled": settled})
+
+    @classmethod
+    def leaves_out(cls, given: Wanted) -> Collection[str]:
+        """Return the site that is the source."""
+        return [given.source] if given.source else []
+
+    def plans(self, site: SiteRoles) -> Iterable[RolePlan]:
+        """Return what makes the site's roles the source's."""
+        return plan_roles(
+            RoleSource.from_data(self.given.settled),
+            site,
+            parts=frozenset(parts_named(self.given.part)) or ALL_PARTS,
+            remove=not self.given.keep,
+            create=self.given.create,
+        )
+
+
+class WantedAllows(Allows):
+    """Which pairs of roles, of which site."""
+
+    role: list[str] = Field(
+        default_factory=list, description="Only pairs with one of these roles; all without."
+    )
+    source: str = Field(description="The site whose tables they are.")
+    settled: Annotated[dict[str, Any], Constant(dict)] = Field(default_factory=dict)
+    """What the source said when this was ordered."""
+
+
+class SyncAllows(RoleChange[WantedAllows]):
+    """Make the allow tables the same as those of a source."""
+
+    name = "role.sync-allows"
+    title = "Make which roles may assign, override, switch to and see which what it is on one site."
+    model = WantedAllows
+
+    @classmethod
+    def settle(cls, given: WantedAllows, installation: Installation) -> WantedAllows:
+        """Return the parameters with the tables of the source."""
+        site = ask_source(installation, given.source, read_roles)
+        roles = named(given.role, site.shortnames, site.called)
+        settled = RoleSource.of_site(site, []).as_data()
+        return given.model_copy(update={"role": roles, "settled": settled})
+
+    @classmethod
+    def leaves_out(cls, given: WantedAllows) -> Collection[str]:
+        """Return the site that is the source."""
+        return [given.source]
+
+    def plans(self, site: SiteRoles) -> Iterable[RolePlan]:
+        """Return what makes the site's pairs the source's."""
+        source = RoleSource.from_data(self.given.settled)
+        return plan_all_allows(source, site, self.given.allows, self.given.role)
+
+
+def _of_site(given: Wanted, installation: Installation) -> RoleSource:
+    if not given.role:
+        raise InvalidInput(
+            "role.which", "No role is named.", "Name roles by their shortname; '*' is all."
+        )
+    site = ask_source(installation, given.source, read_roles)
+    return RoleSource.of_site(site, named(given.role, site.shortnames, site.called))
+
+
+def _of_documents(given: Wanted) -> RoleSource:
+    found = {definition.shortname: (definition, parts) for definition, parts in
+             from_yaml(given.document)}  # fmt: skip
+    wanted = named(given.role or ["*"], list(found), "the file")
+    return RoleSource(
+        tuple(found[name][0] for name in wanted), {name: found[name][1] for name in wanted}
+    )

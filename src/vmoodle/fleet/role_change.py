@@ -1,0 +1,124 @@
+"""A command that changes roles: planned for a site, shown, applied in one transaction, taken back.
+
+A command set gives the plans; this does the rest, the same for each of them.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from vmoodle.engines.protocol import SiteConnection
+from vmoodle.fleet.command import Command, Comparison, Effect, P
+from vmoodle.fleet.result import Changed, Result, Table
+from vmoodle.fleet.target_site import TargetSite
+from vmoodle.moodle.role_changes import Applied, apply_plans
+from vmoodle.moodle.role_definitions import SiteRoles, read_roles
+from vmoodle.moodle.role_plan import Part, RolePlan, key_words
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
+
+COLUMNS = ("role", "part", "key", "old", "new", "note")
+_LONGEST = 100
+
+
+class RoleChange(Command[P]):
+    """A change of roles by plans."""
+
+    effect = Effect.WRITES
+    idempotent: ClassVar[bool] = True
+    comparison = Comparison.BY_ROW
+
+    @abstractmethod
+    def plans(self, site: SiteRoles) -> Iterable[RolePlan]:
+        """Return what is to become of the roles of a site that was read with all of them."""
+
+    def dry_run(self, site: TargetSite) -> Result:
+        """Return each cell that would be changed, and those that cannot be, with the reason."""
+        with site.connect() as connection:
+            return told(self.plans(read_roles(connection)))
+
+    def run(self, site: TargetSite) -> Result | Changed:
+        """Change the cells; what is kept is each cell as it was."""
+        with site.connect() as connection:
+            plans = list(self.plans(read_roles(connection)))
+        with site.connect(read_only=False) as connection:
+            applied = apply_plans(connection, plans)
+        return changed(site, applied)
+
+    def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
+        """Put each cell back to what it was; raise Conflict where one was changed since."""
+        return take_back(site, kept, dry=dry)
+
+
+class _TrialError(Exception):
+    """Ends the transaction of a trial."""
+
+
+def take_back(site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
+    """Put the cells of kept plans back; with `dry` in a transaction that is taken back itself."""
+    plans = [RolePlan.from_data(data) for data in kept]
+    applied: list[Applied] = []
+    with suppress(_TrialError), site.connect(read_only=False) as connection:
+        applied += apply_plans(connection, plans)
+        if dry:
+            raise _TrialError
+    return told(one.done for one in applied) if dry else changed(site, applied)
+
+
+def changed(site: TargetSite, applied: list[Applied], notes: Iterable[str] = ()) -> Changed:
+    """Drop what is stale by now and return the answer of what was applied, and its undo."""
+    stale = {change for one in applied for change in one.stale}
+    late = site.drop_caches(stale) if stale else []
+    answer = told((one.done for one in applied), [*notes, *late])
+    kept = [one.undo.as_data() for one in reversed(applied) if one.done.changes]
+    return Changed(answer, kept or None)
+
+
+def told(plans: Iterable[RolePlan], notes: Iterable[str] = ()) -> Table:
+    """Return a row for each cell of the plans, and one for each reason to skip some; the notes."""
+    rows: list[tuple[str, ...]] = []
+    for plan in plans:
+        rows += [
+            (plan.role, change.part, *(_short(text) for text in change.words), "")
+            for change in plan.changes
+        ]
+        rows += _skipped(plan)
+    rows += [("", "", "", "", "", note) for note in notes]
+    return Table(COLUMNS, tuple(rows))
+
+
+def _skipped(plan: RolePlan) -> Iterator[tuple[str, ...]]:
+    """Give a row for each reason, with all that is skipped for it: a site may lack a plugin."""
+    keys: dict[tuple[Part, str], list[str]] = {}
+    for one in plan.skipped:
+        keys.setdefault((one.part, one.reason), []).append(key_words(one.part, one.key))
+    for (part, reason), names in keys.items():
+        count = f" {len(names)}" if len(names) > 1 else ""
+        yield plan.role, part, ", ".join(names), "", "", f"skipped{count}: {reason}"
+
+
+def ask_source(
+    installation: Installation, shortname: str, ask: Callable[[SiteConnection], SiteRoles]
+) -> SiteRoles:
+    """Return what one site, which need be no target, says of its roles; raise as `connect`."""
+    # Not before there is an installation: it is of the registry.
+    from vmoodle.fleet.target_sites import target_site
+
+    with target_site(installation, shortname).connect() as connection:
+        return replace(ask(connection), called=f"the site {shortname}")
+
+
+def parts_named(names: Iterable[str]) -> Iterator[Part]:
+    """Give the parts that words on the command line mean."""
+    return (Part(name.replace("-", " ")) for name in names)
+
+
+def _short(text: str) -> str:
+    """Return a cell that fits beside others: a description is a page at times."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
