@@ -62,6 +62,18 @@ def test_rows_are_merged_with_a_column_for_the_site() -> None:
     ]
 
 
+def test_each_row_is_told_once_with_the_sites_that_have_it() -> None:
+    def answer(*rows: tuple[str, int]) -> Table:
+        return Table(("name", "value"), rows)
+
+    columns, rows = by_row(
+        [("a", answer(("x", 1), ("y", 1))), ("b", answer(("y", 1))), ("c", answer(("y", 2)))]
+    )
+    assert columns == ["name", "value"]
+    assert rows == [(["x", 1], ("a",)), (["y", 1], ("a", "b")), (["y", 2], ("c",))]
+    assert by_row([("a", answer())]) == ([], [])
+
+
 def test_a_matrix_tells_the_majority_and_who_differs() -> None:
     answers = [("a", Matrix({"x": 1, "y": 1})), ("b", Matrix({"x": 1})), ("c", Matrix({"x": 2}))]
     rows = {row.name: row for row in compared(answers)}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _MOST_ROWS = 1000
 _MOST_NAMES = 8
 _MOST_LINES = 20
+_WIDEST = 120
 
 
 def show_run(
@@ -161,14 +162,20 @@ def _by_row(told: Iterable[tuple[str, Result]]) -> None:
     columns, rows = by_row(answer for answer, _number in zip(told, asked, strict=False))
     total = next(asked)
     shown = [
-        [*("" if one is None else one for one in row), len(sites),
-         "all" if len(sites) == total > 1 else names(sites)]
+        [*map(_in_a_cell, row), len(sites), "all" if len(sites) == total > 1 else names(sites)]
         for row, sites in rows[:_MOST_ROWS]
-    ]  # fmt: skip
+    ]
     headings = [name.upper().replace("_", " ") for name in columns]
     print_table([*headings, "SITES", "WHICH"], shown, "No rows.")
     if len(rows) > _MOST_ROWS:
         say(f"the first {_MOST_ROWS} rows; `vmoodle run export` writes them all")
+
+
+def _in_a_cell(value: object) -> str:
+    """Return a value on one line, the beginning of a long one."""
+    text = "" if value is None else str(value)
+    text = text.replace("\r", "").replace("\n", "\\n")
+    return f"{text[:_WIDEST]} …" if len(text) > _WIDEST else text
 
 
 def _matrix(told: Iterable[tuple[str, Result]]) -> None:
