@@ -1,7 +1,11 @@
-"""`vmoodle config get|compare` on both engines: values, forced ones, secrets, differences."""
+"""`vmoodle config` on both engines: values, forced ones, secrets, differences, changes and undo."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import pytest
 from tests.contract.test_sql import NAMES, Mixed, both, mixed
 
 __all__ = ["both", "mixed"]
@@ -89,4 +93,196 @@ def test_a_secret_is_never_shown_only_whether_it_differs(mixed: Mixed) -> None:
 
 def test_what_names_no_setting_is_refused(mixed: Mixed) -> None:
     for word in ("a b", "'; DROP TABLE x", "/x", ""):
-        assert mixed.fleet.problem("config", "get", word, "--on", "*")["code"] == "config.setting"
+        assert mixed.fleet.problem("config", "get", word, "--on", "*")["code"] in {
+            "setting.name",
+            "setting.none",
+        }
+
+
+def change(mixed: Mixed, *words: str, status: int = 0) -> dict[str, dict[str, Any]]:
+    """Change two sites or less by `vmoodle config`; return what each answered."""
+    document = mixed.fleet.json("config", *words, "--yes", status=status)
+    return {row["site"]: row for row in document["results"]} | {"run": document["run"]}
+
+
+def value(mixed: Mixed, site: str, name: str) -> object:
+    (row,) = get(mixed, name, "--on", site)[site].values()
+    return row["stored"]
+
+
+def logged(mixed: Mixed, site: str) -> list[tuple[Any, ...]]:
+    return mixed.ask(site, "SELECT plugin, name, oldvalue, value FROM {config_log} ORDER BY id")
+
+
+def test_settings_are_set_on_both_engines_logged_and_taken_back(mixed: Mixed) -> None:
+    put(mixed, "p2", "theme", "classic")
+    words = ("set", "theme=classic", "mod_quiz/timelimit=90", "--on", "m1, p2")
+    trial = mixed.fleet.json("config", *words, "--dry-run")["results"]
+    assert [row["rows"] for row in trial] == [
+        [
+            {"setting": "theme", "old": "boost", "new": "classic", "note": ""},
+            {"setting": "mod_quiz/timelimit", "old": "60", "new": "90", "note": ""},
+        ],
+        [
+            {"setting": "mod_quiz/timelimit", "old": "60", "new": "90", "note": ""},
+            {
+                "setting": "theme", "old": "classic", "new": "classic",
+                "note": "is so already",
+            },
+        ],
+    ]  # fmt: skip
+    assert value(mixed, "m1", "theme") == "boost"
+    done = change(mixed, *words)
+    assert [value(mixed, site, "theme") for site in ("m1", "m2", "p2")] == [
+        "classic", "boost", "classic"
+    ]  # fmt: skip
+    assert ("mod_quiz", "timelimit", "60", "90") in logged(mixed, "p2")
+    assert len(logged(mixed, "p2")) == 1
+    mixed.fleet.run("run", "undo", str(done["run"]), "--yes")
+    assert [value(mixed, site, "theme") for site in ("m1", "p2")] == ["boost", "classic"]
+    assert value(mixed, "p2", "mod_quiz/timelimit") == "60"
+
+
+def test_what_somebody_else_has_set_since_is_not_taken_back(mixed: Mixed) -> None:
+    done = change(mixed, "set", "theme=classic", "lang=de", "--on", "m1, p1")
+    put(mixed, "m1", "theme", "other")
+    words = ("run", "undo", str(done["run"]), "--yes")
+    rows = {row["site"]: row for row in mixed.fleet.json(*words, status=1)["results"]}
+    assert rows["m1"]["error"]["code"] == "setting.changed"
+    assert [value(mixed, "m1", name) for name in ("theme", "lang")] == ["other", "de"]
+    assert [value(mixed, "p1", name) for name in ("theme", "lang")] == ["boost", "en"]
+
+
+def test_a_setting_that_is_not_there_is_made_only_when_told(mixed: Mixed) -> None:
+    for word, near in (("themee=x", "theme"), ("mod_quizz/timelimit=1", "mod_quiz")):
+        rows = mixed.fleet.json(
+            "config", "set", word, "--on", "m1, p1", "--dry-run", status=1
+        )["results"]  # fmt: skip
+        for row in rows:
+            assert row["error"]["code"] == "setting.unknown"
+            assert near in row["error"]["hint"]
+            assert "--new" in row["error"]["hint"]
+    done = change(mixed, "set", "themee=", "--new", "--on", "m1, p1")
+    assert [value(mixed, site, "themee") for site in ("m1", "p1")] == ["", ""]
+    mixed.fleet.run("run", "undo", str(done["run"]), "--yes")
+    assert [value(mixed, site, "themee") for site in ("m1", "p1")] == [None, None]
+
+
+def test_a_forced_setting_is_refused_with_how_to_change_it(mixed: Mixed) -> None:
+    from vmoodle.registry import forced, sites
+
+    forced.force(forced.Scope(site=sites.find("p1")), "", "theme", "classic")
+    rows = change(mixed, "set", "theme=x", "lang=de", "--on", "m1, p1", status=1)
+    assert rows["p1"]["error"]["code"] == "setting.forced"
+    assert "vmoodle forced set theme" in rows["p1"]["error"]["hint"]
+    assert [value(mixed, site, "lang") for site in ("m1", "p1")] == ["de", "en"]
+
+
+def test_settings_are_unset_and_are_back_after_an_undo(mixed: Mixed) -> None:
+    done = change(mixed, "unset", "mod_quiz/timelimit", "nothing", "--on", "m2, p2")
+    assert done["p2"]["rows"] == [
+        {"setting": "mod_quiz/timelimit", "old": "60", "new": None, "note": "is unset"},
+        {"setting": "nothing", "old": None, "new": None, "note": "is so already"},
+    ]
+    assert value(mixed, "m2", "mod_quiz/timelimit") is None
+    mixed.fleet.run("run", "undo", str(done["run"]), "--yes")
+    assert [value(mixed, site, "mod_quiz/timelimit") for site in ("m2", "p2")] == ["60", "60"]
+
+
+def test_a_secret_comes_from_a_file_and_is_shown_nowhere(mixed: Mixed, tmp_path: Path) -> None:
+    for site in NAMES:
+        put(mixed, site, "smtppass", "old-s3cret")
+        put(mixed, site, "bind_pw", "old-s3cret", "auth_ldap")
+        put(mixed, site, "html", "", "auth_ldap")
+    words = ("set", "smtppass=new-s3cret", "--on", "m1, p1")
+    assert mixed.fleet.problem("config", *words)["code"] == "setting.secret"
+    secret, text = tmp_path / "secret", tmp_path / "text"
+    secret.write_text("new-s3cret\n")
+    text.write_text("<b>\nlong\n</b>\n")
+    ended = mixed.fleet.run(
+        "config", "set", "--value-file", f"smtppass={secret}", "--value-file",
+        f"auth_ldap/bind_pw={secret}", "--value-file", f"auth_ldap/html={text}", "--on", "m1, p1",
+        "--yes",
+    )  # fmt: skip
+    assert "s3cret" not in ended.stdout + ended.stderr
+    for site in ("m1", "p1"):
+        assert mixed.ask(site, "SELECT value FROM {config} WHERE name = 'smtppass'") == [
+            ("new-s3cret",)
+        ]
+        assert mixed.ask(site, "SELECT value FROM {config_plugins} WHERE name = 'html'") == [
+            ("<b>\nlong\n</b>",)
+        ]
+        assert "s3cret" not in str(logged(mixed, site))
+    shown = mixed.fleet.json("run", "list", "--command", "config.set")[0]
+    assert shown["parameters"]["secret_names"] == ["smtppass", "auth_ldap/bind_pw"]
+    assert "s3cret" not in str(shown)
+    registry = (mixed.fleet.home / "registry.sqlite3").read_bytes()
+    assert b"s3cret" not in registry
+    mixed.fleet.run("run", "undo", shown["run"], "--yes")
+    assert mixed.ask("p1", "SELECT value FROM {config} WHERE name = 'smtppass'") == [
+        ("old-s3cret",)
+    ]
+    problem = mixed.fleet.problem("run", "again", shown["run"])
+    assert problem["code"] == "run.secret"
+
+
+def test_a_run_without_a_secret_is_done_again(mixed: Mixed) -> None:
+    done = change(mixed, "set", "theme=classic", "--on", "m1")
+    put(mixed, "m1", "theme", "boost")
+    mixed.fleet.run("run", "again", str(done["run"]), "--yes")
+    assert value(mixed, "m1", "theme") == "classic"
+
+
+def test_a_plugins_configuration_is_copied_to_other_sites(mixed: Mixed) -> None:
+    for site in NAMES:
+        put(mixed, site, "version", f"1{site}", "auth_ldap")
+        put(mixed, site, "bind_pw", f"s3cret-of-{site}", "auth_ldap")
+        put(mixed, site, "apikey", "" if site == "m1" else "s3cret-of-its-own", "auth_ldap")
+    put(mixed, "m1", "host_url", "ldap://one", "auth_ldap")
+    put(mixed, "p1", "extra", "1", "auth_ldap")
+    put(mixed, "m2", "extra", "1", "auth_ldap")
+    words = ("copy", "auth_ldap", "lang", "--from", "m1", "--on", "m2, p1")
+    kept = change(mixed, *words, "--keep")
+    assert kept["p1"]["rows"] == [
+        {"setting": "auth_ldap/host_url", "old": None, "new": "ldap://one", "note": "was not set"},
+        {"setting": "auth_ldap/bind_pw", "old": None, "new": None, "note": "left: it is a secret"},
+    ]
+    assert mixed.ask("p1", "SELECT value FROM {config_plugins} WHERE name = 'apikey'") == [
+        ("s3cret-of-its-own",)
+    ]
+    done = change(mixed, *words, "--with-secrets")
+    for site in ("m2", "p1"):
+        assert mixed.ask(site, "SELECT name, value FROM {config_plugins} WHERE plugin = 'auth_ldap'"
+                         " ORDER BY name") == [
+            ("apikey", ""), ("bind_pw", "s3cret-of-m1"), ("host_url", "ldap://one"),
+            ("version", f"1{site}"),
+        ]  # fmt: skip
+    assert "s3cret" not in str(done)
+    mixed.fleet.run("run", "undo", str(done["run"]), "--yes")
+    assert value(mixed, "p1", "auth_ldap/extra") == "1"
+    rows = mixed.ask("p1", "SELECT value FROM {config_plugins} WHERE name = 'bind_pw'")
+    assert rows == [("s3cret-of-p1",)]
+    assert b"s3cret-of" not in (mixed.fleet.home / "registry.sqlite3").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("set", "theme"), "setting.value"),
+        (("set",), "setting.none"),
+        (("set", "theme=a", "core/theme=b"), "setting.twice"),
+        (("set", "version=1"), "setting.reserved"),
+        (("set", "a b=1"), "setting.name"),
+        (("set", "--value-file", "theme"), "setting.file"),
+        (("set", "--value-file", "theme=/nowhere/x"), "secret.unreadable"),
+        (("unset", "auth_*/x"), "setting.name"),
+        (("unset", "mod_quiz/version"), "setting.reserved"),
+        (("copy", "*", "--from", "m1"), "setting.copy"),
+        (("copy", "mod_quizz", "--from", "m1"), "setting.unknown"),
+        (("copy", "mod_quiz", "--from", "m9"), "site.unknown"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_site(
+    mixed: Mixed, words: tuple[str, ...], code: str
+) -> None:
+    assert mixed.fleet.problem("config", *words, "--on", "m1, p1", "--yes")["code"] == code

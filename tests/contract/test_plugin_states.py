@@ -24,7 +24,8 @@ from vmoodle.moodle.plugin_plan import (
 )
 from vmoodle.moodle.plugin_rules import RULES, PluginState, states_of
 from vmoodle.moodle.plugin_states import CodeState, read_plugins
-from vmoodle.moodle.site_settings import parse_setting, read_settings, set_settings
+from vmoodle.moodle.setting_names import parse_setting
+from vmoodle.moodle.site_settings import read_settings, set_settings
 from vmoodle.moodle.tree import MoodleTree
 
 pytestmark = pytest.mark.parametrize(

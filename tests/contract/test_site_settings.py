@@ -8,12 +8,13 @@ from conftest import Server
 from fixtures import undone
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import InvalidInput, NotFound, Refused
+from vmoodle.moodle.cache_invalidation import Change
+from vmoodle.moodle.setting_copies import plan_copy, read_source
+from vmoodle.moodle.setting_effects import entail
+from vmoodle.moodle.setting_names import SettingName, parse_pattern, parse_setting
 from vmoodle.moodle.site_settings import (
-    SettingName,
-    compare_settings,
-    parse_setting,
-    plan_copy,
     read_component,
+    read_matching,
     read_settings,
     set_settings,
     undo_of,
@@ -130,7 +131,8 @@ def test_what_a_site_says_of_itself_is_not_set(server: Server, name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["", "/", "a/b/c", "a b", "a'", "mod_quiz/", "/x", "ü", "x" * 256, "a/" + "x" * 101]
+    "text",
+    ["", "/", "a/b/c", "a b", "a'", "mod_quiz/", "/x", "ü", "-x", "x" * 256, "a/" + "x" * 101],
 )
 def test_what_is_no_name_is_refused(server: Server, text: str) -> None:
     with pytest.raises(InvalidInput) as error:
@@ -146,49 +148,106 @@ def test_a_bad_value_among_good_ones_changes_nothing(server: Server) -> None:
         assert stored(connection, SUMMARIES) == "10"
 
 
-def test_sites_are_grouped_by_value_with_the_most_frequent_first(server: Server) -> None:
-    sites = {}
-    for site, value in (("a", "10"), ("b", "4"), ("c", "10"), ("d", None)):
-        with undone(server.engine, FRESH) as connection:
-            set_settings(connection, {SUMMARIES: value})
-            sites[site] = read_settings(connection, [SUMMARIES])
-    with undone(server.engine, FRESH) as connection:
-        sites["e"] = read_settings(connection, [SUMMARIES], {"core": {SUMMARIES.name: 10}})
-    (row,) = compare_settings(sites)
-    assert row.groups == (("10", ("a", "c", "e")), ("4", ("b",)), (None, ("d",)))
-    assert (row.differing, row.forced_on) == (("b", "d"), ("e",))
+def test_settings_are_found_by_wildcards_forced_ones_too(server: Server) -> None:
+    forced = {"": {"debug": 1}, "auth_ldap": {"x": "y"}, "auth_none": {"x": ["z"]}}
+    with undone(server.engine, CONTENT) as connection:
+
+        def found(*texts: str) -> list[str]:
+            patterns = [parse_pattern(text) for text in texts]
+            return [str(name) for name in read_matching(connection, patterns, forced)]
+
+        assert "auth_ldap/x" in found("auth_ldap/*")
+        assert found("auth_*/x") == ["auth_ldap/x", "auth_none/x"]
+        assert found("forcelog?n", "mod_quiz/none") == ["forcelogin", "mod_quiz/none"]
+        assert not [name for name in found("*") if "/" in name]
+        assert all("/" in name for name in found("*/*"))
+        assert len(found("*/*")) > 1500
+        assert found("FORCELOG*") == []
+        values = read_matching(connection, [parse_pattern("auth_none/x")], forced)
+        (value,) = values.values()
+        assert (value.effective, value.is_text) == ('["z"]', False)
 
 
 def test_a_plugins_configuration_is_copied_without_its_version_and_identity(
     server: Server,
 ) -> None:
+    words = ["auth_ldap", "mod_lti", "gradebookroles", "courseswithsummarieslimit"]
     with undone(server.engine, CONTENT) as connection:
-        sources = {name: read_component(connection, name) for name in ("auth_ldap", "mod_lti")}
+        source = read_source(connection, words, secrets=True)
+        masked = read_source(connection, words)
+    assert "ldap-secret" not in repr(source)
+    assert BIND not in masked.values
+    assert masked.left[BIND] == "it is a secret"
     with undone(server.engine, FRESH) as connection:
         version = stored(connection, parse_setting("auth_ldap/version"))
         connection.execute("UPDATE {config_plugins} SET value = 'x' WHERE name = 'kid'")
-        for name, source in sources.items():
-            plan = plan_copy(name, source, read_component(connection, name))
-            set_settings(connection, plan.values, create=True)
-            again = plan_copy(name, source, read_component(connection, name))
-            assert again.values == {}
+        plan = plan_copy(connection, source, keep=False)
+        set_settings(connection, plan.values, create=True)
+        assert plan_copy(connection, source, keep=False).values == {}
         assert stored(connection, BIND) == "ldap-secret-a"
         assert stored(connection, parse_setting("auth_ldap/version")) == version
         assert stored(connection, parse_setting("mod_lti/kid")) == "x"
         assert parse_setting("mod_lti/privatekey") in plan.left
+        assert parse_setting("gradebookroles") in plan.left
         assert "ldap-secret" not in repr(plan)
 
 
-def test_a_copy_removes_only_when_told_and_leaves_what_is_forced(server: Server) -> None:
+def test_a_copy_keeps_what_is_beyond_it_when_told_and_leaves_what_is_forced(
+    server: Server,
+) -> None:
     with undone(server.engine, FRESH) as connection:
-        source = read_component(connection, "quiz")
+        source = read_source(connection, ["quiz"])
         extra, forced_name = parse_setting("quiz/extra"), parse_setting("quiz/timelimit")
-        set_settings(connection, {extra: "1", forced_name: "99"}, create=True)
-        target = read_component(connection, "quiz", {"quiz": {"timelimit": 5}})
-        assert dict(plan_copy("quiz", source, target).values) == {}
-        plan = plan_copy("quiz", source, target, remove=True)
+        secret = parse_setting("quiz/password")
+        values = {extra: "1", forced_name: "99", secret: "own"}
+        set_settings(connection, values, create=True)
+        forced = {"quiz": {"timelimit": 5}}
+        assert dict(plan_copy(connection, source, forced, keep=True).values) == {}
+        plan = plan_copy(connection, source, forced, keep=False)
         assert dict(plan.values) == {extra: None}
-        assert list(plan.left) == [forced_name]
+        assert plan.left[forced_name] == "it is forced on the site"
+
+
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        ("mod_none", "setting.unknown"), ("auth_ldapp", "setting.unknown"),
+        ("auth_ldap/none", "setting.unknown"), ("*", "setting.copy"), ("core/*", "setting.copy"),
+        ("auth_*/*", "setting.copy"), ("quizz/*", "setting.component"), ("a b", "setting.name"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_copied_is_told(server: Server, word: str, code: str) -> None:
+    with undone(server.engine, FRESH) as connection:
+        with pytest.raises((InvalidInput, NotFound)) as error:
+            read_source(connection, [word])
+        assert error.value.code == code
+        if word == "auth_ldapp":
+            assert "auth_ldap" in error.value.hint
+
+
+def test_a_plugin_that_a_site_has_not_is_given_no_configuration(server: Server) -> None:
+    with undone(server.engine, FRESH) as connection:
+        source = read_source(connection, ["auth_ldap/field_lock_email"])
+        connection.execute("DELETE FROM {config_plugins} WHERE plugin = 'auth_ldap'")
         with pytest.raises(NotFound) as error:
-            plan_copy("mod_none", read_component(connection, "mod_none"), {})
+            plan_copy(connection, source, keep=True)
         assert error.value.code == "setting.component"
+
+
+def test_a_theme_and_states_of_plugins_entail_more_than_a_row(server: Server) -> None:
+    revision = parse_setting("themerev")
+    with undone(server.engine, FRESH) as connection:
+        before = stored(connection, revision)
+        changes = set_settings(connection, {parse_setting("theme_boost/brandcolor"): "#fff"})
+        assert entail(connection, changes) == {Change.SETTINGS, Change.THEMES}
+        after = stored(connection, revision)
+        assert after != before
+        entail(connection, changes)
+        assert int(stored(connection, revision) or 0) == int(after or 0) + 1
+        changes = set_settings(connection, {parse_setting("enrol_plugins_enabled"): "manual"})
+        assert entail(connection, changes) == {Change.SETTINGS, Change.PLUGIN_STATES}
+        changes = set_settings(
+            connection, {parse_setting("format_weeks/disabled"): "1"}, create=True
+        )
+        assert Change.PLUGIN_STATES in entail(connection, changes)
+        assert entail(connection, ()) == frozenset()

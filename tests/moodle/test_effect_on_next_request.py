@@ -18,7 +18,8 @@ from vmoodle.moodle.plugin_rules import PluginState
 from vmoodle.moodle.role_changes import apply_plan
 from vmoodle.moodle.role_definitions import RoleDefinition, read_roles
 from vmoodle.moodle.role_plan import Part, RolePlan, plan_permission, plan_role
-from vmoodle.moodle.site_settings import parse_setting, set_settings, undo_of
+from vmoodle.moodle.setting_names import parse_setting
+from vmoodle.moodle.site_settings import set_settings, undo_of
 
 pytestmark = pytest.mark.moodle
 

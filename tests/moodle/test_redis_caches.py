@@ -15,7 +15,8 @@ from tests.trees import on_real_trees
 
 from vmoodle.moodle.cache_invalidation import Change, invalidate
 from vmoodle.moodle.php import PhpBinary, find_php
-from vmoodle.moodle.site_settings import parse_setting, set_settings
+from vmoodle.moodle.setting_names import parse_setting
+from vmoodle.moodle.site_settings import set_settings
 
 SETTING = parse_setting("supportname")
 USE_REDIS = """

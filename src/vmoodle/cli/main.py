@@ -18,6 +18,7 @@ from vmoodle import __version__
 from vmoodle.cli import (
     admin,
     backup,
+    baseline,
     cache,
     checks,
     codebase,
@@ -73,6 +74,7 @@ app.add_typer(command.app, name="command")
 app.add_typer(run.app, name="run")
 app.add_typer(query.app, name="query")
 app.add_typer(config.app, name="config")
+app.add_typer(baseline.app, name="baseline")
 app.add_typer(maintenance.app, name="maintenance")
 app.add_typer(cache.app, name="cache")
 app.add_typer(session.app, name="session")

@@ -60,7 +60,6 @@ def carry_out(
     With `dry` only what would come of it. `show` prints what was only read, and not as JSON.
     """
     from vmoodle.fleet import order as orders
-    from vmoodle.fleet import runner
 
     command = order.command
     if command.effect.changes and not dry:
@@ -70,14 +69,22 @@ def carry_out(
         run = orders.write_down(installation, order, dry=dry, durable=True)
         _show_queued(run.id, run.operation_id, json=json)
         return
+    run = ask(installation, order, dry=dry)
+    show_run(run, command.comparison, json=json, show=show)
+
+
+def ask(installation: Installation, order: Order, *, dry: bool = False) -> Run:
+    """Carry out here what changes no site, and return the run."""
+    from vmoodle.fleet import order as orders
+    from vmoodle.fleet import runner
+
     run = orders.write_down(installation, order, dry=dry)
     try:
         with showing("asking the sites") as tell:
-            run = runner.run_here(installation, run, command, tell)
+            return runner.run_here(installation, run, order.command, tell)
     except KeyboardInterrupt:
         say(f"cancelled; vmoodle run show {run.id}, or vmoodle run again {run.id} --failed")
         raise
-    show_run(run, command.comparison, json=json, show=show)
 
 
 def order_and_carry_out(

@@ -80,7 +80,7 @@ def write_down(
             "Run it on one site first.",
         )
     secret = ""
-    if has_secrets(order.command.model):
+    if has_secrets(order.given):
         secret = installation.encrypt(Secret(json.dumps(revealed(order.given))))
     return runs.create(
         {
@@ -115,13 +115,13 @@ def again(
             f"Run {run.id} took run {run.undo_of} back; that is not done again.",
             f"vmoodle run undo {run.undo_of}, for the sites that are left",
         )
-    if has_secrets(command.model):
+    given = restored(command.model, run.parameters)
+    if has_secrets(given):
         raise Refused(
             "run.secret",
             f"The parameters of run {run.id} hold a secret, which is not kept.",
             f"Order it anew on the same sites: --on {'failed' if failed else 'run'}:{run.id}",
         )
-    given = restored(command.model, run.parameters)
     target = f"{'failed' if failed else 'run'}:{run.id}"
     return prepare(installation, command, given, target, timeout=run.timeout, again_of=run.id,
                    settle=False)  # fmt: skip

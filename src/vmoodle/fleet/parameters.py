@@ -97,6 +97,14 @@ SecretParameter = Annotated[
 ]
 """A text that is never shown or kept in clear; on the command line it comes from a file."""
 
+SettledSecret = Annotated[
+    Secret,
+    Constant(lambda: Secret("")),
+    BeforeValidator(_as_secret),
+    WithJsonSchema({"type": "string", "format": "password", "writeOnly": True}),
+]
+"""A secret that nobody gives: `Command.settle` puts it in, and it is kept as any secret is."""
+
 MASK = "***"
 _KIND_OF_TYPE = {
     bool: Kind.BOOLEAN,
@@ -212,9 +220,9 @@ def restored(model: type[Parameters], values: Mapping[str, object]) -> Parameter
     return model.model_validate(values)
 
 
-def has_secrets(model: type[Parameters]) -> bool:
-    """Tell whether a parameter is a secret."""
-    return any(one.kind is Kind.SECRET for one in parameters(model))
+def has_secrets(values: Parameters) -> bool:
+    """Tell whether there is a secret among the parameters, be it a masked one."""
+    return any(isinstance(value, Secret) and value.reveal() for _name, value in values)
 
 
 def _plain(values: Parameters, of_secret: Callable[[Secret], str]) -> dict[str, Any]:

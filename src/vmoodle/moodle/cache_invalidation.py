@@ -52,8 +52,14 @@ CACHES: Mapping[Change, tuple[str, ...]] = {
     Change.PLUGIN_STATES: ("core/plugin_manager",),
     # message/classes/api.php, update_processor_status.
     Change.MESSAGE_PROCESSORS: ("core/message_processors_enabled",),
-    # lib/outputlib.php, theme_reset_all_caches; the revision is a setting.
-    Change.THEMES: ("core/config", "core/postprocessedcss", "core/themedesigner"),
+    # lib/outputlib.php, theme_reset_all_caches, theme_purge_used_in_context_caches; the revision is
+    # a setting.
+    Change.THEMES: (
+        "core/config",
+        "core/postprocessedcss",
+        "core/themedesigner",
+        "core/theme_usedincontext",
+    ),
     # lib/classes/string_manager_standard.php, reset_caches; the revision is a setting.
     Change.STRINGS: ("core/config", "core/string", "core/langmenu"),
 }

@@ -29,14 +29,8 @@ from vmoodle.moodle.plugin_rules import (
     split,
 )
 from vmoodle.moodle.plugin_states import read_plugins
-from vmoodle.moodle.site_settings import (
-    CORE,
-    Forced,
-    SettingChange,
-    SettingName,
-    read_settings,
-    set_settings,
-)
+from vmoodle.moodle.setting_names import CORE, SettingName
+from vmoodle.moodle.site_settings import Forced, SettingChange, read_settings, set_settings
 
 _Done = tuple[frozenset[Change], tuple[SettingChange, ...]]
 # What is stale, and the settings that were changed with the state.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vmoodle.moodle.cache_invalidation import Change
-from vmoodle.moodle.site_settings import CORE, SettingName
+from vmoodle.moodle.setting_names import CORE, SettingName
 
 
 class PluginState(StrEnum):

@@ -20,7 +20,8 @@ from vmoodle.moodle.plugin_rules import (
     StateList,
     split,
 )
-from vmoodle.moodle.site_settings import Forced, SettingName, read_settings
+from vmoodle.moodle.setting_names import SettingName
+from vmoodle.moodle.site_settings import Forced, read_settings
 
 
 class CodeState(StrEnum):

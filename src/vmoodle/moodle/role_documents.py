@@ -10,9 +10,16 @@ import yaml
 
 from vmoodle.errors import InvalidInput
 from vmoodle.moodle.role_definitions import Allow, ContextLevel, Permission, RoleDefinition, word
-from vmoodle.moodle.role_plan import ALL_PARTS, FIELDS, Part, check_definition
+from vmoodle.moodle.role_plan import (
+    ALL_PARTS,
+    FIELDS,
+    CellChange,
+    CellValue,
+    Part,
+    check_definition,
+)
 
-_MEMBERS = ("shortname", *map(str, FIELDS), "context_levels", "permissions", "allows")
+MEMBERS = ("shortname", *map(str, FIELDS), "context_levels", "permissions", "allows")
 
 
 def as_document(role: RoleDefinition) -> dict[str, Any]:
@@ -35,9 +42,9 @@ def from_document(document: Any) -> tuple[RoleDefinition, frozenset[Part]]:
     """
     if not isinstance(document, Mapping) or not isinstance(document.get("shortname"), str):
         raise _wrong("it is no mapping with a shortname")
-    unknown = [str(name) for name in document if name not in _MEMBERS]
+    unknown = [str(name) for name in document if name not in MEMBERS]
     if unknown:
-        raise _wrong(f"{', '.join(unknown)} means nothing; there are {', '.join(_MEMBERS)}")
+        raise _wrong(f"{', '.join(unknown)} means nothing; there are {', '.join(MEMBERS)}")
     permissions = _mapping(document, "permissions")
     allows = _mapping(document, "allows")
     definition = RoleDefinition(
@@ -85,6 +92,25 @@ def from_yaml(text: str) -> list[tuple[RoleDefinition, frozenset[Part]]]:
     if twice is not None:
         raise _wrong(f"{twice} is defined twice")
     return found
+
+
+def cell_words(change: CellChange) -> tuple[str, str | None, str | None]:
+    """Return a cell's name, its old and its new value, in the words that documents have."""
+    key = change.key
+    if change.part == Part.ROLE:
+        there = {True: "there", False: "not there"}
+        return str(Part.ROLE), there[bool(change.old)], there[bool(change.new)]
+    if change.part == Part.CONTEXT_LEVEL:
+        key = word(ContextLevel, int(key))
+    return f"{change.part} {key}".strip(), _value_word(change.old), _value_word(change.new)
+
+
+def _value_word(value: CellValue) -> str | None:
+    if value is None:
+        return "inherit"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else word(Permission, value)
 
 
 def _parts(document: Mapping[str, Any], definition: RoleDefinition) -> frozenset[Part]:

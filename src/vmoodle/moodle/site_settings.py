@@ -1,67 +1,49 @@
 """A site's settings, of Moodle's core and of plugins: read, set, unset, as Moodle's cfg.php does.
 
-Call `cache_invalidation.invalidate` with `Change.SETTINGS` after the commit. As with cfg.php no
-page's own check or callback runs.
+As with cfg.php no page's own check runs. What else a change of a setting entails is told by
+`setting_effects`; drop the caches of what that returns (`cache_invalidation`) after the commit.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 
-from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import InvalidInput, NotFound, Refused
+from vmoodle.engines.protocol import Most, Rows, SiteConnection
+from vmoodle.errors import Conflict, Failed, InvalidInput, NotFound, Refused
 from vmoodle.moodle.config_log import MASKED, log_change
-from vmoodle.moodle.identity import ENTRIES
-from vmoodle.moodle.identity_access import SECRET_NAMES
-from vmoodle.moodle.identity_entry import COPY_CONCERNS, Action, Concern, Settings
+from vmoodle.moodle.setting_names import (
+    CORE,
+    SettingName,
+    SettingPattern,
+    parse_setting,
+    refuse_reserved,
+)
 from vmoodle.moodle.site_schema import marks
 
-CORE = "core"
+__all__ = ["CORE", "SettingName", "parse_setting"]
+
 Forced = Mapping[str, Mapping[str, object]]
 """What config.php forces: values by name, by component; core is `core` or empty."""
 
-# lib/adminlib.php, admin_setting::parse_setting_name, 4.5 and 5.1; lengths from lib/db/install.xml.
-_WORD = re.compile(r"[a-zA-Z0-9_]+")
-_LONGEST_IN_CORE, _LONGEST_IN_PLUGINS = 255, 100
-# What a site says about itself, and not what an administrator sets.
-_RESERVED = {
-    CORE: ("siteidentifier", "version", "release", "branch", "allversionshash", "allcomponenthash"),
-    "*": ("version",),
-}
-_OTHER_SECRETS = ("*pass", "secret", "key", "apikey", "token", "openssl*", "*passphrase", "*salt")
-
-
-@dataclass(frozen=True, order=True)
-class SettingName:
-    """Name a setting: its component (`core` for Moodle's core) and its name there."""
-
-    component: str
-    name: str
-
-    def __str__(self) -> str:
-        return self.name if self.component == CORE else f"{self.component}/{self.name}"
-
-    @property
-    def is_secret(self) -> bool:
-        """Tell whether the name is one under which Moodle or a plugin keeps a secret."""
-        patterns = (*SECRET_NAMES, *_OTHER_SECRETS, *_credentials(self.component))
-        return any(fnmatchcase(self.name, pattern) for pattern in patterns)
+# Moodle 4.5 has some 2,500 of them; a site with many plugins a few times as many.
+_MOST = Most(200_000, 50_000_000)
 
 
 @dataclass(frozen=True)
 class SettingValue:
     """A setting on one site: what its database has, and what config.php forces instead.
 
-    None is not set. `repr` shows no value: it may be a secret.
+    None is not set. A forced value that is no text, as a list, is given as JSON and `is_text` is
+    False. `repr` shows no value: it may be a secret.
     """
 
     stored: str | None = field(repr=False)
     is_forced: bool = False
     forced: str | None = field(default=None, repr=False)
+    is_text: bool = True
 
     @property
     def effective(self) -> str | None:
@@ -78,75 +60,45 @@ class SettingChange:
     new: str | None = field(repr=False)
 
 
-@dataclass(frozen=True)
-class SettingRow:
-    """One setting over sites: the sites by value, the most frequent first; `repr` shows none."""
-
-    setting: SettingName
-    groups: tuple[tuple[str | None, tuple[str, ...]], ...] = field(repr=False)
-    forced_on: tuple[str, ...] = ()
-
-    @property
-    def differing(self) -> tuple[str, ...]:
-        """Return the sites that have not the most frequent value."""
-        return tuple(site for _value, sites in self.groups[1:] for site in sites)
-
-
-def parse_setting(text: str) -> SettingName:
-    """Return the setting that `name` or `component/name` names; raise InvalidInput."""
-    component, _slash, name = text.rpartition("/")
-    if component in ("", CORE, "moodle"):
-        component = CORE
-    longest = _LONGEST_IN_CORE if component == CORE else _LONGEST_IN_PLUGINS
-    is_valid = _WORD.fullmatch(component) and _WORD.fullmatch(name)
-    if not is_valid or text.startswith("/") or max(len(component), len(name)) > longest:
-        raise InvalidInput(
-            "setting.name",
-            f"{text!r} is no name of a setting.",
-            "Write it as Moodle does: name, or component/name, of letters, digits and _.",
-        )
-    return SettingName(component, name)
-
-
 def read_settings(
     connection: SiteConnection, settings: Iterable[SettingName], forced: Forced | None = None
 ) -> dict[SettingName, SettingValue]:
     """Return the value of each of the settings, in two queries."""
     wanted = list(dict.fromkeys(settings))
-    stored: dict[SettingName, str] = {}
-    core = [setting.name for setting in wanted if setting.component == CORE]
-    if core:
-        for name, value in connection.query(
-            f"SELECT name, value FROM {{config}} WHERE name IN ({marks(core)})",  # noqa: S608
-            core,
-        ):
-            stored[SettingName(CORE, str(name))] = _text(value)
-    pairs = [(setting.component, setting.name) for setting in wanted if setting.component != CORE]
-    if pairs:
-        conditions = " OR ".join("(plugin = %s AND name = %s)" for _ in pairs)
-        for plugin, name, value in connection.query(
-            f"SELECT plugin, name, value FROM {{config_plugins}} WHERE {conditions}",  # noqa: S608
-            [word for pair in pairs for word in pair],
-        ):
-            stored[SettingName(str(plugin), str(name))] = _text(value)
+    patterns = [SettingPattern(setting.component, setting.name) for setting in wanted]
+    stored = dict(_stored(connection, patterns))
     return {setting: _value(setting, stored.get(setting), forced or {}) for setting in wanted}
+
+
+def read_matching(
+    connection: SiteConnection, patterns: Iterable[SettingPattern], forced: Forced | None = None
+) -> dict[SettingName, SettingValue]:
+    """Return the settings that are meant, in order: also forced ones that the database has not.
+
+    One that is named in full is there even when the site has it not. Raise Failed `setting.many`.
+    """
+    wanted = list(dict.fromkeys(patterns))
+    stored = dict(_stored(connection, wanted))
+    # In Python again: MariaDB's comparison takes capital and small letters for the same.
+    there = {*stored, *_all_forced(forced or {})}
+    names = {name for name in there if any(one.matches(name) for one in wanted)}
+    names |= {SettingName(one.component, one.name) for one in wanted if one.is_exact}
+    return {
+        setting: _value(setting, stored.get(setting), forced or {}) for setting in sorted(names)
+    }
 
 
 def read_component(
     connection: SiteConnection, component: str, forced: Forced | None = None
 ) -> dict[SettingName, SettingValue]:
     """Return all settings of a component, forced ones that the database has not included."""
-    if component == CORE:
-        rows = connection.query("SELECT name, value FROM {config}")
-    else:
-        rows = connection.query(
-            "SELECT name, value FROM {config_plugins} WHERE plugin = %s", (component,)
-        )
-    stored = {SettingName(component, str(name)): _text(value) for name, value in rows}
-    names = [*stored, *(SettingName(component, name) for name in _forced(component, forced or {}))]
-    return {
-        setting: _value(setting, stored.get(setting), forced or {}) for setting in sorted(names)
-    }
+    return read_matching(connection, [SettingPattern(component, "*")], forced)
+
+
+def components(connection: SiteConnection) -> list[str]:
+    """Return the components other than the core that have a setting."""
+    rows = connection.query("SELECT DISTINCT plugin FROM {config_plugins}")
+    return sorted(str(row[0]) for row in rows)
 
 
 def set_settings(
@@ -159,26 +111,10 @@ def set_settings(
 ) -> tuple[SettingChange, ...]:
     """Give settings their values, None unsets; return those that were not so already.
 
-    With `log` each is written to Moodle's own list of changed settings, secrets masked. Raise
-    NotFound `setting.unknown` for a setting that the site has not, unless with `create`; Refused
-    `setting.forced`, `setting.reserved`; InvalidInput `setting.value`. Nothing is changed then.
+    With `log` each is written to Moodle's own list of changed settings, secrets masked. Raise as
+    `plan_settings`; nothing is changed then.
     """
-    for setting, new in values.items():
-        _refuse_reserved(setting)
-        if new is not None and "\0" in new:
-            raise InvalidInput(
-                "setting.value", f"The value for {setting} holds a zero byte.", "Give plain text."
-            )
-    current = read_settings(connection, values, forced)
-    for setting, value in current.items():
-        refuse_forced(setting, value)
-        if value.stored is None and values[setting] is not None and not create:
-            raise _unknown(connection, setting)
-    changes = tuple(
-        SettingChange(setting, value.stored, values[setting])
-        for setting, value in current.items()
-        if value.stored != values[setting]
-    )
+    changes = plan_settings(connection, values, forced=forced, create=create)
     for change in changes:
         _write(connection, change)
         if log:
@@ -193,13 +129,38 @@ def set_settings(
     return changes
 
 
-def refuse_forced(setting: SettingName, value: SettingValue) -> None:
-    """Raise Refused `setting.forced` for a setting whose value in the database does not count."""
-    if value.is_forced:
-        raise Refused(
-            "setting.forced",
-            f"{setting} is forced by config.php: Moodle would not see the change.",
-            "Change what is forced: vmoodle forced list.",
+def plan_settings(
+    connection: SiteConnection,
+    values: Mapping[SettingName, str | None],
+    *,
+    forced: Forced | None = None,
+    create: bool = False,
+) -> tuple[SettingChange, ...]:
+    """Return what `set_settings` would change.
+
+    Raise NotFound `setting.unknown` for a setting that the site has not, unless with `create`;
+    Refused `setting.forced`, `setting.reserved`; InvalidInput `setting.value`.
+    """
+    for setting, new in values.items():
+        refuse_reserved(setting)
+        check_value(setting, new)
+    current = read_settings(connection, values, forced)
+    for setting, value in current.items():
+        refuse_forced(setting, value)
+        if value.stored is None and values[setting] is not None and not create:
+            raise unknown_setting(connection, setting)
+    return tuple(
+        SettingChange(setting, value.stored, values[setting])
+        for setting, value in current.items()
+        if value.stored != values[setting]
+    )
+
+
+def check_value(setting: SettingName, value: str | None) -> None:
+    """Raise InvalidInput `setting.value` for what no setting can be."""
+    if value is not None and "\0" in value:
+        raise InvalidInput(
+            "setting.value", f"The value for {setting} holds a zero byte.", "Give plain text."
         )
 
 
@@ -208,68 +169,109 @@ def undo_of(changes: Iterable[SettingChange]) -> dict[SettingName, str | None]:
     return {change.setting: change.old for change in changes}
 
 
-def compare_settings(
-    sites: Mapping[str, Mapping[SettingName, SettingValue]],
-) -> list[SettingRow]:
-    """Return a row for each setting that any of the sites has, by what Moodle uses there."""
-    rows = []
-    for setting in sorted({name for values in sites.values() for name in values}):
-        groups: dict[str | None, list[str]] = {}
-        forced_on = []
-        for site, values in sites.items():
-            value = values.get(setting, SettingValue(None))
-            groups.setdefault(value.effective, []).append(site)
-            if value.is_forced:
-                forced_on.append(site)
-        ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
-        rows.append(
-            SettingRow(
-                setting, tuple((value, tuple(names)) for value, names in ordered), tuple(forced_on)
-            )
+def values_before(
+    connection: SiteConnection, changes: Sequence[SettingChange]
+) -> dict[SettingName, str | None]:
+    """Return the values that take changes back, as `undo_of`, when that overwrites nobody's own.
+
+    Raise Conflict `setting.changed`.
+    """
+    current = read_settings(connection, [change.setting for change in changes])
+    moved = [
+        str(change.setting)
+        for change in changes
+        if current[change.setting].stored not in (change.new, change.old)
+    ]
+    if moved:
+        raise Conflict(
+            "setting.changed",
+            f"Changed by somebody else since: {', '.join(moved)}.",
+            "Set them by hand: vmoodle config set.",
+        )
+    return undo_of(changes)
+
+
+def unknown_setting(connection: SiteConnection, setting: SettingName) -> NotFound:
+    """Return the error for a setting that the site has not, with those that are near."""
+    known = [name.name for name in read_component(connection, setting.component)]
+    if not known:
+        near = get_close_matches(setting.component, components(connection), n=3)
+        return NotFound(
+            "setting.unknown",
+            f"The site has no setting {setting}, and no other of {setting.component}.",
+            _near(near),
+        )
+    near = [
+        str(SettingName(setting.component, name))
+        for name in get_close_matches(setting.name, known, n=3)
+    ]
+    return NotFound("setting.unknown", f"The site has no setting {setting}.", _near(near))
+
+
+def _near(names: list[str]) -> str:
+    there = f"There are: {', '.join(names)}. " if names else ""
+    return f"{there}Say --new to make a setting that is not there yet."
+
+
+def refuse_forced(setting: SettingName, value: SettingValue) -> None:
+    """Raise Refused `setting.forced` for a setting whose value in the database does not count."""
+    if value.is_forced:
+        raise Refused(
+            "setting.forced",
+            f"{setting} is forced on the site: Moodle would not see the change.",
+            f"Change what is forced: `vmoodle forced set {setting}`, or `vmoodle forced unset "
+            f"{setting}`; `vmoodle forced list` shows on what.",
+        )
+
+
+def _stored(
+    connection: SiteConnection, patterns: list[SettingPattern]
+) -> Iterator[tuple[SettingName, str]]:
+    """Give what the database has of what is meant: one query a table."""
+    core = [(one.name,) for one in patterns if one.component == CORE]
+    if core:
+        for name, value in _read(connection, "config", ("name",), core):
+            yield SettingName(CORE, str(name)), _text(value)
+    plugins = [(one.component, one.name) for one in patterns if one.component != CORE]
+    if plugins:
+        for plugin, name, value in _read(connection, "config_plugins", ("plugin", "name"), plugins):
+            yield SettingName(str(plugin), str(name)), _text(value)
+
+
+def _read(
+    connection: SiteConnection,
+    table: str,
+    columns: tuple[str, ...],
+    wanted: Sequence[tuple[str, ...]],
+) -> Rows:
+    conditions, values = [], []
+    for words in wanted:
+        parts = []
+        for column, word in zip(columns, words, strict=True):
+            if word != "*":
+                condition, value = _condition(column, word)
+                parts.append(condition)
+                values.append(value)
+        conditions.append(f"({' AND '.join(parts) or '1 = 1'})")
+    where = " OR ".join(conditions)
+    rows = connection.read(
+        f"SELECT {', '.join(columns)}, value FROM {{{table}}} WHERE {where}",  # noqa: S608
+        values,
+        most=_MOST,
+    )
+    if rows.cut:
+        raise Failed(
+            "setting.many", "The site has too many settings to be read at once.", "Name fewer."
         )
     return rows
 
 
-@dataclass(frozen=True)
-class ComponentCopy:
-    """What a copy of a component's configuration sets, and what it leaves as it is, and why."""
-
-    values: Mapping[SettingName, str | None] = field(repr=False)
-    left: Mapping[SettingName, str]
-
-
-def plan_copy(
-    component: str,
-    source: Mapping[SettingName, SettingValue],
-    target: Mapping[SettingName, SettingValue],
-    *,
-    remove: bool = False,
-) -> ComponentCopy:
-    """Return what gives the target all settings of the source's component but its version.
-
-    What marks one site, such as a key with which it signs, stays its own. With `remove` what the
-    source has not is unset. Raise NotFound `setting.component` for one that the source has not.
-    """
-    if not any(value.effective is not None for value in source.values()):
-        raise NotFound(
-            "setting.component",
-            f"The source has no settings of {component!r}.",
-            "Name a component as Moodle does: mod_quiz, auth_ldap.",
-        )
-    values: dict[SettingName, str | None] = {}
-    left: dict[SettingName, str] = {}
-    for setting in sorted({*source, *(target if remove else ())}):
-        new = source.get(setting, SettingValue(None)).effective
-        old = target.get(setting, SettingValue(None))
-        if setting.name in _reserved(component):
-            continue
-        if _marks_one_site(setting):
-            left[setting] = "it marks one site"
-        elif old.is_forced:
-            left[setting] = "it is forced on the target"
-        elif old.stored != new:
-            values[setting] = new
-    return ComponentCopy(values, left)
+def _condition(column: str, word: str) -> tuple[str, str]:
+    """Return the condition for a name or wildcards; LIKE has its own escapes on each engine."""
+    if "*" not in word and "?" not in word:
+        return f"{column} = %s", word
+    text = word.replace("!", "!!").replace("_", "!_").replace("%", "!%")
+    return f"{column} LIKE %s ESCAPE '!'", text.replace("*", "%").replace("?", "_")
 
 
 def _write(connection: SiteConnection, change: SettingChange) -> None:
@@ -298,7 +300,8 @@ def _value(setting: SettingName, stored: str | None, forced: Forced) -> SettingV
     given = _forced(setting.component, forced)
     if setting.name not in given:
         return SettingValue(stored)
-    return SettingValue(stored, True, _as_php(given[setting.name]))
+    value = given[setting.name]
+    return SettingValue(stored, True, _as_php(value), not isinstance(value, list | tuple | dict))
 
 
 def _forced(component: str, forced: Forced) -> Mapping[str, object]:
@@ -307,63 +310,20 @@ def _forced(component: str, forced: Forced) -> Mapping[str, object]:
     return forced.get(component, {})
 
 
+def _all_forced(forced: Forced) -> Iterator[SettingName]:
+    for component, members in forced.items():
+        for name in members:
+            yield SettingName(component or CORE, name)
+
+
 def _as_php(value: object) -> str | None:
-    """Return a forced value as text, as get_config gives it; lists and null are no settings."""
-    if value is None or isinstance(value, list | tuple | dict):
-        return None
+    """Return a forced value as PHP makes a text of it, JSON for what PHP makes none of."""
+    if value is None or isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "1" if value else ""
-    return str(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
-
-
-def _reserved(component: str) -> tuple[str, ...]:
-    return _RESERVED.get(component, _RESERVED["*"])
-
-
-def _refuse_reserved(setting: SettingName) -> None:
-    if setting.name in _reserved(setting.component):
-        raise Refused(
-            "setting.reserved",
-            f"{setting} is what Moodle says about itself, and not set by hand.",
-            "Upgrade the site, or copy it, to have another value there.",
-        )
-
-
-def _unknown(connection: SiteConnection, setting: SettingName) -> NotFound:
-    known = [name.name for name in read_component(connection, setting.component)]
-    near = get_close_matches(setting.name, known, n=3)
-    return NotFound(
-        "setting.unknown",
-        f"The site has no setting {setting}.",
-        f"There are: {', '.join(near)}." if near else "Say that it is to be made to set it anyway.",
-    )
-
-
-def _credentials(component: str) -> list[str]:
-    """Return the names under which the table of identity has a component's credentials."""
-    return [
-        name
-        for entry in ENTRIES
-        if isinstance(entry.what, Settings)
-        and entry.concern == Concern.CREDENTIAL
-        and entry.what.component == component
-        for name in entry.what.names
-    ]
-
-
-def _marks_one_site(setting: SettingName) -> bool:
-    for entry in ENTRIES:
-        what = entry.what
-        if (
-            isinstance(what, Settings)
-            and what.component == setting.component
-            and entry.concern in COPY_CONCERNS
-            and entry.action != Action.KEEP
-            and any(fnmatchcase(setting.name, pattern) for pattern in what.names)
-        ):
-            return True
-    return False

@@ -1,38 +1,31 @@
-"""Settings of Moodle and its plugins over many sites: what they are, and where they differ."""
+"""Settings of Moodle and its plugins over many sites: told, compared, set, unset, copied."""
 
 from __future__ import annotations
 
-import fnmatch
-import hashlib
 import json
-import os
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from vmoodle.engines.protocol import Most, SiteConnection
-from vmoodle.errors import Failed, InvalidInput
+from vmoodle.errors import InvalidInput
 from vmoodle.fleet.command import Command, Comparison, Effect
-from vmoodle.fleet.parameters import Parameters
-from vmoodle.fleet.result import Matrix, Result, Table
+from vmoodle.fleet.parameters import Constant, Parameters, SecretParameter, SettledSecret
+from vmoodle.fleet.result import Changed, Matrix, Result, Table
+from vmoodle.fleet.setting_edit import Masks, SettingEdit, Wanted, take_back
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.identity_access import SECRET_NAMES
+from vmoodle.moodle.setting_copies import CopySource, plan_copy, read_source
+from vmoodle.moodle.setting_names import (
+    SettingName,
+    parse_pattern,
+    parse_setting,
+    refuse_reserved,
+)
+from vmoodle.moodle.site_settings import SettingValue, check_value, read_matching
+from vmoodle.secret import Secret
 
-# Moodle 4.5 has some 1,500 of them; a site with many plugins a few times as many.
-_MOST = Most(200_000, 50_000_000)
-_SETTING = re.compile(r"(?:[A-Za-z*?][\w*?]*/)?[\w*?][\w*?:./-]*")
-# What is another on every site, or changes by itself: it says nothing in a comparison.
-_OWN = (
-    "siteidentifier", "siteadmins", "siteguest", "allversionshash", "localcachedirpurged",
-    "scheduledtaskreset", "mnet_localhost_id", "mnet_all_hosts_mnet_id", "cron_*", "jsrev",
-    "themerev", "templaterev", "langrev", "*lastrun", "*lastcron", "*lasttime", "*timelast",
-    "*timemodified", "*/lastcron",
-)  # fmt: skip
-
-
-_SECRETS = (*SECRET_NAMES, "*pass", "*passphrase")
+if TYPE_CHECKING:
+    from vmoodle.engines.protocol import SiteConnection
+    from vmoodle.installation import Installation
 
 
 class Which(Parameters):
@@ -44,66 +37,16 @@ class Which(Parameters):
 
     @model_validator(mode="after")
     def _are_names(self) -> Self:
+        _refuse_none(self.setting)
         for one in self.setting:
-            if not _SETTING.fullmatch(one):
-                raise _no_setting(one)
-        if not self.setting:
-            raise _no_setting("")
+            parse_pattern(one)
         return self
 
-
-class Settings:
-    """What a site's database and what is forced on it say of its settings."""
-
-    def __init__(self, site: TargetSite, wanted: list[str]) -> None:
-        self._forced = _forced(site.forced)
-        self._wanted = wanted
+    def read(self, site: TargetSite) -> dict[SettingName, SettingValue]:
+        """Return the settings that are meant, as they are on a site."""
         with site.connect() as connection:
-            self._stored = dict(self._read(connection))
-
-    def names(self) -> list[str]:
-        """Return the settings that are meant, also those named in full that there are not."""
-        there = {*self._stored, *self._forced}
-        found = {name for name in there if any(fnmatch.fnmatchcase(name, w) for w in self._wanted)}
-        return sorted(found | {one for one in self._wanted if not _has_wildcard(one)})
-
-    def value(self, name: str) -> str | None:
-        """Return what Moodle goes by: the forced value where there is one."""
-        return self._forced[name] if name in self._forced else self._stored.get(name)
-
-    def stored(self, name: str) -> str | None:
-        """Return what the database has, None for nothing."""
-        return self._stored.get(name)
-
-    def is_forced(self, name: str) -> bool:
-        """Tell whether the database's value does not count."""
-        return name in self._forced
-
-    def is_there(self, name: str) -> bool:
-        """Tell whether the setting has a value at all."""
-        return name in self._stored or name in self._forced
-
-    def _read(self, connection: SiteConnection) -> Iterator[tuple[str, str]]:
-        core = [one for one in self._wanted if "/" not in one]
-        plugins = [one for one in self._wanted if "/" in one]
-        if core:
-            where, values = _where("name", core)
-            rows = connection.read(
-                f"SELECT name, value FROM {{config}} WHERE {where}",  # noqa: S608 - names are bound
-                values,
-                most=_MOST,
-            )
-            _refuse_cut(rows.cut)
-            yield from ((str(name), _text(value)) for name, value in rows)
-        if plugins:
-            where, values = _where("CONCAT(plugin, '/', name)", plugins)
-            rows = connection.read(
-                f"SELECT plugin, name, value FROM {{config_plugins}} WHERE {where}",  # noqa: S608
-                values,
-                most=_MOST,
-            )
-            _refuse_cut(rows.cut)
-            yield from ((f"{plugin}/{name}", _text(value)) for plugin, name, value in rows)
+            patterns = [parse_pattern(one) for one in self.setting]
+            return read_matching(connection, patterns, site.forced)
 
 
 class Get(Command[Which]):
@@ -113,22 +56,18 @@ class Get(Command[Which]):
     title = "Tell settings of Moodle and its plugins, forced ones as such."
     effect = Effect.READS
     model = Which
+    comparison = Comparison.BY_ROW
 
     def __init__(self, given: Which) -> None:
         super().__init__(given)
-        self._key = os.urandom(16)
+        self._masks = Masks()
 
     def run(self, site: TargetSite) -> Result:
         """Return the settings with the value Moodle goes by; of a secret only a mark."""
-        settings = Settings(site, self.given.setting)
+        shown = self._masks.shown
         rows = tuple(
-            (
-                name,
-                _shown(name, settings.value(name), self._key),
-                settings.is_forced(name),
-                _shown(name, settings.stored(name), self._key),
-            )
-            for name in settings.names()
+            (str(name), shown(name, value.effective), value.is_forced, shown(name, value.stored))
+            for name, value in self.given.read(site).items()
         )
         return Table(("setting", "value", "forced", "stored"), rows)
 
@@ -144,80 +83,227 @@ class Compare(Command[Which]):
 
     def __init__(self, given: Which) -> None:
         super().__init__(given)
-        self._key = os.urandom(16)
+        self._masks = Masks()
 
     def run(self, site: TargetSite) -> Result:
         """Return each setting's value; what is another on every site by nature is left out."""
-        settings = Settings(site, self.given.setting)
+        patterns = [parse_pattern(one) for one in self.given.setting]
+        named = {SettingName(one.component, one.name) for one in patterns if one.is_exact}
         cells = {}
-        for name in settings.names():
-            named = name in self.given.setting
-            own = any(fnmatch.fnmatchcase(name, pattern) for pattern in _OWN)
-            if settings.is_there(name) and (named or not own):
-                value = _shown(name, settings.value(name), self._key)
-                cells[name] = f"{value} (forced)" if settings.is_forced(name) else value
+        for name, value in self.given.read(site).items():
+            is_there = value.is_forced or value.stored is not None
+            if is_there and (name in named or not name.differs_by_nature):
+                told = self._masks.shown(name, value.effective)
+                cells[str(name)] = f"{told} (forced)" if value.is_forced else told
         return Matrix(cells)
 
 
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
+class Edit(Command[Any]):
+    """What the commands that change settings have in common."""
+
+    effect = Effect.WRITES
+    idempotent = True
+    comparison = Comparison.BY_ROW
+
+    def __init__(self, given: Any) -> None:
+        super().__init__(given)
+        self._edit = SettingEdit(self.wanted)
+
+    def wanted(self, connection: SiteConnection, site: TargetSite) -> Wanted:
+        """Return what the site is to have."""
+        raise NotImplementedError
+
+    def run(self, site: TargetSite) -> Changed:
+        """Give the site what it is to have, seen at once; return each old and new value."""
+        return self._edit.carry_out(site)
+
+    def dry_run(self, site: TargetSite) -> Result:
+        """Return each old and new value, and change nothing."""
+        return self._edit.preview(site)
+
+    def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
+        """Give back what was; raise Conflict where somebody has changed it since."""
+        return take_back(site, kept, dry=dry)
 
 
-def _has_wildcard(name: str) -> bool:
-    return "*" in name or "?" in name
+class Values(Parameters):
+    """Settings with the values they are to have."""
+
+    setting: list[str] = Field(
+        default=[], description="name=value, component/name=value of a plugin's; no secret."
+    )
+    secrets: SecretParameter = Field(
+        default=Secret(""), description="of settings that are secrets: JSON as {name: value}."
+    )
+    new: bool = Field(default=False, description="Make a setting that a site has not.")
+    secret_names: Annotated[list[str], Constant(list)]
+
+    @model_validator(mode="after")
+    def _are_settings(self) -> Self:
+        self.in_clear()
+        return self
+
+    def in_clear(self) -> dict[SettingName, str]:
+        """Return the values that are no secrets; raise InvalidInput for what is none."""
+        values: dict[SettingName, str] = {}
+        for one in self.setting:
+            name, separator, value = one.partition("=")
+            setting = parse_setting(name)
+            if not separator:
+                raise InvalidInput(
+                    "setting.value", f"{setting} has no value.", f"As in {setting}=1, or {setting}="
+                )
+            if setting.hides(value):
+                raise InvalidInput(
+                    "setting.secret",
+                    f"{setting} is a secret, and others can see the arguments of a call.",
+                    f"Give --value-file {setting}=FILE.",
+                )
+            _enter(values, setting, value)
+        return values
+
+    def hidden(self) -> dict[SettingName, str]:
+        """Return the values that are secrets; raise InvalidInput `setting.secrets`."""
+        text = self.secrets.reveal()
+        try:
+            given = json.loads(text) if text else {}
+        except ValueError:
+            given = None
+        if not isinstance(given, dict) or not all(isinstance(v, str) for v in given.values()):
+            raise InvalidInput(
+                "setting.secrets",
+                "The secrets are no JSON object of texts.",
+                'As in {"auth_ldap/bind_pw": "…"}, in one line.',
+            )
+        values: dict[SettingName, str] = {}
+        for name, value in given.items():
+            _enter(values, parse_setting(name), value)
+        return values
 
 
-def _where(column: str, wanted: list[str]) -> tuple[str, list[str]]:
-    """Return the condition for names and wildcards; LIKE has its own escapes on each engine."""
-    parts, values = [], []
-    for one in wanted:
-        if _has_wildcard(one):
-            text = one.replace("!", "!!").replace("_", "!_").replace("%", "!%")
-            values.append(text.replace("*", "%").replace("?", "_"))
-            parts.append(f"{column} LIKE %s ESCAPE '!'")
-        else:
-            values.append(one)
-            parts.append(f"{column} = %s")
-    return " OR ".join(parts), values
+class Set(Edit):
+    """Give settings a value."""
+
+    name = "config.set"
+    title = "Set settings of Moodle and its plugins; shown at once, and can be taken back."
+    model = Values
+    given: Values
+
+    @classmethod
+    def settle(cls, given: Values, installation: Installation) -> Values:  # noqa: ARG003
+        """Check all of it, and put in which of them are secrets."""
+        hidden, clear = given.hidden(), given.in_clear()
+        _refuse_none([*hidden, *clear])
+        for name in hidden:
+            if name in clear:
+                raise _twice(name)
+        return given.model_copy(update={"secret_names": [str(name) for name in hidden]})
+
+    def wanted(self, connection: SiteConnection, site: TargetSite) -> Wanted:  # noqa: ARG002
+        """Return what was given."""
+        return Wanted({**self.given.in_clear(), **self.given.hidden()}, create=self.given.new)
 
 
-def _forced(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
-    """Return forced settings by their name, as the text that Moodle makes of them."""
-    return {
-        f"{component}/{name}" if component else name: _as_moodle(value)
-        for component, members in settings.items()
-        for name, value in members.items()
-    }
+class Names(Parameters):
+    """Settings, each named in full."""
+
+    setting: list[str] = Field(description="name of Moodle's own, component/name of a plugin's.")
+
+    @model_validator(mode="after")
+    def _are_names(self) -> Self:
+        _refuse_none(self.setting)
+        for one in self.setting:
+            refuse_reserved(parse_setting(one))
+        return self
 
 
-def _as_moodle(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "1" if value else ""  # as PHP makes a text of it
-    return json.dumps(value, ensure_ascii=False)
+class Unset(Edit):
+    """Remove settings, so that Moodle goes by its default."""
+
+    name = "config.unset"
+    title = "Unset settings of Moodle and its plugins; they can be taken back."
+    model = Names
+    given: Names
+
+    def wanted(self, connection: SiteConnection, site: TargetSite) -> Wanted:  # noqa: ARG002
+        """Return that none of them is set."""
+        return Wanted({parse_setting(one): None for one in self.given.setting})
 
 
-def _shown(name: str, value: str | None, key: bytes) -> str | None:
-    """Return a value; of a secret a mark, the same in one run only where the secret is."""
-    plain = name.rpartition("/")[2]
-    secret = any(fnmatch.fnmatchcase(plain, pattern) for pattern in _SECRETS)
-    if value is None or not secret or value in {"", "0", "1"}:
-        return value
-    mark = hashlib.blake2b(value.encode(), key=key, digest_size=3).hexdigest()
-    return f"*** ({mark})"
+class Copied(Parameters):
+    """What is copied from which site; the values are put in when it is ordered."""
+
+    source: str = Field(description="The site it is copied from.")
+    what: list[str] = Field(description="Components (auth_ldap), or settings by name.")
+    keep: bool = Field(
+        default=False, description="Keep what a site's component has beyond the source."
+    )
+    with_secrets: bool = Field(default=False, description="Copy secrets too.")
+    values: Annotated[dict[str, str], Constant(dict)]
+    secrets: SettledSecret
+    left: Annotated[dict[str, str], Constant(dict)]
+    whole: Annotated[list[str], Constant(list)]
+
+    @model_validator(mode="after")
+    def _are_names(self) -> Self:
+        _refuse_none(self.what)
+        for one in self.what:
+            parse_pattern(one)
+        return self
 
 
-def _refuse_cut(cut: bool) -> None:
-    if cut:
-        raise Failed(
-            "config.many", "The site has too many settings to be read at once.", "Name fewer."
+class Copy(Edit):
+    """Give sites the configuration that one site has."""
+
+    name = "config.copy"
+    title = "Copy a plugin's configuration, or settings by name, from one site to others."
+    model = Copied
+    given: Copied
+
+    @classmethod
+    def settle(cls, given: Copied, installation: Installation) -> Copied:
+        """Read the source, once for all sites."""
+        from vmoodle.fleet.target_sites import target_site
+
+        site = target_site(installation, given.source)
+        with site.connect() as connection:
+            found = read_source(connection, given.what, site.forced, secrets=given.with_secrets)
+        values = {str(name): value for name, value in found.values.items() if not name.is_secret}
+        secrets = {str(name): value for name, value in found.values.items() if name.is_secret}
+        return given.model_copy(
+            update={
+                "values": values,
+                "secrets": Secret(json.dumps(secrets) if secrets else ""),
+                "left": {str(name): why for name, why in found.left.items()},
+                "whole": list(found.whole),
+            }
         )
 
+    def wanted(self, connection: SiteConnection, site: TargetSite) -> Wanted:
+        """Return what differs on the site from what the source had."""
+        given = self.given
+        values = given.values | json.loads(given.secrets.reveal() or "{}")
+        source = CopySource(
+            {parse_setting(name): value for name, value in values.items()},
+            {parse_setting(name): why for name, why in given.left.items()},
+            tuple(given.whole),
+        )
+        plan = plan_copy(connection, source, site.forced, keep=given.keep)
+        return Wanted(plan.values, plan.left, create=True)
 
-def _no_setting(text: str) -> InvalidInput:
-    return InvalidInput(
-        "config.setting",
-        f"{text!r} names no setting.",
-        "name, or component/name as mod_quiz/timelimit; * and ? are wildcards.",
-    )
+
+def _enter(values: dict[SettingName, str], setting: SettingName, value: str) -> None:
+    refuse_reserved(setting)
+    check_value(setting, value)
+    if setting in values:
+        raise _twice(setting)
+    values[setting] = value
+
+
+def _twice(setting: SettingName) -> InvalidInput:
+    return InvalidInput("setting.twice", f"{setting} is given twice.", "Give it once.")
+
+
+def _refuse_none(given: object) -> None:
+    if not given:
+        raise InvalidInput("setting.none", "No setting is named.", "As in theme, mod_quiz/grade.")
