@@ -1,4 +1,4 @@
-"""`vmoodle exec`: stock Moodle scripts on one site, or on all."""
+"""`vmoodle exec`: stock Moodle scripts on one site, on all, or on those an expression means."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmoodle.cli.output import Json, print_json, print_table, say
+from vmoodle.cli.run_start import Confirm, Detach, DryRun, Timeout, Yes, order_and_carry_out
 
 if TYPE_CHECKING:
     from vmoodle.lifecycle.script import ScriptResult
@@ -28,6 +29,17 @@ def execute(
         int,
         typer.Option(min=0, max=64, help="With --all: sites at the same time; 0: one a core."),
     ] = 0,
+    on: Annotated[
+        str,
+        typer.Option(
+            "--on", help="On the sites an expression means (then no SITE), tried out and confirmed."
+        ),
+    ] = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    confirm: Confirm = None,
+    timeout: Timeout = None,
+    detach: Detach = False,
     json: Json = False,
 ) -> None:
     """Run one of Moodle's scripts for a site, as the web account; its exit status is ours.
@@ -35,10 +47,26 @@ def execute(
     With --all the exit status is the highest of all sites; a site on which the script cannot be
     started has failed, and the others go on. With --json the script's output is in the document.
     With either of them a script may take php.script_timeout seconds; without, it has no limit.
+
+    With --on it is a run as of any command for many sites: kept, with what each site answered, and
+    at most --timeout seconds (600) on each. The status is 1 where it failed on any.
     """
     from vmoodle.errors import InvalidInput
     from vmoodle.installation import open_installation
 
+    of_runs = dry_run or yes or detach or confirm is not None or timeout is not None
+    if (on and (every or at_once)) or (of_runs and not on):
+        raise InvalidInput(
+            "exec.usage",
+            "--on goes without --all and --at-once, and what is asked of a run goes with --on.",
+            "vmoodle exec --on 'north*' -- admin/cli/cron.php",
+        )
+    if on:
+        order_and_carry_out(
+            "exec", {"script": words[0], "argument": words[1:]}, on,
+            timeout=timeout, yes=yes, confirm=confirm, dry=dry_run, detach=detach, json=json,
+        )  # fmt: skip
+        return
     if len(words) < (1 if every else 2):
         raise InvalidInput(
             "exec.usage",

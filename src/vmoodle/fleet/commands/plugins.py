@@ -13,7 +13,7 @@ from vmoodle.errors import InvalidInput, NotFound
 from vmoodle.fleet.code_trees import CodeTrees
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Constant, Parameters
-from vmoodle.fleet.result import Cell, Changed, Matrix, Result, Table
+from vmoodle.fleet.result import Cell, Changed, Matrix, Result, Scalar, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.plugin_order import read_orders
 from vmoodle.moodle.plugin_plan import (
@@ -342,7 +342,7 @@ class Sync(Command[Source]):
         return self._changes.undo(site, kept, dry=dry)
 
 
-def _answer(plan: PluginPlan, stale: list[str] | None = None) -> Table:
+def _answer(plan: PluginPlan, stale: list[str] | None = None) -> Result:
     rows: list[tuple[Cell, ...]] = [
         (step.component, step.old, step.new, "") for step in plan.states
     ]
@@ -352,7 +352,7 @@ def _answer(plan: PluginPlan, stale: list[str] | None = None) -> Table:
     ]
     rows += [(name, None, None, f"left: {why}") for name, why in plan.left.items()]
     rows += [("caches", None, None, sentence) for sentence in stale or ()]
-    return Table(_CHANGES, tuple(rows))
+    return Table(_CHANGES, tuple(rows)) if rows else Scalar("nothing to change")
 
 
 def _parse(word: str) -> tuple[str, PluginState]:
