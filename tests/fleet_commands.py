@@ -60,6 +60,7 @@ class Repeatable(Write):
 
 class Undoable(Ask):
     name, title, effect = "tests.undoable", "Make a file, and remove it again.", Effect.WRITES
+    idempotent = True
 
     def run(self, site: TargetSite) -> Result | Changed:
         path = Path(self.given.directory) / site.shortname

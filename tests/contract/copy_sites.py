@@ -26,8 +26,6 @@ TABLES = {
     " source {text}, author VARCHAR(255), license VARCHAR(255), timecreated BIGINT NOT NULL,"
     " timemodified BIGINT NOT NULL, sortorder BIGINT NOT NULL, referencefileid BIGINT",
     "context": "contextlevel BIGINT NOT NULL, instanceid BIGINT NOT NULL",
-    "config_log": "userid BIGINT NOT NULL, timemodified BIGINT NOT NULL, plugin VARCHAR(100),"
-    " name VARCHAR(100) NOT NULL, value {text}, oldvalue {text}",
     "tool_customlang_components": "name VARCHAR(255) NOT NULL",
     "tool_customlang": "lang VARCHAR(20) NOT NULL, componentid BIGINT NOT NULL,"
     " stringid VARCHAR(255) NOT NULL, master {text}, local {text}, timecustomized BIGINT,"

@@ -338,6 +338,38 @@ def test_a_site_that_a_run_is_changing_is_held_until_it_is_done(
     assert operations.submit("site.move", site="a1", node="elsewhere").id
 
 
+def test_a_site_that_was_deleted_after_the_order_is_left_and_nothing_is_read_of_it(
+    fleet: Installation, tmp_path: Path
+) -> None:
+    from vmoodle.fleet.target_sites import target_site
+    from vmoodle.registry.models import Site
+
+    run = durable(fleet, "tests.write", "a*", directory=str(tmp_path))
+    Site.objects.filter(shortname="a1").update(state="deleted")
+    run = follow(fleet, run)
+    assert told(run)["a1"]["error"]["code"] == "site.state"
+    assert lines(tmp_path) == {"a2": 1}
+    with pytest.raises(Conflict):
+        target_site(fleet, "a1")
+
+
+def test_an_undo_that_was_begun_when_its_process_was_killed_is_unknown_and_not_repeated(
+    fleet: Installation, tmp_path: Path
+) -> None:
+    from vmoodle.fleet.order import undo as order_undo
+    from vmoodle.fleet.order import write_down
+    from vmoodle.registry.fleet_models import RunSite, RunSiteState
+
+    run = follow(fleet, durable(fleet, "tests.undoable", directory=str(tmp_path)))
+    assert command_sets.load().find("tests.undoable").idempotent
+    made = order_undo(fleet, run, command_sets.load().find(run.command))
+    back = write_down(fleet, made, durable=True)
+    # As a process leaves it that was killed after it had done it on the site.
+    RunSite.objects.filter(run=back, shortname="a1").update(state=RunSiteState.BEGUN)
+    (tmp_path / "a1").unlink()
+    assert statuses(follow(fleet, back)) == {"a1": "unknown", "a2": "ok", "b1": "ok"}
+
+
 def in_a_thread(act: Callable[[], object]) -> Callable[[], None]:
     """Return what does it and closes what the thread opened of the registry."""
 

@@ -201,7 +201,7 @@ def _by_row(run: Run, told: Iterable[tuple[str, Result]]) -> None:
 
 def _in_row(value: object, column: str) -> str:
     """Return a cell as it stands in a row: a list of names is cut, what is to be done is not."""
-    text = _said(value).replace("\r", "").replace("\n", "\\n")
+    text = ("" if value is None else str(value)).replace("\r", "").replace("\n", "\\n")
     cut = column != "note" and len(text) > _LONGEST_CELL
     return f"{text[:_LONGEST_CELL]}…" if cut else text
 

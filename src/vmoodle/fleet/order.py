@@ -7,15 +7,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vmoodle.errors import Conflict, Failed, InvalidInput, Refused, VMoodleError
+from vmoodle.errors import Failed, InvalidInput, Refused, VMoodleError
 from vmoodle.fleet.command import AnyCommand, has_dry_run, nothing_to_undo
 from vmoodle.fleet.parameters import Parameters, has_secrets, masked, restored, revealed
 from vmoodle.fleet.target_choice import Choice
+from vmoodle.fleet.target_sites import wrong_state
 from vmoodle.fleet.targets import choose_expression
 from vmoodle.process import this_process
 from vmoodle.registry import operations, runs
 from vmoodle.registry.fleet_models import Run, RunSiteState
-from vmoodle.registry.models import Operation, Site, state_words
+from vmoodle.registry.models import Operation, Site
 from vmoodle.secret import Secret
 
 if TYPE_CHECKING:
@@ -209,10 +210,5 @@ def _fit(
         if site.state in command.states:
             sites.append((site.id, site.shortname))
         else:
-            left_out[site.shortname] = Conflict(
-                "site.state",
-                f"The site {site.shortname} {state_words(site.state)}; the command is for sites "
-                f"that are {' or '.join(sorted(command.states))}.",
-                f"vmoodle site show {site.shortname}",
-            )
+            left_out[site.shortname] = wrong_state(site.shortname, site.state, command.states)
     return tuple(sites), left_out

@@ -24,6 +24,7 @@ from vmoodle.fleet.result import Changed, Result, capped, to_json
 from vmoodle.fleet.run_view import state_of
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.fleet.target_sites import TargetSites, by_server
+from vmoodle.moodle.cache_invalidation import Change
 from vmoodle.process import this_process
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import runs
@@ -108,6 +109,7 @@ class _Execution:
         self._command = self._class(self._parameters())
         self._changes = self._class.effect.changes and not run.dry
         self._pending: list[Outcome] = []
+        self._repeated: frozenset[str] = frozenset()
         self._keep_at = 0.0
         self._tell_at = 0.0
         self._failed = 0
@@ -115,15 +117,20 @@ class _Execution:
 
     def go(self) -> None:
         """Run the command on every site that waits, and keep what came of each."""
-        repeat = not self._changes or self._class.idempotent
-        runs.taken_up(self._run.id, repeat=repeat, unknown=unknown_outcome(self._run.id))
+        # An undo finds by what it kept whether it was done: that is none that does no harm twice.
+        harmless = self._class.idempotent and not self._run.undo_of
+        self._repeated = runs.taken_up(
+            self._run.id,
+            repeat=not self._changes or harmless,
+            unknown=unknown_outcome(self._run.id),
+        )
         waiting = runs.waiting(self._run.id)
         settings = self._installation.settings.fleet
         together = settings.together
         if self._class.scripts:
             together = min(together, os.cpu_count() or 1)
         seconds = self._run.timeout + GRACE + CONNECT_TIMEOUT
-        sites = TargetSites(self._installation, self._run.timeout)
+        sites = TargetSites(self._installation, self._run.timeout, self._class.states)
         try:
             for ended in fan_out(
                 sites.lanes(by_server(waiting), self._act),
@@ -138,6 +145,9 @@ class _Execution:
 
     def _act(self, site: TargetSite) -> Answer:
         try:
+            if self._changes and site.shortname in self._repeated:
+                # It may be done there, and killed before what was cached was dropped.
+                site.drop_caches(Change)
             if self._run.undo_of:
                 return self._undo(site)
             return (self._command.dry_run if self._run.dry else self._command.run)(site)

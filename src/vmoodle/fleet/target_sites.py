@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Never, TypeVar
 
-from vmoodle.errors import InvalidInput, NotFound, VMoodleError
-from vmoodle.fleet.command import AnyCommand
+from vmoodle.errors import Conflict, InvalidInput, NotFound, VMoodleError
+from vmoodle.fleet.command import FOR_STATES, AnyCommand
 from vmoodle.fleet.fan_out import Job
 from vmoodle.fleet.parameters import parameters
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.operations.log import log_to
 from vmoodle.registry import sites
 from vmoodle.registry.forced import ForcedSettings
-from vmoodle.registry.models import DatabaseServer, Site
+from vmoodle.registry.models import DatabaseServer, Site, state_words
 
 if TYPE_CHECKING:
     from vmoodle.engines.protocol import Engine
@@ -28,10 +28,16 @@ _TOGETHER = 100
 class TargetSites:
     """Makes jobs on sites; each database server is opened once."""
 
-    def __init__(self, installation: Installation, timeout: float) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        timeout: float,
+        states: Collection[str] = FOR_STATES,
+    ) -> None:
         log_to(installation.home.log / "operations.log", "vmoodle")
         self._installation = installation
         self._timeout = timeout
+        self._states = states
         self._engines: dict[int, Engine | VMoodleError] = {}
         self._forced = ForcedSettings()
 
@@ -61,6 +67,8 @@ class TargetSites:
                     "The site is no longer there.",
                     "`vmoodle site list` shows the sites.",
                 )
+            if row.state not in self._states:
+                raise wrong_state(row.shortname, row.state, self._states)
             site = self._target(row)
         except VMoodleError as error:
             return _raiser(error)
@@ -92,6 +100,16 @@ class TargetSites:
         if isinstance(engine, VMoodleError):
             raise engine
         return engine
+
+
+def wrong_state(shortname: str, state: str, states: Collection[str]) -> Conflict:
+    """Return the error for a site in a state that a command is not for."""
+    return Conflict(
+        "site.state",
+        f"The site {shortname} {state_words(state)}; the command is for sites "
+        f"that are {' or '.join(sorted(states))}.",
+        f"vmoodle site show {shortname}",
+    )
 
 
 def by_server(ids: Iterable[int]) -> dict[int, list[int]]:
@@ -133,7 +151,10 @@ def offered(
 
 
 def target_site(installation: Installation, shortname: str) -> TargetSite:
-    """Return one site as commands see it; raise NotFound `site.unknown`."""
+    """Return one site as commands see it, to be read.
+
+    Raise NotFound `site.unknown`, Conflict `site.state` for one that is half-made or deleted.
+    """
     site = sites.find(shortname)
     here = TargetSites(installation, installation.settings.fleet.timeout)
     (job,) = here.jobs([site.id], lambda target: target)

@@ -190,21 +190,24 @@ def undoable(run_id: str) -> list[str]:
     return list(names.values_list("shortname", flat=True))
 
 
-def taken_up(run_id: str, *, repeat: bool, unknown: VMoodleError) -> None:
+def taken_up(run_id: str, *, repeat: bool, unknown: VMoodleError) -> frozenset[str]:
     """Decide what was begun when the process that did it ended.
 
-    With `repeat` it waits again; otherwise it is unknown, which `unknown` explains.
+    With `repeat` it waits again, and its shortnames are returned; otherwise it is unknown, which
+    `unknown` explains.
     """
     begun = RunSite.objects.filter(run_id=run_id, state=RunSiteState.BEGUN)
     if repeat:
+        names = frozenset(begun.values_list("shortname", flat=True))
         begun.update(state=RunSiteState.WAITING)
-        return
+        return names
     begun.update(
         state=RunSiteState.UNKNOWN,
         error_code=unknown.code,
         error_message=unknown.message,
         error_hint=unknown.hint,
     )
+    return frozenset()
 
 
 def begun(run_id: str, site_ids: Sequence[int]) -> dict[int, Conflict]:

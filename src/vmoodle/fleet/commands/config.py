@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -259,6 +260,11 @@ class Copy(Edit):
     title = "Copy a plugin's configuration, or settings by name, from one site to others."
     model = Copied
     given: Copied
+
+    @classmethod
+    def leaves_out(cls, given: Copied) -> Collection[str]:
+        """Return the site that is the source."""
+        return [given.source]
 
     @classmethod
     def settle(cls, given: Copied, installation: Installation) -> Copied:

@@ -76,7 +76,6 @@ class Copy(Command[Which]):
     title = "Copy a site's own wording (language customisation) to other sites."
     effect = Effect.WRITES
     model = Which
-    idempotent = True
 
     @classmethod
     def settle(cls, given: Which, installation: Installation) -> Which:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -303,6 +303,11 @@ class Sync(Command[Source]):
         self._changes = _Changes()
         self._states = {name: PluginState(state) for name, state in given.states.items()}
         self._orders = {kind: tuple(names) for kind, names in given.orders.items()}
+
+    @classmethod
+    def leaves_out(cls, given: Source) -> Collection[str]:
+        """Return the site that is the source."""
+        return [given.source]
 
     @classmethod
     def settle(cls, given: Source, installation: Installation) -> Source:
