@@ -22,9 +22,9 @@ class FromSite(Parameters):
     source: str = Field(description="The site it comes from, by its shortname.")
 
 
-def open_source(installation: Installation, given: FromSite) -> TargetSite:
-    """Return the source; raise NotFound `site.unknown`."""
+def open_source(installation: Installation, shortname: str) -> TargetSite:
+    """Return the source; raise as `target_site`."""
     # The registry's models can be had only after an installation is opened.
     from vmoodle.fleet.target_sites import target_site
 
-    return target_site(installation, given.source)
+    return target_site(installation, shortname)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.fleet.command import Command, Comparison, Effect, P
+from vmoodle.fleet.copy_source import open_source
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.role_changes import Applied, apply_plans
@@ -106,10 +107,7 @@ def ask_source(
     installation: Installation, shortname: str, ask: Callable[[SiteConnection], SiteRoles]
 ) -> SiteRoles:
     """Return what one site, which need be no target, says of its roles; raise as `connect`."""
-    # Not before there is an installation: it is of the registry.
-    from vmoodle.fleet.target_sites import target_site
-
-    with target_site(installation, shortname).connect() as connection:
+    with open_source(installation, shortname).connect() as connection:
         return replace(ask(connection), called=f"the site {shortname}")
 
 

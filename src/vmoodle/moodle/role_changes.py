@@ -47,9 +47,7 @@ class Applied:
         return self.done.reversed()
 
 
-def apply_plans(
-    connection: SiteConnection, plans: Sequence[RolePlan], *, modifier: int | None = None
-) -> list[Applied]:
+def apply_plans(connection: SiteConnection, plans: Sequence[RolePlan]) -> list[Applied]:
     """Write several plans in their order, as `apply_plan`; one without changes is only told.
 
     Call it first in a transaction: what is read before the roles are locked may be old by then,
@@ -62,19 +60,14 @@ def apply_plans(
             sorted(names),
         )
     return [
-        apply_plan(connection, plan, modifier=modifier)
-        if plan.changes
-        else Applied(plan, frozenset())
+        apply_plan(connection, plan) if plan.changes else Applied(plan, frozenset())
         for plan in plans
     ]
 
 
-def apply_plan(
-    connection: SiteConnection, plan: RolePlan, *, modifier: int | None = None
-) -> Applied:
-    """Write the cells of a plan that are not right yet; `modifier` is a user's id on the site.
+def apply_plan(connection: SiteConnection, plan: RolePlan) -> Applied:
+    """Write the cells of a plan that are not right yet, as the site's first administrator.
 
-    Without it the site's first administrator has changed the permissions, as in Moodle's form.
     Raise NotFound `role.unknown`, Conflict `role.changed` when a cell is neither as it was when
     planned nor as it is to be, Refused `role.used` for a role that was made, is to go, and has
     been assigned or overridden meanwhile. Nothing is changed then.
@@ -89,7 +82,7 @@ def apply_plan(
             return Applied(RolePlan(plan.role), frozenset())
         raise unknown_role(plan.role, site.shortnames)
     pending, skipped = _pending(plan, site, current)
-    writer = _Writer(connection, plan.role, modifier)
+    writer = _Writer(connection, plan.role)
     writer.write(pending)
     return Applied(RolePlan(plan.role, tuple(pending), skipped), _stale(pending))
 
@@ -150,8 +143,8 @@ def _stale(changes: Iterable[CellChange]) -> frozenset[Change]:
 class _Writer:
     """Write the cells of one role."""
 
-    def __init__(self, connection: SiteConnection, role: str, modifier: int | None) -> None:
-        self._connection, self._shortname, self._modifier = connection, role, modifier
+    def __init__(self, connection: SiteConnection, role: str) -> None:
+        self._connection, self._shortname = connection, role
 
     def write(self, changes: Sequence[CellChange]) -> None:
         of = {part: [c for c in changes if c.part == part] for part in Part}
@@ -238,9 +231,7 @@ class _Writer:
                 f"DELETE FROM {{role_capabilities}} WHERE {where} IN ({marks(group)})",  # noqa: S608
                 (role, system, *group),
             )
-        modifier, now = self._modifier, int(time.time())
-        if modifier is None:
-            modifier = first_administrator(self._connection)
+        modifier, now = first_administrator(self._connection), int(time.time())
         self._insert(
             "role_capabilities",
             ("contextid", "roleid", "capability", "permission", "timemodified", "modifierid"),

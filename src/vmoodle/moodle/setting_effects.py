@@ -6,7 +6,6 @@ of plugins that are not Moodle's own are not known here.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,11 +14,10 @@ from vmoodle.engines.protocol import SiteConnection
 from vmoodle.moodle.access_flags import mark_system
 from vmoodle.moodle.cache_invalidation import Change
 from vmoodle.moodle.plugin_rules import RULES, DisabledSetting, StateList
+from vmoodle.moodle.revisions import Revision, raise_revision
 from vmoodle.moodle.setting_names import CORE, SettingName
-from vmoodle.moodle.site_settings import SettingChange, read_settings
+from vmoodle.moodle.site_settings import SettingChange
 
-# lib/outputlib.php, theme_get_next_revision: one that is further ahead than this is wrong.
-_AHEAD_SECONDS = 3600
 _ENROLMENTS = SettingName(CORE, "enrol_plugins_enabled")
 
 
@@ -29,7 +27,7 @@ class _Callback:
 
     component: str
     names: tuple[str, ...]
-    revision: str
+    revision: Revision
     source: str
 
 
@@ -60,7 +58,8 @@ def entail(connection: SiteConnection, changes: Iterable[SettingChange]) -> froz
         return frozenset()
     stale = {Change.SETTINGS}
     revisions = {one.revision for one in _CALLBACKS if any(_is_of(one, name) for name in names)}
-    _raise(connection, revisions)
+    for revision in sorted(revisions):
+        raise_revision(connection, revision)
     if "themerev" in revisions:
         stale.add(Change.THEMES)
     if any(holds_states(name) for name in names):
@@ -74,22 +73,6 @@ def _is_of(callback: _Callback, setting: SettingName) -> bool:
     return fnmatchcase(setting.component, callback.component) and any(
         fnmatchcase(setting.name, name) for name in callback.names
     )
-
-
-def _raise(connection: SiteConnection, names: Iterable[str]) -> None:
-    settings = [SettingName(CORE, name) for name in sorted(names)]
-    now = int(time.time())
-    for setting, value in read_settings(connection, settings).items():
-        old = int(value.stored) if value.stored and value.stored.isdigit() else 0
-        new = old + 1 if now <= old < now + _AHEAD_SECONDS else now
-        if value.stored is None:
-            connection.execute(
-                "INSERT INTO {config} (name, value) VALUES (%s, %s)", (setting.name, str(new))
-            )
-        else:
-            connection.execute(
-                "UPDATE {config} SET value = %s WHERE name = %s", (str(new), setting.name)
-            )
 
 
 def holds_states(setting: SettingName) -> bool:

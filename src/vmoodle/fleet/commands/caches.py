@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
@@ -15,6 +14,7 @@ from vmoodle.fleet.result import Changed, Result, Scalar, Table
 from vmoodle.fleet.target_site import TargetSite, script_failed
 from vmoodle.moodle.cache_invalidation import Change, drop_caches
 from vmoodle.moodle.cache_stores import refuse_unknown_caches
+from vmoodle.moodle.revisions import next_revision
 from vmoodle.moodle.site_settings import CORE, SettingName, read_settings, set_settings
 
 _SCRIPT = "admin/cli/purge_caches.php"
@@ -23,7 +23,6 @@ _SCRIPT = "admin/cli/purge_caches.php"
 Part = Literal["muc", "courses", "theme", "lang", "js", "filter", "template", "other"]
 _TEMPLATES = SettingName(CORE, "templaterev")
 _DEFINITION = re.compile(r"[a-z][a-z0-9_]*/[a-z][a-z0-9_]*")
-_LONGEST_LEAP = 60 * 60
 
 
 class What(Parameters):
@@ -103,8 +102,6 @@ def _renumber_templates(site: TargetSite) -> str:
     """Have browsers and the server take all templates anew; return which cache may be late."""
     with site.connect(read_only=False) as connection:
         last = read_settings(connection, [_TEMPLATES], site.forced)[_TEMPLATES].stored or ""
-        number, now = int(last) if last.lstrip("-").isdigit() else 0, int(time.time())
-        if now <= number < now + _LONGEST_LEAP:
-            now = number + 1
-        set_settings(connection, {_TEMPLATES: str(now)}, forced=site.forced, create=True, log=False)
+        number = str(next_revision(last))
+        set_settings(connection, {_TEMPLATES: number}, forced=site.forced, create=True, log=False)
     return " ".join(site.drop_caches([Change.SETTINGS]))

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from vmoodle.errors import InvalidInput
 from vmoodle.fleet.command import Command, Comparison, Effect
+from vmoodle.fleet.copy_source import open_source
 from vmoodle.fleet.parameters import Constant, Parameters, SecretParameter, SettledSecret
 from vmoodle.fleet.result import Changed, Matrix, Result, Table
 from vmoodle.fleet.setting_edit import Masks, SettingEdit, Wanted, take_back
@@ -269,9 +270,7 @@ class Copy(Edit):
     @classmethod
     def settle(cls, given: Copied, installation: Installation) -> Copied:
         """Read the source, once for all sites."""
-        from vmoodle.fleet.target_sites import target_site
-
-        site = target_site(installation, given.source)
+        site = open_source(installation, given.source)
         with site.connect() as connection:
             found = read_source(connection, given.what, site.forced, secrets=given.with_secrets)
         values = {str(name): value for name, value in found.values.items() if not name.is_secret}

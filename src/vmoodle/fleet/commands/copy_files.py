@@ -75,7 +75,7 @@ class Copy(Command[Which]):
     @classmethod
     def settle(cls, given: Which, installation: Installation) -> Which:
         """Read the source's rows; raise NotFound where it has no file, or not all contents."""
-        source = open_source(installation, given)
+        source = open_source(installation, given.source)
         with source.connect() as connection:
             content = source_of_copies(connection, parse_area(given.area))
         _refuse_missing(_pool(source), content, source.shortname)

@@ -80,7 +80,7 @@ class Copy(Command[Which]):
     @classmethod
     def settle(cls, given: Which, installation: Installation) -> Which:
         """Read the source's strings; raise NotFound `language.none` where it has none."""
-        source = open_source(installation, given)
+        source = open_source(installation, given.source)
         packs = strings_of(read_packs(_place(source), frozenset(given.lang), given.file))
         if not packs:
             raise NotFound(

@@ -113,7 +113,7 @@ class Copy(Command[Which]):
     @classmethod
     def settle(cls, given: Which, installation: Installation) -> Which:
         """Look at the source's table; raise Refused `table.refused`, `table.ids`."""
-        source = open_source(installation, given)
+        source = open_source(installation, given.source)
         with source.connect(one_moment=True, timeout=cls.timeout) as connection:
             opened = _open(source, connection, given)
             if given.replace:
@@ -219,7 +219,7 @@ class Copy(Command[Which]):
     @contextmanager
     def _source_rows(self, site: TargetSite) -> Iterator[Callable[[], Iterator[list[Row]]]]:
         """Give the source's rows; raise Conflict `table.source` when they are others by now."""
-        source = open_source(site.installation, self.given)
+        source = open_source(site.installation, self.given.source)
         with source.connect(one_moment=True, timeout=site.timeout) as connection:
             opened = _open(source, connection, self.given)
             same = [vars(column) for column in opened.part.columns] == self.given.facts["columns"]

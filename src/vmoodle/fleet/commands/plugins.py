@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from vmoodle.errors import InvalidInput, NotFound
 from vmoodle.fleet.code_trees import CodeTrees
 from vmoodle.fleet.command import Command, Comparison, Effect
+from vmoodle.fleet.copy_source import open_source
 from vmoodle.fleet.parameters import Constant, Parameters
 from vmoodle.fleet.result import Cell, Changed, Matrix, Result, Scalar, Table
 from vmoodle.fleet.target_site import TargetSite
@@ -312,9 +313,7 @@ class Sync(Command[Source]):
     @classmethod
     def settle(cls, given: Source, installation: Installation) -> Source:
         """Read the states and orders of the source."""
-        from vmoodle.fleet.target_sites import target_site
-
-        site = target_site(installation, given.source)
+        site = open_source(installation, given.source)
         kinds = given.type or _KINDS_WITH_STATES
         with site.connect() as connection:
             found = read_plugins(connection, forced=site.forced)
