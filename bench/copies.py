@@ -30,7 +30,7 @@ from vmoodle.engines import clients
 from vmoodle.engines.address import ServerAddress
 from vmoodle.engines.embedded import EmbeddedPostgreSQL
 from vmoodle.engines.protocol import Engine, SiteDatabase, open_engine
-from vmoodle.moodle.filedir import copy_filedir
+from vmoodle.moodle.files.filedir import copy_filedir
 from vmoodle.secret import generate_password
 
 FIXTURES = Path(

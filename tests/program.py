@@ -122,9 +122,9 @@ _NEEDED = (
     "vmoodle.engines.mariadb",
     "vmoodle.engines.postgresql",
     "vmoodle.hook.map",
-    "vmoodle.moodle.identity_apply",
-    "vmoodle.moodle.install",
-    "vmoodle.moodle.server",
+    "vmoodle.moodle.identity.apply",
+    "vmoodle.moodle.scripts.install",
+    "vmoodle.moodle.php.server",
     "vmoodle.store.store",
 )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.moodle.identity import ENTRIES
-from vmoodle.moodle.identity_entry import COPY_CONCERNS, Action, Columns, Settings, Table
-from vmoodle.moodle.site_schema import read_schema
+from vmoodle.moodle.database.site_schema import read_schema
+from vmoodle.moodle.identity.entry import COPY_CONCERNS, Action, Columns, Settings, Table
+from vmoodle.moodle.identity.table import ENTRIES
 
 Cell = tuple[str, str, str]
 """Where something stands: (table, key of the row, column); a setting's key is its names."""

@@ -18,7 +18,7 @@ from vmoodle.settings import Settings, load_settings
 if TYPE_CHECKING:
     from vmoodle.engines.protocol import Engine, SiteDatabase
     from vmoodle.hook.map import HostMap
-    from vmoodle.moodle.php import PhpBinary
+    from vmoodle.moodle.php.binary import PhpBinary
     from vmoodle.registry.models import DatabaseServer, Site, Template, WarmCopy
 
 DEFAULT_WEB_ACCOUNT = "www-data"
@@ -67,7 +67,7 @@ class Installation:
     @cached_property
     def php(self) -> PhpBinary:
         """PHP's command line, run as the web account; raise Unavailable when there is none."""
-        from vmoodle.moodle.php import PhpBinary, find_php
+        from vmoodle.moodle.php.binary import PhpBinary, find_php
 
         account = self.web_account.pw_name if os.geteuid() == 0 else None
         return PhpBinary(find_php(self.settings.php.binary or None), account)

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from servers import free_port, wait_until
-from vmoodle.moodle.cache_invalidation import Change, invalidate
-from vmoodle.moodle.cache_redis_store import keys
-from vmoodle.moodle.cache_stores import CachePlace
+from vmoodle.moodle.caches.invalidation import Change, invalidate
+from vmoodle.moodle.caches.redis_store import keys
+from vmoodle.moodle.caches.stores import CachePlace
 
 MUC = """<?php $configuration = array(
   'stores' => array('fast' => array('name' => 'fast', 'plugin' => 'redis', 'configuration' =>

@@ -18,9 +18,9 @@ from conftest import Server, new_site
 from fixtures import load_fixture
 from vmoodle.engines.protocol import Engine, Rows, SiteConnection, SiteDatabase
 from vmoodle.errors import InvalidInput
-from vmoodle.moodle import address_text, content_urls
-from vmoodle.moodle.content_urls import ColumnCount, LeftCell, find, plan, rewrite
-from vmoodle.moodle.text_columns import UNTOUCHED
+from vmoodle.moodle.database import address_text, content_urls
+from vmoodle.moodle.database.content_urls import ColumnCount, LeftCell, find, plan, rewrite
+from vmoodle.moodle.database.text_columns import UNTOUCHED
 
 pytestmark = pytest.mark.parametrize("server", ["mariadb", "postgresql"], indirect=True)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.contract.copy_sites import CopySites, sites
 from tests.contract.test_sql import both, mixed
 
-from vmoodle.moodle.language_pack import parse_pack
+from vmoodle.moodle.copies.language_pack import parse_pack
 
 __all__ = ["both", "mixed", "sites"]
 

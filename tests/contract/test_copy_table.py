@@ -11,7 +11,7 @@ from tests.contract.copy_sites import CopySites, sites
 from tests.contract.test_sql import NAMES, both, mixed
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.moodle.table_rows import TableSlice, as_json, from_json, rows_of
+from vmoodle.moodle.database.table_rows import TableSlice, as_json, from_json, rows_of
 
 __all__ = ["both", "mixed", "sites"]
 
@@ -229,8 +229,8 @@ def _site(sites: CopySites, run: str, name: str) -> dict[str, Any]:
 def test_many_rows_are_read_in_batches_and_large_tables_say_there_is_no_way_back(
     sites: CopySites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vmoodle.moodle import table_copy
-    from vmoodle.moodle.table_rows import digest_of
+    from vmoodle.moodle.copies import table_copy
+    from vmoodle.moodle.database.table_rows import digest_of
 
     sites.change(
         "m1",
@@ -255,7 +255,7 @@ def test_many_rows_are_read_in_batches_and_large_tables_say_there_is_no_way_back
     marks = set()
     for name, engine in columns:
         with engine.connect(sites.mixed.databases[name], one_moment=True) as connection:
-            from vmoodle.moodle.site_schema import read_schema
+            from vmoodle.moodle.database.site_schema import read_schema
 
             shelf = read_schema(connection, ["local_shelf"]).tables["local_shelf"]
             part = TableSlice("local_shelf", (shelf["name"],), name == "p1", {})

@@ -12,17 +12,17 @@ from fixtures import undone
 from site_cells import MUST_DIFFER, Cells, cells, declared, differing
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, InvalidInput, Unavailable
-from vmoodle.moodle.identity_apply import read_ids
-from vmoodle.moodle.identity_assume import assume
-from vmoodle.moodle.identity_entry import Action
-from vmoodle.moodle.identity_people import BOUND, FATE_BY_COLUMN, Fate
-from vmoodle.moodle.identity_scrub import scrub
-from vmoodle.moodle.identity_values import NewIdentity, new_keys
-from vmoodle.moodle.people_removal import fates
-from vmoodle.moodle.sanitise import POLICIES, apply
-from vmoodle.moodle.sha512_crypt import sha512_crypt
-from vmoodle.moodle.site_schema import read_schema
-from vmoodle.moodle.unjudged import personal_columns, secret_columns
+from vmoodle.moodle.database.site_schema import read_schema
+from vmoodle.moodle.identity.apply import read_ids
+from vmoodle.moodle.identity.assume import assume
+from vmoodle.moodle.identity.entry import Action
+from vmoodle.moodle.identity.people import BOUND, FATE_BY_COLUMN, Fate
+from vmoodle.moodle.identity.people_removal import fates
+from vmoodle.moodle.identity.sanitise import POLICIES, apply
+from vmoodle.moodle.identity.scrub import scrub
+from vmoodle.moodle.identity.sha512_crypt import sha512_crypt
+from vmoodle.moodle.identity.unjudged import personal_columns, secret_columns
+from vmoodle.moodle.identity.values import NewIdentity, new_keys
 from vmoodle.secret import Secret
 
 pytestmark = pytest.mark.parametrize(

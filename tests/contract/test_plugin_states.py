@@ -11,22 +11,22 @@ from fixtures import undone
 from trees import real_trees
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused
-from vmoodle.moodle.cache_invalidation import Change
-from vmoodle.moodle.plugin_changes import set_state
-from vmoodle.moodle.plugin_code import read_plugin_code
-from vmoodle.moodle.plugin_order import ORDERS, read_orders, set_order
-from vmoodle.moodle.plugin_plan import (
+from vmoodle.moodle.caches.invalidation import Change
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.config.names import parse_setting
+from vmoodle.moodle.config.settings import read_settings, set_settings
+from vmoodle.moodle.plugins.changes import set_state
+from vmoodle.moodle.plugins.code import read_plugin_code
+from vmoodle.moodle.plugins.order import ORDERS, read_orders, set_order
+from vmoodle.moodle.plugins.plan import (
     PluginUndo,
     SitePlugins,
     apply_changes,
     apply_undo,
     plan_changes,
 )
-from vmoodle.moodle.plugin_rules import RULES, PluginState, states_of
-from vmoodle.moodle.plugin_states import CodeState, read_plugins
-from vmoodle.moodle.setting_names import parse_setting
-from vmoodle.moodle.site_settings import read_settings, set_settings
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.plugins.rules import RULES, PluginState, states_of
+from vmoodle.moodle.plugins.states import CodeState, read_plugins
 
 pytestmark = pytest.mark.parametrize(
     "server", ["mariadb", "postgresql"], indirect=True, scope="session"

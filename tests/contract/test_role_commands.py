@@ -16,7 +16,7 @@ from tests.servers import PrivateServer
 
 from vmoodle.engines.protocol import Engine, SiteConnection, SiteDatabase, open_engine
 from vmoodle.installation import Installation
-from vmoodle.moodle.role_definitions import SiteRoles, read_roles
+from vmoodle.moodle.roles.definitions import SiteRoles, read_roles
 
 __all__ = ["both"]
 

@@ -10,18 +10,18 @@ from conftest import Server
 from fixtures import undone
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, NotFound, Refused
-from vmoodle.moodle.cache_invalidation import Change
-from vmoodle.moodle.role_allows import allows_column, plan_allows
-from vmoodle.moodle.role_changes import apply_plan
-from vmoodle.moodle.role_comparison import CellState, Row, column_of, compare_columns
-from vmoodle.moodle.role_definitions import (
+from vmoodle.moodle.caches.invalidation import Change
+from vmoodle.moodle.roles.allows import allows_column, plan_allows
+from vmoodle.moodle.roles.changes import apply_plan
+from vmoodle.moodle.roles.comparison import CellState, Row, column_of, compare_columns
+from vmoodle.moodle.roles.definitions import (
     Allow,
     Permission,
     RoleDefinition,
     SiteRoles,
     read_roles,
 )
-from vmoodle.moodle.role_plan import (
+from vmoodle.moodle.roles.plan import (
     Part,
     RolePlan,
     capabilities_of,

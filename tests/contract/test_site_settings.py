@@ -8,11 +8,11 @@ from conftest import Server
 from fixtures import undone
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import InvalidInput, NotFound, Refused
-from vmoodle.moodle.cache_invalidation import Change
-from vmoodle.moodle.setting_copies import plan_copy, read_source
-from vmoodle.moodle.setting_effects import entail
-from vmoodle.moodle.setting_names import SettingName, parse_pattern, parse_setting
-from vmoodle.moodle.site_settings import (
+from vmoodle.moodle.caches.invalidation import Change
+from vmoodle.moodle.config.copies import plan_copy, read_source
+from vmoodle.moodle.config.effects import entail
+from vmoodle.moodle.config.names import SettingName, parse_pattern, parse_setting
+from vmoodle.moodle.config.settings import (
     read_component,
     read_matching,
     read_settings,

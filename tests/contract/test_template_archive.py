@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.contract.copies import OLD, CopyFleet, copies
 
-from vmoodle.moodle import content_urls
+from vmoodle.moodle.database import content_urls
 from vmoodle.sandbox import copy_tree
 from vmoodle.store import archive
 from vmoodle.store.store import open_store

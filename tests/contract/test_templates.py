@@ -12,7 +12,7 @@ from tests import servers
 from tests.contract.copies import OLD, TRAPS, CopyFleet, copies
 from tests.fleet import LIMIT_SECONDS
 
-from vmoodle.moodle import content_urls
+from vmoodle.moodle.database import content_urls
 
 __all__ = ["copies"]
 SECRET = "planted-s3cret"

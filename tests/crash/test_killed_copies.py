@@ -22,7 +22,7 @@ from tests.crash.copying import ENDED, Killable, copying
 from tests.crash.steps import steps
 from tests.disk import fill, small_disk
 
-from vmoodle.moodle import content_urls
+from vmoodle.moodle.database import content_urls
 
 KILLS = int(os.environ.get("VMOODLE_RANDOM_KILLS", "5"))
 SEED = int(os.environ.get("VMOODLE_RANDOM_SEED", "0")) or random.randrange(1 << 32)  # noqa: S311

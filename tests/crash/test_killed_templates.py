@@ -14,7 +14,7 @@ from tests import servers
 from tests.checksums import checksum, table_checksums
 from tests.crash.copying import Killable, copying
 
-from vmoodle.moodle import content_urls
+from vmoodle.moodle.database import content_urls
 from vmoodle.sandbox import copy_tree
 from vmoodle.store.archive import export, import_
 from vmoodle.store.store import open_store

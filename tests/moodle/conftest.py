@@ -14,9 +14,9 @@ from tests.fleet import Fleet
 from tests.trees import real_trees
 from tests.web import Browser
 
-from vmoodle.moodle.php import PhpBinary, find_php
-from vmoodle.moodle.server import PhpServer
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.php.binary import PhpBinary, find_php
+from vmoodle.moodle.php.server import PhpServer
 
 SERVERS = ("maria", "postgres")
 

@@ -21,11 +21,11 @@ from tests.web import Browser
 
 from vmoodle.engines.address import parse_url
 from vmoodle.engines.protocol import Engine, SiteConnection, SiteDatabase, open_engine
-from vmoodle.moodle.account import owner_ids
-from vmoodle.moodle.cache_stores import CachePlace
-from vmoodle.moodle.php import PhpBinary, find_php
-from vmoodle.moodle.server import PhpServer
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.caches.stores import CachePlace
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.php.account import owner_ids
+from vmoodle.moodle.php.binary import PhpBinary, find_php
+from vmoodle.moodle.php.server import PhpServer
 from vmoodle.secret import generate_password
 
 HOST = "proof.example.test"

@@ -20,8 +20,8 @@ from tests.web import Browser
 
 from vmoodle.engines.address import parse_url
 from vmoodle.engines.protocol import Engine, SiteConnection, SiteDatabase, open_engine
-from vmoodle.moodle import content_urls
-from vmoodle.moodle.identity_entry import Action
+from vmoodle.moodle.database import content_urls
+from vmoodle.moodle.identity.entry import Action
 from vmoodle.secret import Keyring
 
 # Words that a careless copy would take for a table or for an address.

@@ -11,15 +11,15 @@ import pytest
 from tests.moodle.running_site import RunningSite, running_site, site_kinds
 from tests.web import Browser
 
-from vmoodle.moodle.access_flags import mark_user
-from vmoodle.moodle.cache_invalidation import Change, invalidate
-from vmoodle.moodle.plugin_changes import set_state
-from vmoodle.moodle.plugin_rules import PluginState
-from vmoodle.moodle.role_changes import apply_plan
-from vmoodle.moodle.role_definitions import RoleDefinition, read_roles
-from vmoodle.moodle.role_plan import Part, RolePlan, plan_permission, plan_role
-from vmoodle.moodle.setting_names import parse_setting
-from vmoodle.moodle.site_settings import set_settings, undo_of
+from vmoodle.moodle.caches.invalidation import Change, invalidate
+from vmoodle.moodle.config.names import parse_setting
+from vmoodle.moodle.config.settings import set_settings, undo_of
+from vmoodle.moodle.plugins.changes import set_state
+from vmoodle.moodle.plugins.rules import PluginState
+from vmoodle.moodle.roles.access_flags import mark_user
+from vmoodle.moodle.roles.changes import apply_plan
+from vmoodle.moodle.roles.definitions import RoleDefinition, read_roles
+from vmoodle.moodle.roles.plan import Part, RolePlan, plan_permission, plan_role
 
 pytestmark = pytest.mark.moodle
 

@@ -11,11 +11,11 @@ import pytest
 from tests.moodle.running_site import RunningSite, running_site, site_kinds
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.moodle.cache_invalidation import Change, invalidate
-from vmoodle.moodle.plugin_code import read_plugin_code
-from vmoodle.moodle.plugin_order import ORDERS, read_orders, set_order
-from vmoodle.moodle.plugin_states import CodeState, read_plugins
-from vmoodle.moodle.site_settings import parse_setting, set_settings
+from vmoodle.moodle.caches.invalidation import Change, invalidate
+from vmoodle.moodle.config.settings import parse_setting, set_settings
+from vmoodle.moodle.plugins.code import read_plugin_code
+from vmoodle.moodle.plugins.order import ORDERS, read_orders, set_order
+from vmoodle.moodle.plugins.states import CodeState, read_plugins
 
 pytestmark = pytest.mark.moodle
 

@@ -13,10 +13,10 @@ from tests import servers
 from tests.moodle.running_site import RunningSite, running_site
 from tests.trees import on_real_trees
 
-from vmoodle.moodle.cache_invalidation import Change, invalidate
-from vmoodle.moodle.php import PhpBinary, find_php
-from vmoodle.moodle.setting_names import parse_setting
-from vmoodle.moodle.site_settings import set_settings
+from vmoodle.moodle.caches.invalidation import Change, invalidate
+from vmoodle.moodle.config.names import parse_setting
+from vmoodle.moodle.config.settings import set_settings
+from vmoodle.moodle.php.binary import PhpBinary, find_php
 
 SETTING = parse_setting("supportname")
 USE_REDIS = """

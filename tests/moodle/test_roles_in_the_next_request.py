@@ -15,8 +15,8 @@ from tests.moodle.test_effect_on_next_request import PASSWORD, PREPARE, VIEW, Pr
 from tests.trees import real_trees
 
 from vmoodle.installation import Installation
-from vmoodle.moodle.role_definitions import read_roles
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.roles.definitions import read_roles
 from vmoodle.secret import Secret
 
 pytestmark = pytest.mark.moodle

@@ -13,8 +13,8 @@ from tests.moodle.conftest import SiteUnderTest, World
 from tests.moodle.running_site import running_site, site_kinds
 from tests.web import Browser
 
-from vmoodle.moodle.sessions import END_BY_MOODLE
-from vmoodle.moodle.sha512_crypt import new_salt, sha512_crypt
+from vmoodle.moodle.care.sessions import END_BY_MOODLE
+from vmoodle.moodle.identity.sha512_crypt import new_salt, sha512_crypt
 
 SECOND, PASSWORD = "second", "Second-Passw0rd!"
 MESSAGE = "<p>Back at <b>noon</b>, M&uuml;ller</p>"

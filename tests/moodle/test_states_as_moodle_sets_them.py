@@ -11,9 +11,9 @@ import pytest
 from tests.moodle.running_site import RunningSite, running_site, site_kinds
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.moodle.plugin_changes import set_state
-from vmoodle.moodle.plugin_rules import FILTER_STATES, PluginState
-from vmoodle.moodle.plugin_states import read_plugins, split
+from vmoodle.moodle.plugins.changes import set_state
+from vmoodle.moodle.plugins.rules import FILTER_STATES, PluginState
+from vmoodle.moodle.plugins.states import read_plugins, split
 
 ON, OFF, AVAILABLE = PluginState.ENABLED, PluginState.DISABLED, PluginState.AVAILABLE
 STEPS = (

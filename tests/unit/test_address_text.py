@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmoodle.errors import InvalidInput
-from vmoodle.moodle import address_text
-from vmoodle.moodle.address_text import AddressText, base64_fragments
-from vmoodle.moodle.wwwroot import Wwwroot
+from vmoodle.moodle.database import address_text
+from vmoodle.moodle.database.address_text import AddressText, base64_fragments
+from vmoodle.moodle.database.wwwroot import Wwwroot
 
 OLD, NEW = "http://old.example", "https://new.example.org/school1"
 TO_PATH = AddressText(OLD, NEW)

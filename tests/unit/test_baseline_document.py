@@ -6,9 +6,9 @@ import pytest
 
 from vmoodle.errors import VMoodleError
 from vmoodle.fleet.baseline_document import read_baseline
-from vmoodle.moodle.plugin_rules import PluginState
-from vmoodle.moodle.role_plan import Part
-from vmoodle.moodle.setting_names import parse_setting
+from vmoodle.moodle.config.names import parse_setting
+from vmoodle.moodle.plugins.rules import PluginState
+from vmoodle.moodle.roles.plan import Part
 
 HEAD = "version: 1\nname: x\n"
 

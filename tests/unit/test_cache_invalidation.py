@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from vmoodle.errors import Refused
-from vmoodle.moodle.cache_file_store import drop_from_files
-from vmoodle.moodle.cache_invalidation import CACHES, Change, caches_of, invalidate
-from vmoodle.moodle.cache_redis_store import keys
-from vmoodle.moodle.cache_stores import CachePlace, CacheStore, stores_of
-from vmoodle.moodle.muc import SharedStore, shared_stores
+from vmoodle.moodle.caches.file_store import drop_from_files
+from vmoodle.moodle.caches.invalidation import CACHES, Change, caches_of, invalidate
+from vmoodle.moodle.caches.muc import SharedStore, shared_stores
+from vmoodle.moodle.caches.redis_store import keys
+from vmoodle.moodle.caches.stores import CachePlace, CacheStore, stores_of
 
 # As Moodle 4.5 writes it (cache/classes/config_writer.php), with a negative number.
 MUC = """<?php defined('MOODLE_INTERNAL') || die();

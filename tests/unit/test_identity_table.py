@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from vmoodle.errors import NotFound
-from vmoodle.moodle.identity import ENTRIES
-from vmoodle.moodle.identity_entry import Action, Columns, Concern, Entry, Settings, Table
-from vmoodle.moodle.identity_people import BOUND, EMPTIED, FILES, ORPHANS
-from vmoodle.moodle.identity_values import MAKERS
-from vmoodle.moodle.sanitise import POLICIES, find_policy
+from vmoodle.moodle.identity.entry import Action, Columns, Concern, Entry, Settings, Table
+from vmoodle.moodle.identity.people import BOUND, EMPTIED, FILES, ORPHANS
+from vmoodle.moodle.identity.sanitise import POLICIES, find_policy
+from vmoodle.moodle.identity.table import ENTRIES
+from vmoodle.moodle.identity.values import MAKERS
 
 # What MOODLE.md §2.1 and §2.2 list, by name.
 LISTED_SETTINGS = [

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from vmoodle.errors import InvalidInput
-from vmoodle.moodle.identity_values import (
+from vmoodle.moodle.identity.sha512_crypt import sha512_crypt
+from vmoodle.moodle.identity.values import (
     MAKERS,
     Fresh,
     NewIdentity,
@@ -18,7 +19,6 @@ from vmoodle.moodle.identity_values import (
     new_keys,
     password_hash,
 )
-from vmoodle.moodle.sha512_crypt import sha512_crypt
 from vmoodle.secret import Secret
 
 IDENTITY = NewIdentity(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmoodle.errors import Refused
-from vmoodle.moodle.language_pack import components_of, file_of, parse_pack, render_pack
+from vmoodle.moodle.copies.language_pack import components_of, file_of, parse_pack, render_pack
 
 START = "<?php\n/** Local language pack from https://x.test */\n"
 GUARD = "defined('MOODLE_INTERNAL') || die();\n"

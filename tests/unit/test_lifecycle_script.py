@@ -16,7 +16,7 @@ import pytest
 from tests.trees import make_tree
 
 from vmoodle.errors import Unavailable
-from vmoodle.moodle.php import PhpBinary, find_php
+from vmoodle.moodle.php.binary import PhpBinary, find_php
 from vmoodle.secret import Secret
 
 ACCOUNT = "www-data" if os.geteuid() == 0 else None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmoodle.errors import InvalidInput, Refused
-from vmoodle.moodle import config_php
+from vmoodle.moodle.code import config_php
 
 FOREIGN_CONTENT = "<?php $CFG->dbpass = 'theirs';\n"
 

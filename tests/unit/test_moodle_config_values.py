@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmoodle.errors import InvalidInput
-from vmoodle.moodle.config_values import ConfigValues, read_config
+from vmoodle.moodle.code.config_values import ConfigValues, read_config
 
 # As Moodle's installer writes it (lib/installlib.php, 4.5), with what people add.
 PLAIN = r"""<?php  // Moodle configuration file

@@ -8,7 +8,7 @@ import pytest
 from tests.snapshots import add_file, make_filedir
 
 from vmoodle.errors import VMoodleError
-from vmoodle.moodle import contents
+from vmoodle.moodle.database import contents
 
 
 def test_the_pool_tells_its_contents_by_hash_and_nothing_else(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_what_cannot_be_listed_is_named_and_not_taken_for_empty(tmp_path: Path) 
 def test_contents_are_copied_by_hash_and_what_the_source_has_not_is_left_out(
     tmp_path: Path,
 ) -> None:
-    from vmoodle.moodle.filedir import copy_contents
+    from vmoodle.moodle.files.filedir import copy_contents
 
     kept = add_file(tmp_path / "old", b"kept")
     add_file(tmp_path / "old", b"left")

@@ -9,9 +9,9 @@ import pytest
 from tests.trees import on_real_trees
 
 from vmoodle.errors import InvalidInput
-from vmoodle.moodle.environment import Requirements, check, read_requirements, version_tuple
-from vmoodle.moodle.php import PhpBinary, PhpFacts, find_php
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.environment import Requirements, check, read_requirements, version_tuple
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.php.binary import PhpBinary, PhpFacts, find_php
 
 XML = """<?xml version="1.0" encoding="UTF-8"?>
 <COMPATIBILITY_MATRIX>

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from vmoodle.errors import Conflict, Failed, NotFound, Refused, Unavailable
-from vmoodle.moodle import filedir
-from vmoodle.moodle.filedir import FiledirCopy, copy_filedir
+from vmoodle.moodle.files import filedir
+from vmoodle.moodle.files.filedir import FiledirCopy, copy_filedir
 
 CONTENTS = [b"", b"one", b"two" * 1000, *(os.urandom(5000) for _ in range(40))]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tests.trees import make_tree
 
-from vmoodle.moodle import install
-from vmoodle.moodle.php import PhpBinary, find_php
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.php.binary import PhpBinary, find_php
+from vmoodle.moodle.scripts import install
 from vmoodle.secret import Secret
 
 PASSWORD = "planted_in_a_name"

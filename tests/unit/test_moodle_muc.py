@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vmoodle.moodle.muc import SharedStore, shared_stores
+from vmoodle.moodle.caches.muc import SharedStore, shared_stores
 
 MUC = """<?php defined('MOODLE_INTERNAL') || die();
  $configuration = array (

@@ -18,12 +18,12 @@ import pytest
 from tests.trees import make_tree, on_real_trees
 
 from vmoodle.errors import InvalidInput, Refused, Unavailable
-from vmoodle.moodle.account import can_reach
-from vmoodle.moodle.component_cache import build_component_cache
-from vmoodle.moodle.password import hash_password
-from vmoodle.moodle.php import PhpBinary, find_php
-from vmoodle.moodle.script import CompletedScript, run_script
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.component_cache import build_component_cache
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.php.account import can_reach
+from vmoodle.moodle.php.binary import PhpBinary, find_php
+from vmoodle.moodle.scripts.password import hash_password
+from vmoodle.moodle.scripts.script import CompletedScript, run_script
 from vmoodle.secret import Secret
 
 LIMIT_SECONDS = 20.0
@@ -295,9 +295,9 @@ def test_a_killed_caller_leaves_no_script_running(place: Path, php: PhpBinary) -
     )
     code = (
         "from pathlib import Path\n"
-        "from vmoodle.moodle.php import PhpBinary\n"
-        "from vmoodle.moodle.script import run_script\n"
-        "from vmoodle.moodle.tree import MoodleTree\n"
+        "from vmoodle.moodle.php.binary import PhpBinary\n"
+        "from vmoodle.moodle.scripts.script import run_script\n"
+        "from vmoodle.moodle.code.tree import MoodleTree\n"
         f"run_script(MoodleTree.open({str(tree.root)!r}), PhpBinary(Path({str(php.path)!r}),"
         f" {ACCOUNT!r}), 'admin/cli/hang.php', site='one', timeout=300,"
         " on_line=lambda line: print(line, flush=True))\n"

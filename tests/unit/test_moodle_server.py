@@ -19,9 +19,9 @@ import pytest
 from tests.trees import make_tree
 
 from vmoodle.errors import Conflict, Unavailable
-from vmoodle.moodle.php import PhpBinary, find_php
-from vmoodle.moodle.server import PhpServer, read_detached, start_detached, stop_detached
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.php.binary import PhpBinary, find_php
+from vmoodle.moodle.php.server import PhpServer, read_detached, start_detached, stop_detached
 
 LIMIT_SECONDS = 20.0
 FAMILY_OF_THREE = 5  # the watching shell, PHP's master and its three workers
@@ -232,9 +232,9 @@ def test_a_killed_caller_leaves_no_server(tree: MoodleTree, php: PhpBinary) -> N
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from vmoodle.moodle.php import PhpBinary\n"
-        "from vmoodle.moodle.server import PhpServer\n"
-        "from vmoodle.moodle.tree import MoodleTree\n"
+        "from vmoodle.moodle.php.binary import PhpBinary\n"
+        "from vmoodle.moodle.php.server import PhpServer\n"
+        "from vmoodle.moodle.code.tree import MoodleTree\n"
         f"with PhpServer(MoodleTree.open({str(tree.root)!r}), PhpBinary(Path({str(php.path)!r}),"
         f" {ACCOUNT!r}), workers=3) as server:\n"
         "    print(server.port, flush=True)\n"
@@ -262,9 +262,9 @@ def test_a_detached_server_survives_its_starter_and_is_stopped_by_its_file(
     pid_file, log_file = place / "server.json", place / "server.log"
     code = (
         "from pathlib import Path\n"
-        "from vmoodle.moodle.php import PhpBinary\n"
-        "from vmoodle.moodle.server import start_detached\n"
-        "from vmoodle.moodle.tree import MoodleTree\n"
+        "from vmoodle.moodle.php.binary import PhpBinary\n"
+        "from vmoodle.moodle.php.server import start_detached\n"
+        "from vmoodle.moodle.code.tree import MoodleTree\n"
         f"start_detached(MoodleTree.open({str(tree.root)!r}), PhpBinary(Path({str(php.path)!r}),"
         f" {ACCOUNT!r}), host='127.0.0.1', port=0, workers=2,"
         f" pid_file=Path({str(pid_file)!r}), log_file=Path({str(log_file)!r}))\n"

@@ -12,11 +12,11 @@ import pytest
 from tests.trees import make_tree, on_real_trees
 
 from vmoodle.errors import InvalidInput
-from vmoodle.moodle.components import all_versions_hash, plugins
-from vmoodle.moodle.php import find_php
-from vmoodle.moodle.php_source import Number, assignments
-from vmoodle.moodle.tree import MoodleTree
-from vmoodle.moodle.version import read_plugin_version, read_version
+from vmoodle.moodle.code.components import all_versions_hash, plugins
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.code.version import read_plugin_version, read_version
+from vmoodle.moodle.php.binary import find_php
+from vmoodle.moodle.php.source import Number, assignments
 
 # config.allversionshash of fresh installs of these versions (core version: hash).
 INSTALLED_HASHES = {

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vmoodle.errors import InvalidInput
-from vmoodle.moodle.php_serialise import looks_serialised, rewrite_strings
+from vmoodle.moodle.php.serialise import looks_serialised, rewrite_strings
 
 # One PHP for all examples: each line is a call, each answer a line.
 DRIVER = r"""

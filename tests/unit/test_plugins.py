@@ -10,10 +10,10 @@ from tests.trees import on_real_trees
 from vmoodle.errors import InvalidInput
 from vmoodle.fleet.commands.plugins import Source, States
 from vmoodle.fleet.parameters import given, schema
-from vmoodle.moodle.plugin_code import read_plugin_code
-from vmoodle.moodle.plugin_order import arranged
-from vmoodle.moodle.plugin_rules import PluginState
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.plugins.code import read_plugin_code
+from vmoodle.moodle.plugins.order import arranged
+from vmoodle.moodle.plugins.rules import PluginState
 from vmoodle.sandbox import copy_tree
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from vmoodle.errors import InvalidInput
-from vmoodle.moodle.role_definitions import Allow, RoleDefinition
-from vmoodle.moodle.role_documents import as_document, from_document, from_yaml, to_yaml
-from vmoodle.moodle.role_plan import ALL_PARTS, Part, RolePlan
+from vmoodle.moodle.roles.definitions import Allow, RoleDefinition
+from vmoodle.moodle.roles.documents import as_document, from_document, from_yaml, to_yaml
+from vmoodle.moodle.roles.plan import ALL_PARTS, Part, RolePlan
 
 ROLE = RoleDefinition(
     "tutor", "Tutor", "Helps", "teacher", frozenset({50, 70}),

@@ -34,13 +34,13 @@ from tests.servers import (
 from vmoodle import sandbox
 from vmoodle.engines.protocol import SiteDatabase, open_engine
 from vmoodle.errors import VMoodleError
-from vmoodle.moodle.cache_invalidation import invalidate
-from vmoodle.moodle.cache_stores import CachePlace
-from vmoodle.moodle.plugin_rules import PluginState
-from vmoodle.moodle.plugin_states import read_plugins
-from vmoodle.moodle.role_changes import apply_plan
-from vmoodle.moodle.role_definitions import read_roles
-from vmoodle.moodle.role_plan import plan_permission
+from vmoodle.moodle.caches.invalidation import invalidate
+from vmoodle.moodle.caches.stores import CachePlace
+from vmoodle.moodle.plugins.rules import PluginState
+from vmoodle.moodle.plugins.states import read_plugins
+from vmoodle.moodle.roles.changes import apply_plan
+from vmoodle.moodle.roles.definitions import read_roles
+from vmoodle.moodle.roles.plan import plan_permission
 
 pytestmark = pytest.mark.skipif(shutil.which("php") is None, reason="PHP is not installed")
 

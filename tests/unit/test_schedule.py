@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from trees import on_real_trees
-from vmoodle.moodle.schedule import NEVER, Schedule, draw, random_tasks, read_tasks
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.schedule import NEVER, Schedule, draw, random_tasks, read_tasks
+from vmoodle.moodle.code.tree import MoodleTree
 
 # A Wednesday.
 NOW = datetime(2026, 11, 25, 10, 30, 15, tzinfo=UTC)

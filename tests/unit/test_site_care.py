@@ -16,10 +16,9 @@ from vmoodle.fleet.commands.maintenance import Closing, On
 from vmoodle.fleet.parameters import given, masked, restored
 from vmoodle.fleet.result import Matrix
 from vmoodle.installation import Installation
-from vmoodle.moodle.administrators import Account, with_added, with_removed
-from vmoodle.moodle.cache_stores import CachePlace, refuse_unknown_caches
-from vmoodle.moodle.health_checks import Status, read_checks
-from vmoodle.moodle.maintenance import (
+from vmoodle.moodle.caches.stores import CachePlace, refuse_unknown_caches
+from vmoodle.moodle.care.administrators import Account, with_added, with_removed
+from vmoodle.moodle.care.maintenance import (
     PAGE,
     Maintenance,
     Page,
@@ -29,10 +28,11 @@ from vmoodle.moodle.maintenance import (
     put_page,
     read_page,
 )
-from vmoodle.moodle.maintenance_message import checked_message
-from vmoodle.moodle.scheduled_tasks import ScheduledTask, checked_class, said_by
-from vmoodle.moodle.script import CompletedScript
-from vmoodle.moodle.sessions import remove_files
+from vmoodle.moodle.care.maintenance_message import checked_message
+from vmoodle.moodle.care.sessions import remove_files
+from vmoodle.moodle.scripts.health_checks import Status, read_checks
+from vmoodle.moodle.scripts.scheduled_tasks import ScheduledTask, checked_class, said_by
+from vmoodle.moodle.scripts.script import CompletedScript
 
 TASK = ScheduledTask(r"\core\task\x", "* * * * *", None, None, 0, False, None)
 

@@ -42,7 +42,7 @@ def _compared(run: Run) -> None:
     """Print the checks that are not well anywhere, or not the same everywhere; then the sum."""
     from vmoodle.fleet.result import compared
     from vmoodle.fleet.run_view import answers
-    from vmoodle.moodle.health_checks import Status
+    from vmoodle.moodle.scripts.health_checks import Status
 
     told = compared(answers(run))
     rows = []

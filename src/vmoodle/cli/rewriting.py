@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vmoodle.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from vmoodle.moodle.content_urls import RewriteReport
+    from vmoodle.moodle.database.content_urls import RewriteReport
 
 
 def show_rewriting(report: RewriteReport, *, json: bool) -> None:

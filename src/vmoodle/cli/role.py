@@ -80,7 +80,7 @@ def show(role: Role, of: Of, json: Json = False) -> None:
 
     installation = open_installation()
     from vmoodle.fleet.role_files import definitions
-    from vmoodle.moodle.role_documents import as_document
+    from vmoodle.moodle.roles.documents import as_document
 
     (found,) = definitions(installation, of, [role])
     document = as_document(found)

@@ -115,7 +115,7 @@ def policies(
     json: Json = False,
 ) -> None:
     """List the policies that make a copy safe to use; with a name, what each rule of it does."""
-    from vmoodle.moodle.sanitise import POLICIES, find_policy
+    from vmoodle.moodle.identity.sanitise import POLICIES, find_policy
 
     chosen = [find_policy(name)] if name else list(POLICIES.values())
     if json:

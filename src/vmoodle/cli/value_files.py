@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from vmoodle.cli.secrets_in import read_value
 from vmoodle.errors import InvalidInput
-from vmoodle.moodle.setting_names import parse_setting
+from vmoodle.moodle.config.names import parse_setting
 from vmoodle.secret import Secret
 
 

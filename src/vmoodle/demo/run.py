@@ -18,8 +18,8 @@ from vmoodle.demo.place import (
 from vmoodle.demo.trees import choose_tree
 from vmoodle.errors import InvalidInput
 from vmoodle.installation import Installation, open_installation
-from vmoodle.moodle.server import start_detached
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.php.server import start_detached
 from vmoodle.secret import Secret
 
 SERVER = "embedded"

@@ -13,10 +13,11 @@ from vmoodle.hook.rights import wrong_rights
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import codebase, dataroot, publish, server
 from vmoodle.lifecycle.lost import connected, way_on
-from vmoodle.moodle import config_php, contents
-from vmoodle.moodle.account import can_write
-from vmoodle.moodle.muc import SharedStore, shared_stores
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.caches.muc import SharedStore, shared_stores
+from vmoodle.moodle.code import config_php
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.database import contents
+from vmoodle.moodle.php.account import can_write
 from vmoodle.operations import decide
 from vmoodle.operations.node import NodeLock
 from vmoodle.registry import operations, sites

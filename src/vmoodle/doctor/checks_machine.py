@@ -10,7 +10,7 @@ from vmoodle.doctor import mends
 from vmoodle.doctor.finding import Found
 from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.moodle.account import can_reach
+from vmoodle.moodle.php.account import can_reach
 
 _PRIVATE_FILES = ("key", "registry.sqlite3", "operations.sqlite3", "vmoodle.toml")
 

@@ -13,20 +13,20 @@ from typing import Any, NoReturn
 from vmoodle.errors import InvalidInput, VMoodleError
 from vmoodle.fleet.target_expression import Attribute, read_expression
 from vmoodle.fleet.yaml_nodes import Items, Members, Node, Text, read_yaml
-from vmoodle.moodle.desired_state import DesiredRole, DesiredState
-from vmoodle.moodle.plugin_rules import PluginState, split, states_of
-from vmoodle.moodle.role_definitions import Permission
-from vmoodle.moodle.role_documents import MEMBERS as ROLE_MEMBERS
-from vmoodle.moodle.role_documents import from_document
-from vmoodle.moodle.setting_effects import holds_states
-from vmoodle.moodle.setting_names import (
+from vmoodle.moodle.config.effects import holds_states
+from vmoodle.moodle.config.names import (
     SettingName,
     SettingPattern,
     parse_pattern,
     parse_setting,
     refuse_reserved,
 )
-from vmoodle.moodle.site_settings import check_value
+from vmoodle.moodle.config.settings import check_value
+from vmoodle.moodle.desired_state import DesiredRole, DesiredState
+from vmoodle.moodle.plugins.rules import PluginState, split, states_of
+from vmoodle.moodle.roles.definitions import Permission
+from vmoodle.moodle.roles.documents import MEMBERS as ROLE_MEMBERS
+from vmoodle.moodle.roles.documents import from_document
 
 VERSION = "1"
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?")

@@ -7,8 +7,8 @@ from threading import Lock
 
 from vmoodle.errors import VMoodleError
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.plugin_code import PluginCode, read_plugin_code
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.plugins.code import PluginCode, read_plugin_code
 
 
 class CodeTrees:

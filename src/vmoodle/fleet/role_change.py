@@ -16,9 +16,9 @@ from vmoodle.fleet.command import Command, Comparison, Effect, P
 from vmoodle.fleet.copy_source import open_source
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.role_changes import Applied, apply_plans
-from vmoodle.moodle.role_definitions import SiteRoles, read_roles
-from vmoodle.moodle.role_plan import Part, RolePlan, key_words
+from vmoodle.moodle.roles.changes import Applied, apply_plans
+from vmoodle.moodle.roles.definitions import SiteRoles, read_roles
+from vmoodle.moodle.roles.plan import Part, RolePlan, key_words
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from vmoodle.errors import InvalidInput
 from vmoodle.fleet.role_change import ask_source
-from vmoodle.moodle.role_definitions import RoleDefinition, named, read_roles
-from vmoodle.moodle.role_documents import to_yaml
+from vmoodle.moodle.roles.definitions import RoleDefinition, named, read_roles
+from vmoodle.moodle.roles.documents import to_yaml
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation

@@ -24,7 +24,7 @@ from vmoodle.fleet.result import Changed, Result, capped, to_json
 from vmoodle.fleet.run_view import state_of
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.fleet.target_sites import TargetSites, by_server
-from vmoodle.moodle.cache_invalidation import Change
+from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.process import this_process
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import runs

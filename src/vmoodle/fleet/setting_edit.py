@@ -11,9 +11,9 @@ from typing import Any
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.fleet.result import Changed, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.setting_effects import entail
-from vmoodle.moodle.setting_names import SettingName
-from vmoodle.moodle.site_settings import (
+from vmoodle.moodle.config.effects import entail
+from vmoodle.moodle.config.names import SettingName
+from vmoodle.moodle.config.settings import (
     Forced,
     SettingChange,
     plan_settings,

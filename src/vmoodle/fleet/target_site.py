@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmoodle.errors import Failed, Unavailable
-from vmoodle.moodle.cache_invalidation import Change, invalidate
-from vmoodle.moodle.cache_stores import CachePlace
-from vmoodle.moodle.script import Argument, CompletedScript, run_code, run_script
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.caches.invalidation import Change, invalidate
+from vmoodle.moodle.caches.stores import CachePlace
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.scripts.script import Argument, CompletedScript, run_code, run_script
 
 if TYPE_CHECKING:
     from vmoodle.engines.protocol import Engine, SiteConnection, SiteDatabase

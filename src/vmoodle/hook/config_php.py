@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vmoodle.moodle.config_php import VMOODLE_MARKER
+from vmoodle.moodle.code.config_php import VMOODLE_MARKER
 
 FORMAT = 2
 _TEMPLATE = Path(__file__).parent / "php" / "config.template.php"

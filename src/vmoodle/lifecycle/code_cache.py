@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from vmoodle.installation import Installation
-from vmoodle.moodle import account
+from vmoodle.moodle.php import account
 from vmoodle.registry.models import Codebase
 
 

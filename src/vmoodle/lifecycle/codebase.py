@@ -14,9 +14,9 @@ from vmoodle.hook.config_php import render_config_php
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import code_cache, component_cache, names
 from vmoodle.lifecycle.publish import publish_each
-from vmoodle.moodle import config_php
-from vmoodle.moodle.environment import Finding, check, read_requirements
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code import config_php
+from vmoodle.moodle.code.environment import Finding, check, read_requirements
+from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import audit, codebases, sites
 from vmoodle.registry.models import Codebase, DatabaseServer

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from vmoodle.errors import Unavailable
 from vmoodle.installation import Installation
-from vmoodle.moodle.component_cache import build_component_cache
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.component_cache import build_component_cache
+from vmoodle.moodle.code.tree import MoodleTree
 
 _DIGITS = 16
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from vmoodle.errors import Conflict, Failed, Refused, Unavailable
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.resources import Holdings
-from vmoodle.moodle.account import can_write
+from vmoodle.moodle.php.account import can_write
 from vmoodle.operations.plan import StepContext
 from vmoodle.registry import ledger
 from vmoodle.registry.models import Site

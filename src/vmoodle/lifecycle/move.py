@@ -20,9 +20,9 @@ from vmoodle.lifecycle.prove import prove
 from vmoodle.lifecycle.publish import publish, withdraw
 from vmoodle.lifecycle.script import run_on_one
 from vmoodle.lifecycle.suspend import settled
-from vmoodle.moodle import content_urls
-from vmoodle.moodle.content_urls import RewriteReport
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.database import content_urls
+from vmoodle.moodle.database.content_urls import RewriteReport
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, operations, sites
 from vmoodle.registry.models import Operation, Site, SiteState

@@ -13,10 +13,10 @@ from vmoodle.installation import Installation
 from vmoodle.lifecycle import dataroot, resources
 from vmoodle.lifecycle.codebase import REQUIRED, requirements
 from vmoodle.lifecycle.server import check_engine
-from vmoodle.moodle import config_php
-from vmoodle.moodle.components import all_versions_hash
-from vmoodle.moodle.site_schema import database_versions_hash
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code import config_php
+from vmoodle.moodle.code.components import all_versions_hash
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.database.site_schema import database_versions_hash
 from vmoodle.registry import ledger
 from vmoodle.registry.models import Codebase, DatabaseServer, Site
 

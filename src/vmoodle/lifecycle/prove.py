@@ -12,8 +12,8 @@ from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.check import SiteAnswer, check_site
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import code_cache
-from vmoodle.moodle.server import PhpServer
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.php.server import PhpServer
 from vmoodle.registry.models import Site
 
 Target = tuple[str, int]

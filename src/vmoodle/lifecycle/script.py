@@ -11,8 +11,8 @@ from pathlib import Path
 
 from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
-from vmoodle.moodle.script import run_script
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.scripts.script import run_script
 from vmoodle.registry import sites
 from vmoodle.registry.models import Site, SiteState
 

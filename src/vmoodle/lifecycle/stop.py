@@ -8,7 +8,7 @@ from vmoodle.home import Home
 def stop_all(home: Home) -> list[str]:
     """Stop the PHP server and the embedded PostgreSQL of a home; say what was done."""
     from vmoodle.engines.embedded import EmbeddedPostgreSQL
-    from vmoodle.moodle.server import stop_detached
+    from vmoodle.moodle.php.server import stop_detached
 
     said = []
     if stop_detached(home.php_server_file):

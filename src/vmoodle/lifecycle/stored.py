@@ -7,7 +7,7 @@ from pathlib import Path
 from vmoodle.engines.protocol import SiteDatabase
 from vmoodle.errors import Failed, NotFound, Refused
 from vmoodle.installation import Installation
-from vmoodle.moodle import moodledata
+from vmoodle.moodle.files import moodledata
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry import snapshots
 from vmoodle.registry.models import DatabaseServer, Snapshot

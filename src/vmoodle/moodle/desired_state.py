@@ -14,25 +14,10 @@ from pathlib import Path
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, VMoodleError
-from vmoodle.moodle.cache_invalidation import Change
-from vmoodle.moodle.plugin_changes import StateChange, set_state
-from vmoodle.moodle.plugin_refusals import refuse_state
-from vmoodle.moodle.plugin_rules import RULES, PluginState, StateList, split
-from vmoodle.moodle.plugin_states import read_plugins
-from vmoodle.moodle.role_changes import Applied, apply_plan
-from vmoodle.moodle.role_definitions import RoleDefinition, SiteRoles, read_roles
-from vmoodle.moodle.role_documents import cell_words
-from vmoodle.moodle.role_plan import (
-    ALL_PARTS,
-    FIELDS,
-    CellChange,
-    Part,
-    RolePlan,
-    plan_role,
-)
-from vmoodle.moodle.setting_effects import entail
-from vmoodle.moodle.setting_names import CORE, SettingName
-from vmoodle.moodle.site_settings import (
+from vmoodle.moodle.caches.invalidation import Change
+from vmoodle.moodle.config.effects import entail
+from vmoodle.moodle.config.names import CORE, SettingName
+from vmoodle.moodle.config.settings import (
     Forced,
     SettingChange,
     SettingValue,
@@ -41,6 +26,21 @@ from vmoodle.moodle.site_settings import (
     read_settings,
     set_settings,
     values_before,
+)
+from vmoodle.moodle.plugins.changes import StateChange, set_state
+from vmoodle.moodle.plugins.refusals import refuse_state
+from vmoodle.moodle.plugins.rules import RULES, PluginState, StateList, split
+from vmoodle.moodle.plugins.states import read_plugins
+from vmoodle.moodle.roles.changes import Applied, apply_plan
+from vmoodle.moodle.roles.definitions import RoleDefinition, SiteRoles, read_roles
+from vmoodle.moodle.roles.documents import cell_words
+from vmoodle.moodle.roles.plan import (
+    ALL_PARTS,
+    FIELDS,
+    CellChange,
+    Part,
+    RolePlan,
+    plan_role,
 )
 
 _REGISTRATION = SettingName(CORE, "registerauth")

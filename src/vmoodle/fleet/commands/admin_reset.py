@@ -15,7 +15,7 @@ from vmoodle.fleet.commands.admins import Who
 from vmoodle.fleet.parameters import SecretParameter
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.account_reset import (
+from vmoodle.moodle.care.account_reset import (
     AccountState,
     checked_password,
     read_account,
@@ -23,7 +23,7 @@ from vmoodle.moodle.account_reset import (
     reset_account,
     take_back,
 )
-from vmoodle.moodle.administrators import (
+from vmoodle.moodle.care.administrators import (
     Account,
     administrators,
     find_user,

@@ -14,7 +14,8 @@ from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Parameters
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.administrators import (
+from vmoodle.moodle.caches.invalidation import Change
+from vmoodle.moodle.care.administrators import (
     Account,
     administrators,
     find_user,
@@ -23,7 +24,6 @@ from vmoodle.moodle.administrators import (
     with_removed,
     write_administrators,
 )
-from vmoodle.moodle.cache_invalidation import Change
 
 
 class Who(Parameters):

@@ -15,6 +15,8 @@ from vmoodle.fleet.parameters import Constant, LongText, Parameters
 from vmoodle.fleet.result import Cell, Changed, Result, Table
 from vmoodle.fleet.setting_edit import Masks, as_kept, from_kept
 from vmoodle.fleet.target_site import TargetSite
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.config.names import parse_setting
 from vmoodle.moodle.desired_state import (
     DesiredCell,
     DesiredPlan,
@@ -27,11 +29,9 @@ from vmoodle.moodle.desired_state import (
     plan_state,
     take_back,
 )
-from vmoodle.moodle.plugin_changes import StateChange
-from vmoodle.moodle.plugin_rules import PluginState
-from vmoodle.moodle.role_plan import RolePlan
-from vmoodle.moodle.setting_names import parse_setting
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.plugins.changes import StateChange
+from vmoodle.moodle.plugins.rules import PluginState
+from vmoodle.moodle.roles.plan import RolePlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

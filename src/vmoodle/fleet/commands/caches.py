@@ -12,10 +12,10 @@ from vmoodle.fleet.command import Command, Effect
 from vmoodle.fleet.parameters import Parameters
 from vmoodle.fleet.result import Changed, Result, Scalar, Table
 from vmoodle.fleet.target_site import TargetSite, script_failed
-from vmoodle.moodle.cache_invalidation import Change, drop_caches
-from vmoodle.moodle.cache_stores import refuse_unknown_caches
-from vmoodle.moodle.revisions import next_revision
-from vmoodle.moodle.site_settings import CORE, SettingName, read_settings, set_settings
+from vmoodle.moodle.caches.invalidation import Change, drop_caches
+from vmoodle.moodle.caches.revisions import next_revision
+from vmoodle.moodle.caches.stores import refuse_unknown_caches
+from vmoodle.moodle.config.settings import CORE, SettingName, read_settings, set_settings
 
 _SCRIPT = "admin/cli/purge_caches.php"
 # The script's own options (4.5 and 5.1). Templates have none: their number is set as

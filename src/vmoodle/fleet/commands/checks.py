@@ -13,7 +13,7 @@ from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Parameters
 from vmoodle.fleet.result import Matrix, Result, Table
 from vmoodle.fleet.target_site import TargetSite, script_failed
-from vmoodle.moodle.health_checks import SCRIPT, Check, Status, read_checks
+from vmoodle.moodle.scripts.health_checks import SCRIPT, Check, Status, read_checks
 
 _MOST_NAMES = 5
 

@@ -15,14 +15,14 @@ from vmoodle.fleet.parameters import Constant, Parameters, SecretParameter, Sett
 from vmoodle.fleet.result import Changed, Matrix, Result, Table
 from vmoodle.fleet.setting_edit import Masks, SettingEdit, Wanted, take_back
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.setting_copies import CopySource, plan_copy, read_source
-from vmoodle.moodle.setting_names import (
+from vmoodle.moodle.config.copies import CopySource, plan_copy, read_source
+from vmoodle.moodle.config.names import (
     SettingName,
     parse_pattern,
     parse_setting,
     refuse_reserved,
 )
-from vmoodle.moodle.site_settings import SettingValue, check_value, read_matching
+from vmoodle.moodle.config.settings import SettingValue, check_value, read_matching
 from vmoodle.secret import Secret
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from vmoodle.fleet.copy_source import THE_SOURCE, FromSite, open_source
 from vmoodle.fleet.parameters import Constant, Search
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.cache_invalidation import Change
-from vmoodle.moodle.file_area import (
+from vmoodle.moodle.caches.invalidation import Change
+from vmoodle.moodle.files.file_area import (
     AreaChange,
     AreaContent,
     FileArea,
@@ -28,7 +28,7 @@ from vmoodle.moodle.file_area import (
     refuse_changed,
     source_of_copies,
 )
-from vmoodle.moodle.filedir import copy_contents
+from vmoodle.moodle.files.filedir import copy_contents
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation

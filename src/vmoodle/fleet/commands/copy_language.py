@@ -12,8 +12,8 @@ from vmoodle.fleet.copy_source import THE_SOURCE, FromSite, open_source
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.cache_invalidation import Change
-from vmoodle.moodle.language_copy import (
+from vmoodle.moodle.caches.invalidation import Change
+from vmoodle.moodle.copies.language_copy import (
     FileChange,
     kept_of,
     note_strings,
@@ -23,8 +23,8 @@ from vmoodle.moodle.language_copy import (
     wait_for_php,
     writes_of,
 )
-from vmoodle.moodle.language_pack import LANGUAGE, file_of
-from vmoodle.moodle.language_packs import (
+from vmoodle.moodle.copies.language_pack import LANGUAGE, file_of
+from vmoodle.moodle.copies.language_packs import (
     Contents,
     PackPlace,
     Writes,

@@ -22,9 +22,8 @@ from vmoodle.fleet.copy_source import THE_SOURCE, FromSite, open_source
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.install_xml import references
-from vmoodle.moodle.site_schema import Column, read_schema
-from vmoodle.moodle.table_copy import (
+from vmoodle.moodle.code.install_xml import references
+from vmoodle.moodle.copies.table_copy import (
     MOST_KEPT_BYTES,
     MOST_KEPT_ROWS,
     TableChange,
@@ -35,7 +34,7 @@ from vmoodle.moodle.table_copy import (
     take_back,
     with_people,
 )
-from vmoodle.moodle.table_copy_rules import (
+from vmoodle.moodle.copies.table_copy_rules import (
     TABLE,
     Who,
     holders_of,
@@ -46,7 +45,8 @@ from vmoodle.moodle.table_copy_rules import (
     refuse_held_by_name,
     refuse_table,
 )
-from vmoodle.moodle.table_rows import Digest, Row, TableSlice, digest_of, rows_of
+from vmoodle.moodle.database.site_schema import Column, read_schema
+from vmoodle.moodle.database.table_rows import Digest, Row, TableSlice, digest_of, rows_of
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation

@@ -15,8 +15,8 @@ from vmoodle.fleet.command import Command, Effect
 from vmoodle.fleet.parameters import LongText, Parameters
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.cache_invalidation import Change
-from vmoodle.moodle.maintenance import (
+from vmoodle.moodle.caches.invalidation import Change
+from vmoodle.moodle.care.maintenance import (
     MAKE_PAGE,
     NEW_PAGE,
     Maintenance,
@@ -28,7 +28,7 @@ from vmoodle.moodle.maintenance import (
     refuse_forced_settings,
     write_settings,
 )
-from vmoodle.moodle.maintenance_message import checked_message
+from vmoodle.moodle.care.maintenance_message import checked_message
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation

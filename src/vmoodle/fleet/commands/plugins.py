@@ -16,8 +16,8 @@ from vmoodle.fleet.copy_source import open_source
 from vmoodle.fleet.parameters import Constant, Parameters
 from vmoodle.fleet.result import Cell, Changed, Matrix, Result, Scalar, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.plugin_order import read_orders
-from vmoodle.moodle.plugin_plan import (
+from vmoodle.moodle.plugins.order import read_orders
+from vmoodle.moodle.plugins.plan import (
     PluginPlan,
     PluginUndo,
     SitePlugins,
@@ -26,9 +26,9 @@ from vmoodle.moodle.plugin_plan import (
     plan_changes,
     plan_undo,
 )
-from vmoodle.moodle.plugin_refusals import refuse_impossible
-from vmoodle.moodle.plugin_rules import RULES, PluginState, split, states_of
-from vmoodle.moodle.plugin_states import (
+from vmoodle.moodle.plugins.refusals import refuse_impossible
+from vmoodle.moodle.plugins.rules import RULES, PluginState, split, states_of
+from vmoodle.moodle.plugins.states import (
     CodeState,
     SitePlugin,
     compare_versions,

@@ -12,9 +12,9 @@ from vmoodle.errors import InvalidInput, NotFound
 from vmoodle.fleet.commands.roles import unknown_component
 from vmoodle.fleet.parameters import Constant, Parameters
 from vmoodle.fleet.role_change import RoleChange, ask_source
-from vmoodle.moodle.role_definitions import Permission, SiteRoles, named, read_roles
-from vmoodle.moodle.role_plan import Part, RolePlan, capabilities_of, near, plan_permissions
-from vmoodle.moodle.role_sync import RoleSource, plan_roles
+from vmoodle.moodle.roles.definitions import Permission, SiteRoles, named, read_roles
+from vmoodle.moodle.roles.plan import Part, RolePlan, capabilities_of, near, plan_permissions
+from vmoodle.moodle.roles.sync import RoleSource, plan_roles
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation

@@ -11,11 +11,11 @@ from vmoodle.fleet.parameters import Parameters
 from vmoodle.fleet.result import Changed, Result
 from vmoodle.fleet.role_change import changed, take_back, told
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.cache_invalidation import Change
-from vmoodle.moodle.role_changes import Applied
-from vmoodle.moodle.role_definitions import named, read_role_list
-from vmoodle.moodle.role_plan import RolePlan
-from vmoodle.moodle.role_reset import CODE, WHAT, as_input, read_output
+from vmoodle.moodle.caches.invalidation import Change
+from vmoodle.moodle.roles.changes import Applied
+from vmoodle.moodle.roles.definitions import named, read_role_list
+from vmoodle.moodle.roles.plan import RolePlan
+from vmoodle.moodle.roles.reset import CODE, WHAT, as_input, read_output
 
 
 class Roles(Parameters):

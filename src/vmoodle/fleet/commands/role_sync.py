@@ -11,10 +11,10 @@ from vmoodle.errors import InvalidInput
 from vmoodle.fleet.commands.roles import Allows
 from vmoodle.fleet.parameters import Constant, LongText, Parameters
 from vmoodle.fleet.role_change import RoleChange, ask_source, parts_named
-from vmoodle.moodle.role_definitions import SiteRoles, named, read_roles
-from vmoodle.moodle.role_documents import from_yaml
-from vmoodle.moodle.role_plan import ALL_PARTS, RolePlan
-from vmoodle.moodle.role_sync import RoleSource, plan_all_allows, plan_roles
+from vmoodle.moodle.roles.definitions import SiteRoles, named, read_roles
+from vmoodle.moodle.roles.documents import from_yaml
+from vmoodle.moodle.roles.plan import ALL_PARTS, RolePlan
+from vmoodle.moodle.roles.sync import RoleSource, plan_all_allows, plan_roles
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation

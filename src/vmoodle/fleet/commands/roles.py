@@ -13,8 +13,8 @@ from vmoodle.fleet.parameters import Constant, Parameters, Search
 from vmoodle.fleet.result import Compared, Matrix, Result, Table
 from vmoodle.fleet.role_change import ask_source
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.role_allows import allows_column
-from vmoodle.moodle.role_comparison import (
+from vmoodle.moodle.roles.allows import allows_column
+from vmoodle.moodle.roles.comparison import (
     NO_ROLE,
     ROLE,
     Row,
@@ -22,7 +22,7 @@ from vmoodle.moodle.role_comparison import (
     compare_columns,
     is_capability,
 )
-from vmoodle.moodle.role_definitions import Allow, SiteRoles, read_role_list, read_roles
+from vmoodle.moodle.roles.definitions import Allow, SiteRoles, read_role_list, read_roles
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation

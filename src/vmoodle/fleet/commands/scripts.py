@@ -13,8 +13,8 @@ from vmoodle.fleet.command import Command, Effect
 from vmoodle.fleet.parameters import Parameters
 from vmoodle.fleet.result import Changed, Result, Scalar, Text
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.script import CompletedScript
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.scripts.script import CompletedScript
 
 # What a run is ordered with is kept, and is on the script's command line.
 _SECRET_OPTION = re.compile(r"(--?[\w-]*(?:pass|secret|token)[\w-]*)=.", re.IGNORECASE)

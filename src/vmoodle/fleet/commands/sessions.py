@@ -12,8 +12,8 @@ from vmoodle.fleet.command import Command, Effect
 from vmoodle.fleet.parameters import Parameters
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite, script_failed
-from vmoodle.moodle.administrators import administrators, find_user
-from vmoodle.moodle.sessions import (
+from vmoodle.moodle.care.administrators import administrators, find_user
+from vmoodle.moodle.care.sessions import (
     END_ALL,
     END_BY_MOODLE,
     Handler,

@@ -12,7 +12,7 @@ from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Parameters, Search
 from vmoodle.fleet.result import Changed, Result, Scalar, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.scheduled_tasks import (
+from vmoodle.moodle.scripts.scheduled_tasks import (
     SCRIPT,
     ScheduledTask,
     checked_class,

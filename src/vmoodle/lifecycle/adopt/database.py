@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from vmoodle.engines.protocol import Engine, SiteConnection, SiteDatabase
 from vmoodle.errors import InvalidInput, Refused, VMoodleError
 from vmoodle.lifecycle.names import FULL_NAME_LENGTH
-from vmoodle.moodle.site_schema import VERSIONS_HASH, core_settings, read_schema
+from vmoodle.moodle.database.site_schema import VERSIONS_HASH, core_settings, read_schema
 
 _NEEDED = {
     "config": ("name", "value"),

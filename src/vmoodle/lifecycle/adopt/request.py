@@ -8,7 +8,7 @@ from pathlib import Path
 from vmoodle.engines.address import EngineName
 from vmoodle.errors import InvalidInput
 from vmoodle.lifecycle import names
-from vmoodle.moodle.config_values import ConfigValues, read_config
+from vmoodle.moodle.code.config_values import ConfigValues, read_config
 from vmoodle.secret import Secret
 
 # Moodle's database drivers (lib/dml/, 4.5 and 5.1), and what the original VMoodle called them.

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.resources import Holdings
-from vmoodle.moodle import contents, moodledata
-from vmoodle.moodle.filedir import copy_contents, copy_filedir, copy_tree
+from vmoodle.moodle.database import contents
+from vmoodle.moodle.files import moodledata
+from vmoodle.moodle.files.filedir import copy_contents, copy_filedir, copy_tree
 
 _NAMES_SAID = 20
 

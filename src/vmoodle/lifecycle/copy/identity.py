@@ -13,13 +13,14 @@ from typing import Any
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.resources import Holdings
-from vmoodle.moodle import content_urls, sanitise
-from vmoodle.moodle.content_urls import LeftCell
-from vmoodle.moodle.identity_assume import NewIdentity, assume
-from vmoodle.moodle.identity_scrub import scrub
-from vmoodle.moodle.schedule import random_tasks
-from vmoodle.moodle.tree import MoodleTree
-from vmoodle.moodle.unjudged import to_look_at
+from vmoodle.moodle.code.schedule import random_tasks
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.database import content_urls
+from vmoodle.moodle.database.content_urls import LeftCell
+from vmoodle.moodle.identity import sanitise
+from vmoodle.moodle.identity.assume import NewIdentity, assume
+from vmoodle.moodle.identity.scrub import scrub
+from vmoodle.moodle.identity.unjudged import to_look_at
 from vmoodle.registry import sites
 from vmoodle.registry.models import Site
 from vmoodle.secret import Secret

@@ -14,8 +14,8 @@ from vmoodle.lifecycle.create.request import (
 )
 from vmoodle.lifecycle.create.settings import SETTINGS
 from vmoodle.lifecycle.resources import making, removing
-from vmoodle.moodle.install import install_site
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.scripts.install import install_site
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import codebases, servers, sites
 from vmoodle.registry.models import Operation

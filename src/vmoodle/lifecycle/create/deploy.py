@@ -39,7 +39,7 @@ from vmoodle.lifecycle.create.request import (
 from vmoodle.lifecycle.create.settings import SETTINGS
 from vmoodle.lifecycle.resources import ForHoldings, removing
 from vmoodle.lifecycle.template import warm
-from vmoodle.moodle.sanitise import find_policy
+from vmoodle.moodle.identity.sanitise import find_policy
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import codebases, servers, sites, templates
 from vmoodle.registry.models import Operation, Template

@@ -30,10 +30,10 @@ from vmoodle.lifecycle.stored import (
     refuse_unfit_snapshot,
     require_whole,
 )
-from vmoodle.moodle import contents
-from vmoodle.moodle.components import all_versions_hash
-from vmoodle.moodle.server import PhpServer
-from vmoodle.moodle.tree import MoodleTree
+from vmoodle.moodle.code.components import all_versions_hash
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.database import contents
+from vmoodle.moodle.php.server import PhpServer
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import audit, codebases, operations, servers, snapshots
 from vmoodle.registry.models import Codebase, Operation, Site, Snapshot

@@ -13,7 +13,7 @@ from vmoodle.errors import InvalidInput, Refused, VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import names
 from vmoodle.lifecycle.stored import DATABASE_PART
-from vmoodle.moodle import moodledata
+from vmoodle.moodle.files import moodledata
 from vmoodle.secret import Secret
 from vmoodle.store import archive
 from vmoodle.store.manifest import Manifest

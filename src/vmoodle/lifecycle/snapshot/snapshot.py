@@ -26,7 +26,8 @@ from vmoodle.lifecycle.stored import (
     open_snapshots,
 )
 from vmoodle.lifecycle.suspend import settled
-from vmoodle.moodle import contents, moodledata
+from vmoodle.moodle.database import contents
+from vmoodle.moodle.files import moodledata
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.operations.scratch import scratch
 from vmoodle.progress import Tell, tell_nobody

@@ -16,7 +16,7 @@ from vmoodle.hook.address import parse_wwwroot
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.snapshot.foreign import RULES, Rule, accepted, refuse_odd
 from vmoodle.lifecycle.stored import DATABASE_PART
-from vmoodle.moodle import moodledata
+from vmoodle.moodle.files import moodledata
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry import audit, templates
 from vmoodle.registry.audit import current_actor

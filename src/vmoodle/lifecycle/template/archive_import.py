@@ -24,8 +24,8 @@ from vmoodle.lifecycle.template.archive import (
     staged_store,
 )
 from vmoodle.lifecycle.template.template import for_template, name_of
-from vmoodle.moodle import content_urls
-from vmoodle.moodle.site_schema import VERSIONS_HASH, core_settings
+from vmoodle.moodle.database import content_urls
+from vmoodle.moodle.database.site_schema import VERSIONS_HASH, core_settings
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.operations.scratch import discard, prepared
 from vmoodle.registry import audit, operations, servers, templates

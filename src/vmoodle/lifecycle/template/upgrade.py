@@ -23,11 +23,11 @@ from vmoodle.lifecycle.template import refresh as template_refresh
 from vmoodle.lifecycle.template import warm
 from vmoodle.lifecycle.template.refresh import making
 from vmoodle.lifecycle.template.template import copy_database, copy_files
-from vmoodle.moodle import moodledata
-from vmoodle.moodle.components import all_versions_hash
-from vmoodle.moodle.site_schema import database_versions_hash
-from vmoodle.moodle.tree import MoodleTree
-from vmoodle.moodle.upgrade import upgrade_site
+from vmoodle.moodle.code.components import all_versions_hash
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.database.site_schema import database_versions_hash
+from vmoodle.moodle.files import moodledata
+from vmoodle.moodle.scripts.upgrade import upgrade_site
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, codebases, operations, templates
 from vmoodle.registry.models import Codebase, Operation, Template

@@ -1,0 +1,1 @@
+"""What keeps a site well: maintenance, sessions, administrators and their accounts."""

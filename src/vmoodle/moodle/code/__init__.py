@@ -1,0 +1,1 @@
+"""A code tree on disk: its version, plugins, configuration and requirements."""

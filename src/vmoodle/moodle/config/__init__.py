@@ -1,0 +1,1 @@
+"""Settings of a site, of core and of plugins, and the log of their changes."""

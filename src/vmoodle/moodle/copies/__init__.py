@@ -1,0 +1,1 @@
+"""What is carried from one site to another: tables and wording."""

@@ -1,0 +1,1 @@
+"""A site's database as Moodle lays it out: tables, columns, addresses and contents."""

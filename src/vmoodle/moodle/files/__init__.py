@@ -1,0 +1,1 @@
+"""A site's moodledata: its pool of files, and the areas that name them."""

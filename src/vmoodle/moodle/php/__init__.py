@@ -1,0 +1,1 @@
+"""PHP: the binary, the web account, its own web server; its source and data read without it."""

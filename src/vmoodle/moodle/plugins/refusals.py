@@ -1,0 +1,147 @@
+"""Which states a plugin of a site cannot be given: as Moodle refuses, or because it runs code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from vmoodle.engines.protocol import SiteConnection
+from vmoodle.errors import InvalidInput, NotFound, Refused
+from vmoodle.moodle.config.settings import Forced, SettingName, read_settings
+from vmoodle.moodle.plugins.rules import (
+    RULES,
+    DisabledSetting,
+    PluginState,
+    StateList,
+    split,
+    states_of,
+)
+from vmoodle.moodle.plugins.states import SitePlugin
+
+# Activities of Moodle's own that run code before they are enabled; of others lib.php tells.
+_ASK_BEFORE = frozenset({"bigbluebuttonbn"})
+_ASKS = "pre_enable_plugin_actions"
+_DEFAULT_FORMAT = SettingName("moodlecourse", "format")
+
+
+def refuse_impossible(component: str, state: PluginState) -> None:
+    """Raise for what no site does: InvalidInput `plugin.state`, Refused `plugin.state.fixed`."""
+    kind, name = split(component)
+    possible = states_of(kind)
+    if state not in possible:
+        raise InvalidInput(
+            "plugin.state",
+            f"{component} cannot be {state}.",
+            f"It can be: {', '.join(possible)}."
+            if possible
+            else f"There is no state for plugins of the kind {kind}: one that is installed works.",
+        )
+    rule = RULES[kind]
+    if isinstance(rule, StateList) and name in rule.fixed and state != PluginState.ENABLED:
+        raise Refused(
+            "plugin.state.fixed",
+            f"{component} is always enabled.",
+            "Moodle keeps it so, that people can log in.",
+        )
+
+
+def refuse_state(
+    connection: SiteConnection,
+    component: str,
+    state: PluginState,
+    found: Mapping[str, SitePlugin],
+    *,
+    forced: Forced | None = None,
+    code: Path | None = None,
+) -> PluginState:
+    """Return the state a plugin has; raise where it cannot be given the other one.
+
+    `found` is of `read_plugins`, `code` the plugin's directory. Raise NotFound `plugin.unknown`,
+    InvalidInput `plugin.state`, Refused `plugin.state.fixed`, `plugin.state.api`, `setting.forced`.
+    """
+    plugin = found.get(component)
+    if plugin is None or plugin.installed is None:
+        raise _unknown(component, plugin, found)
+    refuse_impossible(component, state)
+    old = plugin.state
+    assert old is not None  # noqa: S101 - its kind has states
+    if old != state:
+        kind, name = split(component)
+        _refuse_forced(connection, kind, name, forced or {})
+        _refuse_default_format(connection, kind, name, state, forced or {})
+        _refuse_code(kind, name, old, state, code)
+    return old
+
+
+def _unknown(
+    component: str, plugin: SitePlugin | None, found: Mapping[str, SitePlugin]
+) -> NotFound:
+    if plugin is not None:
+        return NotFound(
+            "plugin.unknown",
+            f"{component} is on disk and not installed on the site.",
+            "Upgrade the site: that installs it.",
+        )
+    near = get_close_matches(component, found, n=3)
+    there = f"There are {', '.join(near)}. " if near else ""
+    return NotFound(
+        "plugin.unknown",
+        f"The site has no plugin {component!r} installed.",
+        f"{there}Name it as Moodle does, such as mod_quiz.",
+    )
+
+
+def _refuse_forced(connection: SiteConnection, kind: str, name: str, forced: Forced) -> None:
+    rule = RULES[kind]
+    if isinstance(rule, StateList):
+        setting = rule.setting
+    elif isinstance(rule, DisabledSetting):
+        setting = rule.setting(kind, name)
+    else:
+        return
+    if read_settings(connection, [setting], forced)[setting].is_forced:
+        raise Refused(
+            "setting.forced",
+            f"{setting} is forced by config.php: Moodle would not see the change.",
+            "Change what is forced: vmoodle forced list.",
+        )
+
+
+def _refuse_default_format(
+    connection: SiteConnection, kind: str, name: str, state: PluginState, forced: Forced
+) -> None:
+    if kind != "format" or state != PluginState.DISABLED:
+        return
+    default = read_settings(connection, [_DEFAULT_FORMAT], forced)[_DEFAULT_FORMAT]
+    if default.effective == name:
+        raise Refused(
+            "plugin.state.fixed",
+            f"format_{name} is the format of new courses.",
+            f"Set another first: {_DEFAULT_FORMAT}.",
+        )
+
+
+def _refuse_code(
+    kind: str, name: str, old: PluginState, state: PluginState, code: Path | None
+) -> None:
+    runs_code = (
+        (kind == "mod" and state == PluginState.ENABLED and _asks_before(name, code))
+        # portfolio_instance(): the plugin checks itself before it is shown.
+        or (kind == "portfolio" and state == PluginState.ENABLED)
+        # repository_type create() and delete() make and remove instances and files.
+        or (kind == "repository" and PluginState.DISABLED in (old, state))
+    )
+    if runs_code:
+        raise Refused(
+            "plugin.state.api",
+            f"Moodle runs code of {kind}_{name} when it becomes {state}.",
+            "Do it in the site's own administration.",
+        )
+
+
+def _asks_before(name: str, code: Path | None) -> bool:
+    library = code / "lib.php" if code is not None else None
+    if library is None or not library.is_file():
+        return name in _ASK_BEFORE
+    return _ASKS in library.read_text(encoding="utf-8", errors="replace")

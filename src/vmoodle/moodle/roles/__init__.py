@@ -1,0 +1,1 @@
+"""Roles of a site: read, compared, planned, changed by the rules of Moodle."""
