@@ -16,9 +16,10 @@ from vmoodle.moodle.config.names import SettingName
 from vmoodle.moodle.config.settings import (
     Forced,
     SettingChange,
+    left_by,
     plan_settings,
     set_settings,
-    values_before,
+    undo_of,
 )
 
 _AS_IT_IS = "is so already"
@@ -42,12 +43,14 @@ class Masks:
 class Wanted:
     """The values a site is to have, None unset; what is left as it is, and why.
 
-    With `create` also settings that the site has not are made.
+    With `create` also settings that the site has not are made. `seen` is what it goes by, as in
+    `plan_settings`.
     """
 
     values: Mapping[SettingName, str | None] = field(repr=False)
     left: Mapping[SettingName, str] = field(default_factory=dict)
     create: bool = False
+    seen: Mapping[SettingName, str | None] = field(default_factory=dict, repr=False)
 
 
 class SettingEdit:
@@ -65,8 +68,9 @@ class SettingEdit:
         with site.connect() as connection:
             wanted = self._wanted(connection, site)
             changes = plan_settings(
-                connection, wanted.values, forced=self._forced(site), create=wanted.create
-            )
+                connection, wanted.values, forced=self._forced(site), create=wanted.create,
+                seen=wanted.seen,
+            )  # fmt: skip
         return self._told(changes, wanted)
 
     def carry_out(self, site: TargetSite) -> Changed:
@@ -74,8 +78,9 @@ class SettingEdit:
         with site.connect(read_only=False) as connection:
             wanted = self._wanted(connection, site)
             changes = set_settings(
-                connection, wanted.values, forced=self._forced(site), create=wanted.create
-            )
+                connection, wanted.values, forced=self._forced(site), create=wanted.create,
+                seen=wanted.seen,
+            )  # fmt: skip
             stale = entail(connection, changes)
         return Changed(self._told(changes, wanted, site.drop_caches(stale)), as_kept(changes))
 
@@ -114,11 +119,9 @@ def take_back(site: TargetSite, kept: Any, *, dry: bool) -> Table | Changed:
     Raise Conflict `setting.changed`.
     """
     changes = from_kept(kept)
+    wanted = Wanted(undo_of(changes), create=True, seen=left_by(changes))
     # What is forced by now has no effect, and goes back all the same.
-    edit = SettingEdit(
-        lambda connection, _site: Wanted(values_before(connection, changes), create=True),
-        minds_forced=False,
-    )
+    edit = SettingEdit(lambda _connection, _site: wanted, minds_forced=False)
     return edit.preview(site) if dry else edit.carry_out(site)
 
 

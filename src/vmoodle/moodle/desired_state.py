@@ -22,10 +22,11 @@ from vmoodle.moodle.config.settings import (
     SettingChange,
     SettingValue,
     components,
+    left_by,
     read_component,
     read_settings,
     set_settings,
-    values_before,
+    undo_of,
 )
 from vmoodle.moodle.plugins.changes import StateChange, set_state
 from vmoodle.moodle.plugins.refusals import refuse_state
@@ -168,7 +169,9 @@ def take_back(connection: SiteConnection, made: Made, site: SiteConfiguration) -
     before = {change.component: change.old for change in reversed(made.plugins)}
     lists = read_settings(connection, _lists(before))
     # What is forced by now has no effect, and goes back all the same.
-    settings = set_settings(connection, values_before(connection, made.settings), create=True)
+    settings = set_settings(
+        connection, undo_of(made.settings), create=True, seen=left_by(made.settings)
+    )
     roles = [apply_plan(connection, plan.reversed()) for plan in reversed(made.roles)]
     states = _set_states(connection, before.items(), site)
     # A list to which somebody has added others since keeps them.

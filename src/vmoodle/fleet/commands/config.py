@@ -294,7 +294,7 @@ class Copy(Edit):
             tuple(given.whole),
         )
         plan = plan_copy(connection, source, site.forced, keep=given.keep)
-        return Wanted(plan.values, plan.left, create=True)
+        return Wanted(plan.values, plan.left, create=True, seen=plan.seen)
 
 
 def _enter(values: dict[SettingName, str], setting: SettingName, value: str) -> None:

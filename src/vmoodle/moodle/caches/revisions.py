@@ -6,7 +6,6 @@ import time
 from typing import Literal
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.moodle.database.site_schema import core_settings
 
 Revision = Literal["themerev", "langrev", "jsrev", "templaterev"]
 _SOON_SECONDS = 3600
@@ -17,9 +16,9 @@ def raise_revision(connection: SiteConnection, name: Revision) -> None:
 
     Drop the caches of `Change.THEMES` or `Change.STRINGS` after the commit.
     """
-    stored = core_settings(connection, name).get(name)
-    following = next_revision(stored or "")
-    if stored is None:
+    rows = connection.query("SELECT value FROM {config} WHERE name = %s FOR UPDATE", (name,))
+    following = next_revision(str(rows[0][0] or "") if rows else "")
+    if not rows:
         connection.execute(
             "INSERT INTO {config} (name, value) VALUES (%s, %s)", (name, str(following))
         )

@@ -138,7 +138,17 @@ def no_administrator(username: str) -> NotFound:
 def write_administrators(
     connection: SiteConnection, ids: Sequence[int], concerned: int, forced: Forced | None = None
 ) -> None:
-    """Let these users administer the site; the sessions of the one `concerned` are told."""
+    """Let these users administer the site; the sessions of the one `concerned` are told.
+
+    Raise Conflict `admin.changed` where it is not the one `concerned` alone who comes or goes.
+    """
+    now = read_settings(connection, [_SITEADMINS], forced, lock=True)[_SITEADMINS]
+    if set(_ids(now.effective)) ^ set(ids) != {concerned}:
+        raise Conflict(
+            "admin.changed",
+            "Who administers the site was changed by somebody else at the same time.",
+            "Look at it by `vmoodle admin list`, and do it anew.",
+        )
     text = ",".join(map(str, ids))
     set_settings(connection, {_SITEADMINS: text}, forced=forced, create=True)
     mark_user(connection, concerned)

@@ -34,10 +34,14 @@ class CopySource:
 
 @dataclass(frozen=True)
 class CopyPlan:
-    """What a copy sets on one site, None unsets; what it leaves as it is there, and why."""
+    """What a copy sets on one site, None unsets; what it leaves as it is there, and why.
+
+    `seen` is what the site had when this was planned.
+    """
 
     values: Mapping[SettingName, str | None] = field(repr=False)
     left: Mapping[SettingName, str]
+    seen: Mapping[SettingName, str | None] = field(default_factory=dict, repr=False)
 
 
 def read_source(
@@ -105,7 +109,8 @@ def plan_copy(
             left[setting] = "it is forced on the site"
         elif old.stored != new:
             values[setting] = new
-    return CopyPlan(values, left)
+    seen = {setting: here[setting].stored if setting in here else None for setting in values}
+    return CopyPlan(values, left, seen)
 
 
 def _pattern(connection: SiteConnection, word: str) -> SettingPattern:

@@ -2,6 +2,8 @@
 
 As with cfg.php no page's own check runs. What else a change of a setting entails is told by
 `setting_effects`; drop the caches of what that returns (`cache_invalidation`) after the commit.
+What is to be written is locked and read first: MariaDB goes on showing what was before to whoever
+has read anything of the database.
 """
 
 from __future__ import annotations
@@ -61,12 +63,23 @@ class SettingChange:
 
 
 def read_settings(
-    connection: SiteConnection, settings: Iterable[SettingName], forced: Forced | None = None
+    connection: SiteConnection,
+    settings: Iterable[SettingName],
+    forced: Forced | None = None,
+    *,
+    lock: bool = False,
 ) -> dict[SettingName, SettingValue]:
-    """Return the value of each of the settings, in two queries."""
+    """Return the value of each of the settings, in two queries.
+
+    With `lock` they are as they are now, one query a component, and nobody else changes those that
+    are there before the transaction has ended.
+    """
     wanted = list(dict.fromkeys(settings))
-    patterns = [SettingPattern(setting.component, setting.name) for setting in wanted]
-    stored = dict(_stored(connection, patterns))
+    if lock:
+        stored = _locked(connection, wanted)
+    else:
+        patterns = [SettingPattern(setting.component, setting.name) for setting in wanted]
+        stored = dict(_stored(connection, patterns))
     return {setting: _value(setting, stored.get(setting), forced or {}) for setting in wanted}
 
 
@@ -107,6 +120,7 @@ def set_settings(
     *,
     forced: Forced | None = None,
     create: bool = False,
+    seen: Mapping[SettingName, str | None] | None = None,
     log: bool = True,
 ) -> tuple[SettingChange, ...]:
     """Give settings their values, None unsets; return those that were not so already.
@@ -114,7 +128,7 @@ def set_settings(
     With `log` each is written to Moodle's own list of changed settings, secrets masked. Raise as
     `plan_settings`; nothing is changed then.
     """
-    changes = plan_settings(connection, values, forced=forced, create=create)
+    changes = plan_settings(connection, values, forced=forced, create=create, seen=seen, lock=True)
     for change in changes:
         _write(connection, change)
         if log:
@@ -135,16 +149,27 @@ def plan_settings(
     *,
     forced: Forced | None = None,
     create: bool = False,
+    seen: Mapping[SettingName, str | None] | None = None,
+    lock: bool = False,
 ) -> tuple[SettingChange, ...]:
     """Return what `set_settings` would change.
 
-    Raise NotFound `setting.unknown` for a setting that the site has not, unless with `create`;
-    Refused `setting.forced`, `setting.reserved`; InvalidInput `setting.value`.
+    `seen` is what the caller goes by: Conflict `setting.changed` is raised for a setting that is
+    neither so nor as it is to be. Raise NotFound `setting.unknown` for a setting that the site has
+    not, unless with `create`; Refused `setting.forced`, `setting.reserved`; InvalidInput
+    `setting.value`.
     """
     for setting, new in values.items():
         refuse_reserved(setting)
         check_value(setting, new)
-    current = read_settings(connection, values, forced)
+    current = read_settings(connection, values, forced, lock=lock)
+    moved = [
+        setting
+        for setting, old in (seen or {}).items()
+        if setting in current and current[setting].stored not in (old, values[setting])
+    ]
+    if moved:
+        raise _changed(moved)
     for setting, value in current.items():
         refuse_forced(setting, value)
         if value.stored is None and values[setting] is not None and not create:
@@ -169,26 +194,9 @@ def undo_of(changes: Iterable[SettingChange]) -> dict[SettingName, str | None]:
     return {change.setting: change.old for change in changes}
 
 
-def values_before(
-    connection: SiteConnection, changes: Sequence[SettingChange]
-) -> dict[SettingName, str | None]:
-    """Return the values that take changes back, as `undo_of`, when that overwrites nobody's own.
-
-    Raise Conflict `setting.changed`.
-    """
-    current = read_settings(connection, [change.setting for change in changes])
-    moved = [
-        str(change.setting)
-        for change in changes
-        if current[change.setting].stored not in (change.new, change.old)
-    ]
-    if moved:
-        raise Conflict(
-            "setting.changed",
-            f"Changed by somebody else since: {', '.join(moved)}.",
-            "Set them by hand: vmoodle config set.",
-        )
-    return undo_of(changes)
+def left_by(changes: Iterable[SettingChange]) -> dict[SettingName, str | None]:
+    """Return the values that the changes left: `seen` of `set_settings` when they go back."""
+    return {change.setting: change.new for change in changes}
 
 
 def unknown_setting(connection: SiteConnection, setting: SettingName) -> NotFound:
@@ -274,7 +282,39 @@ def _condition(column: str, word: str) -> tuple[str, str]:
     return f"{column} LIKE %s ESCAPE '!'", text.replace("*", "%").replace("?", "_")
 
 
+def _locked(connection: SiteConnection, settings: Iterable[SettingName]) -> dict[SettingName, str]:
+    """Return what the database has of the settings, locked in the same order by everybody."""
+    names: dict[str, list[str]] = {}
+    for setting in sorted(settings, key=lambda one: (one.component != CORE, one)):
+        names.setdefault(setting.component, []).append(setting.name)
+    found = {}
+    for component, ours in names.items():
+        where, key = "name IN", tuple(ours)
+        columns, table = f"'{CORE}'", "config"
+        if component != CORE:
+            where, key = f"plugin = %s AND {where}", (component, *key)
+            columns, table = "plugin", "config_plugins"
+        rows = connection.query(
+            f"SELECT {columns}, name, value FROM {{{table}}} WHERE {where} ({marks(ours)})"  # noqa: S608
+            " ORDER BY name FOR UPDATE",
+            key,
+        )
+        for plugin, name, value in rows:
+            found[SettingName(str(plugin), str(name))] = _text(value)
+    return found
+
+
 def _write(connection: SiteConnection, change: SettingChange) -> None:
+    try:
+        touched = _write_row(connection, change)
+    except Conflict as error:
+        # Two that make the same setting: there is no row that the first could have locked.
+        raise _changed([change.setting]) from error
+    if touched != 1:
+        raise _changed([change.setting])
+
+
+def _write_row(connection: SiteConnection, change: SettingChange) -> int:
     setting = change.setting
     table, where, key = (
         ("config", "name = %s", (setting.name,))
@@ -282,18 +322,25 @@ def _write(connection: SiteConnection, change: SettingChange) -> None:
         else ("config_plugins", "plugin = %s AND name = %s", (setting.component, setting.name))
     )
     if change.new is None:
-        connection.execute(f"DELETE FROM {{{table}}} WHERE {where}", key)  # noqa: S608
-    elif change.old is not None:
-        connection.execute(
+        return connection.execute(f"DELETE FROM {{{table}}} WHERE {where}", key)  # noqa: S608
+    if change.old is not None:
+        return connection.execute(
             f"UPDATE {{{table}}} SET value = %s WHERE {where}",  # noqa: S608
             (change.new, *key),
         )
-    else:
-        columns = "name" if setting.component == CORE else "plugin, name"
-        connection.execute(
-            f"INSERT INTO {{{table}}} ({columns}, value) VALUES ({marks((*key, 0))})",  # noqa: S608
-            (*key, change.new),
-        )
+    columns = "name" if setting.component == CORE else "plugin, name"
+    return connection.execute(
+        f"INSERT INTO {{{table}}} ({columns}, value) VALUES ({marks((*key, 0))})",  # noqa: S608
+        (*key, change.new),
+    )
+
+
+def _changed(settings: Iterable[SettingName]) -> Conflict:
+    return Conflict(
+        "setting.changed",
+        f"Changed by somebody else since: {', '.join(map(str, settings))}.",
+        "Look at them by `vmoodle config get`; then do it anew, or set them by hand.",
+    )
 
 
 def _value(setting: SettingName, stored: str | None, forced: Forced) -> SettingValue:

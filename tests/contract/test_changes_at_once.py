@@ -1,0 +1,178 @@
+"""Changes of a site that meet another's: seen before they are written over, or waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.fixtures import load_fixture
+
+from conftest import Server, new_site
+from vmoodle.engines.protocol import Engine, Most, Rows, SiteConnection, SiteDatabase
+from vmoodle.errors import Conflict, VMoodleError
+from vmoodle.moodle.care.administrators import administrators, write_administrators
+from vmoodle.moodle.config.copies import plan_copy, read_source
+from vmoodle.moodle.config.names import parse_setting
+from vmoodle.moodle.config.settings import left_by, read_settings, set_settings, undo_of
+
+pytestmark = pytest.mark.parametrize(
+    "server", ["mariadb", "postgresql"], indirect=True, scope="session"
+)
+
+_loaded: dict[str, SiteDatabase] = {}
+LIMIT, NEW = parse_setting("courseswithsummarieslimit"), parse_setting("local_x/new")
+FIELD = parse_setting("auth_ldap/field_lock_email")
+
+
+@dataclass
+class Before:
+    """A connection on which somebody else is done before the first statement of a kind."""
+
+    connection: SiteConnection
+    words: tuple[str, ...]
+    act: Callable[[], object]
+    met: list[str] = field(default_factory=list)
+
+    def query(self, sql: str, params: Any = ()) -> Rows:
+        self._meet(sql)
+        return self.connection.query(sql, params)
+
+    def execute(self, sql: str, params: Any = ()) -> int:
+        self._meet(sql)
+        return self.connection.execute(sql, params)
+
+    def read(self, sql: str, params: Any = (), *, most: Most) -> Rows:
+        self._meet(sql)
+        return self.connection.read(sql, params, most=most)
+
+    def _meet(self, sql: str) -> None:
+        if not self.met and any(word in sql for word in self.words):
+            self.met.append(sql)
+            self.act()
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site's database that several write."""
+
+    engine: Engine
+    database: SiteDatabase
+
+    @contextmanager
+    def open(self) -> Iterator[SiteConnection]:
+        with self.engine.connect(self.database, read_only=False) as connection:
+            yield connection
+
+    @property
+    def is_mariadb(self) -> bool:
+        return self.engine.address.engine == "mariadb"
+
+    def change(self, sql: str) -> None:
+        with self.open() as connection:
+            connection.execute(sql)
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.open() as connection:
+            return list(connection.query(sql))
+
+    def meanwhile(self, connection: SiteConnection, sql: str, *words: str) -> Before:
+        """Return the connection, before whose first lock or write another one does something."""
+        return Before(connection, words or ("FOR UPDATE", "UPDATE {"), lambda: self.change(sql))
+
+
+@pytest.fixture
+def site(server: Server) -> Site:
+    """A Moodle of each engine; what a test leaves there is its own."""
+    name = f"{server.name}{server.address.effective_port}"
+    if name not in _loaded:
+        _loaded[name] = database = new_site()
+        server.engine.create_account(database)
+        server.engine.create_database(database)
+        load_fixture(server.engine, database, "moodle-4.5.5")
+    return Site(server.engine, _loaded[name])
+
+
+def setting(site: Site, name: str = LIMIT.name) -> list[tuple[Any, ...]]:
+    return site.ask(f"SELECT value FROM {{config}} WHERE name = '{name}'")
+
+
+def test_a_setting_that_somebody_sets_after_it_was_looked_at_is_not_written_over(
+    site: Site,
+) -> None:
+    with site.open() as connection:
+        source = read_source(connection, ["auth_ldap"])
+        set_settings(connection, {FIELD: "first"}, create=True)
+    with pytest.raises(Conflict) as error, site.open() as connection:
+        plan = plan_copy(connection, source, keep=True)
+        site.change("UPDATE {config_plugins} SET value = 'theirs' WHERE name = 'field_lock_email'")
+        set_settings(connection, plan.values, create=True, seen=plan.seen)
+    assert error.value.code == "setting.changed"
+    assert str(FIELD) in error.value.message
+    assert site.ask("SELECT value FROM {config_plugins} WHERE name = 'field_lock_email'"
+                    " AND plugin = 'auth_ldap'") == [("theirs",)]  # fmt: skip
+
+
+def test_what_was_before_is_what_was_there_when_it_was_written(site: Site) -> None:
+    site.change("UPDATE {config} SET value = '10' WHERE name = 'courseswithsummarieslimit'")
+    with site.open() as connection:
+        read_settings(connection, [LIMIT])
+        theirs = "UPDATE {config} SET value = '11' WHERE name = 'courseswithsummarieslimit'"
+        ours = site.meanwhile(connection, theirs)
+        (change,) = set_settings(ours, {LIMIT: "12"})
+    assert (change.old, setting(site)) == ("11", [("12",)])
+    with pytest.raises(Conflict) as error, site.open() as connection:
+        read_settings(connection, [LIMIT])
+        ours = site.meanwhile(connection, theirs.replace("11", "13"))
+        set_settings(ours, undo_of([change]), seen=left_by([change]))
+    assert (error.value.code, setting(site)) == ("setting.changed", [("13",)])
+
+
+def test_one_who_changes_a_setting_waits_for_another_and_then_minds_it(site: Site) -> None:
+    site.change("UPDATE {config} SET value = '10' WHERE name = 'courseswithsummarieslimit'")
+    told: list[VMoodleError] = []
+    begun = threading.Event()
+
+    def second() -> None:
+        try:
+            with site.open() as connection:
+                begun.set()
+                set_settings(connection, {LIMIT: "21"}, seen={LIMIT: "10"})
+        except VMoodleError as error:
+            told.append(error)
+
+    with site.open() as connection:
+        set_settings(connection, {LIMIT: "20"}, seen={LIMIT: "10"})
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert begun.wait(30)
+    thread.join(60)
+    assert [error.code for error in told] == ["setting.changed"]
+    assert setting(site) == [("20",)]
+
+
+def test_of_two_who_make_the_same_setting_one_is_told(site: Site) -> None:
+    site.change("DELETE FROM {config_plugins} WHERE plugin = 'local_x'")
+    theirs = (
+        "INSERT INTO {config_plugins} (plugin, name, value) VALUES ('local_x', 'new', 'theirs')"
+    )
+    with pytest.raises(Conflict) as error, site.open() as connection:
+        read_settings(connection, [NEW])
+        # On MariaDB the one who has looked keeps the other from making it.
+        ours = site.meanwhile(connection, theirs, "FOR UPDATE" if site.is_mariadb else "INSERT")
+        set_settings(ours, {NEW: "ours"}, create=True, seen={NEW: None})
+    assert error.value.code == "setting.changed"
+    assert site.ask("SELECT value FROM {config_plugins} WHERE plugin = 'local_x'") == [("theirs",)]
+
+
+def test_an_administrator_whom_somebody_adds_meanwhile_stays_one(site: Site) -> None:
+    site.change("UPDATE {config} SET value = '2' WHERE name = 'siteadmins'")
+    with pytest.raises(Conflict) as error, site.open() as connection:
+        now = [one.id for one in administrators(connection)]
+        site.change("UPDATE {config} SET value = '2,7' WHERE name = 'siteadmins'")
+        write_administrators(connection, [*now, 8], 8)
+    assert error.value.code == "admin.changed"
+    assert setting(site, "siteadmins") == [("2,7",)]
