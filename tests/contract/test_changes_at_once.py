@@ -18,6 +18,16 @@ from vmoodle.moodle.care.administrators import administrators, write_administrat
 from vmoodle.moodle.config.copies import plan_copy, read_source
 from vmoodle.moodle.config.names import parse_setting
 from vmoodle.moodle.config.settings import left_by, read_settings, set_settings, undo_of
+from vmoodle.moodle.desired_state import (
+    DesiredRole,
+    DesiredState,
+    SiteConfiguration,
+    make_so,
+    plan_state,
+    take_back,
+)
+from vmoodle.moodle.roles.definitions import RoleDefinition
+from vmoodle.moodle.roles.plan import Part
 
 pytestmark = pytest.mark.parametrize(
     "server", ["mariadb", "postgresql"], indirect=True, scope="session"
@@ -25,6 +35,7 @@ pytestmark = pytest.mark.parametrize(
 
 _loaded: dict[str, SiteDatabase] = {}
 LIMIT, NEW = parse_setting("courseswithsummarieslimit"), parse_setting("local_x/new")
+REPLY = "mod/forum:replypost"
 FIELD = parse_setting("auth_ldap/field_lock_email")
 
 
@@ -176,3 +187,38 @@ def test_an_administrator_whom_somebody_adds_meanwhile_stays_one(site: Site) -> 
         write_administrators(connection, [*now, 8], 8)
     assert error.value.code == "admin.changed"
     assert setting(site, "siteadmins") == [("2,7",)]
+
+
+def test_a_role_that_somebody_changes_before_it_is_locked_is_read_as_it_is_then(
+    site: Site,
+) -> None:
+    """The plan goes by what the other one left, and so does what takes it back."""
+    where = (
+        f"capability = '{REPLY}' AND roleid = (SELECT id FROM {{role}} WHERE shortname = '{{}}')"
+    )
+    where += " AND contextid = 1"
+    student, teacher = (where.replace("{}", role) for role in ("student", "teacher"))
+    for one in (student, teacher):
+        site.change(f"UPDATE {{role_capabilities}} SET permission = 1 WHERE {one}")
+    roles = (RoleDefinition(one, permissions={REPLY: -1}) for one in ("student", "teacher"))
+    parts = frozenset({Part.PERMISSION})
+    desired = DesiredState(roles=tuple(DesiredRole(one, parts, keep=True) for one in roles))
+    configuration = SiteConfiguration()
+
+    def change(one: str, value: int) -> str:
+        return f"UPDATE {{role_capabilities}} SET permission = {value} WHERE {one}"
+
+    with site.open() as connection:
+        ours = site.meanwhile(connection, change(teacher, -1000), "{role} WHERE")
+        plan = plan_state(ours, desired, configuration, lock=True)
+        made = make_so(ours, plan, configuration)
+    assert ours.met[0].endswith("FOR UPDATE")
+    assert [(one.old, one.new) for plan in made.roles for one in plan.changes] == [
+        (1, -1), (-1000, -1)
+    ]  # fmt: skip
+    with pytest.raises(Conflict) as error, site.open() as connection:
+        ours = site.meanwhile(connection, change(student, -1000), "{role} WHERE")
+        take_back(ours, made, configuration)
+    assert error.value.code == "role.changed"
+    permissions = "SELECT permission FROM {role_capabilities} WHERE "
+    assert [site.ask(permissions + one) for one in (student, teacher)] == [[(-1000,)], [(-1,)]]

@@ -1,7 +1,9 @@
 """What a site is to be: settings, roles and states of plugins, planned, made so and taken back.
 
 All three are one transaction of the caller: when one part fails, nothing of the site is changed.
-After the commit drop the caches of `Made.stale` (`cache_invalidation`).
+What is to be written is locked before anything is read: what was read earlier may be old by then,
+and MariaDB goes on showing it. After the commit drop the caches of `Made.stale`
+(`cache_invalidation`).
 """
 
 from __future__ import annotations
@@ -13,14 +15,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict, VMoodleError
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.config.effects import entail
 from vmoodle.moodle.config.names import CORE, SettingName
 from vmoodle.moodle.config.settings import (
     Forced,
     SettingChange,
-    SettingValue,
     components,
     left_by,
     read_component,
@@ -28,11 +28,17 @@ from vmoodle.moodle.config.settings import (
     set_settings,
     undo_of,
 )
-from vmoodle.moodle.plugins.changes import StateChange, set_state
-from vmoodle.moodle.plugins.refusals import refuse_state
-from vmoodle.moodle.plugins.rules import RULES, PluginState, StateList, split
-from vmoodle.moodle.plugins.states import read_plugins
-from vmoodle.moodle.roles.changes import Applied, apply_plan
+from vmoodle.moodle.plugins.plan import Applied as AppliedStates
+from vmoodle.moodle.plugins.plan import (
+    PluginPlan,
+    PluginUndo,
+    SitePlugins,
+    apply_changes,
+    apply_undo,
+    plan_changes,
+)
+from vmoodle.moodle.plugins.rules import RULES, DisabledSetting, PluginState, StateList, split
+from vmoodle.moodle.roles.changes import Applied, apply_plan, lock_roles
 from vmoodle.moodle.roles.definitions import RoleDefinition, SiteRoles, read_roles
 from vmoodle.moodle.roles.documents import cell_words
 from vmoodle.moodle.roles.plan import (
@@ -44,7 +50,11 @@ from vmoodle.moodle.roles.plan import (
     plan_role,
 )
 
-_REGISTRATION = SettingName(CORE, "registerauth")
+# What Moodle sets with the states of some plugins.
+_SET_WITH_STATES = tuple(
+    SettingName(CORE, name) for name in ("registerauth", "stringfilters", "filterall")
+)
+_NO_STATES = PluginUndo({}, {})
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,7 @@ class DesiredPlan:
     cells: tuple[DesiredCell, ...]
     settings: Mapping[SettingName, str | None] = field(repr=False)
     roles: tuple[RolePlan, ...]
-    plugins: Mapping[str, PluginState]
+    plugins: PluginPlan
 
 
 @dataclass(frozen=True)
@@ -108,9 +118,7 @@ class Made:
 
     settings: tuple[SettingChange, ...] = ()
     roles: tuple[RolePlan, ...] = ()
-    plugins: tuple[StateChange, ...] = ()
-    lists: tuple[SettingChange, ...] = ()
-    """The settings that list plugins, as the states changed them: their order matters too."""
+    plugins: PluginUndo = _NO_STATES
     stale: frozenset[Change] = frozenset()
 
 
@@ -121,10 +129,15 @@ class SiteConfiguration:
     forced: Forced = field(default_factory=dict, repr=False)
     activities: Path | None = None
 
-    def code_of(self, component: str) -> Path | None:
-        """Return the directory of an activity, None for other plugins."""
-        kind, name = split(component)
-        return self.activities / name if kind == "mod" and self.activities else None
+    def plugins(self, connection: SiteConnection, components: Iterable[str]) -> SitePlugins:
+        """Return the site's plugins, with the directories of those of these that are activities."""
+        words = [(component, *split(component)) for component in components]
+        paths = {
+            component: self.activities / name
+            for component, kind, name in words
+            if kind == "mod" and self.activities
+        }
+        return SitePlugins(connection, self.forced, paths)
 
 
 def plan_state(
@@ -133,111 +146,95 @@ def plan_state(
     site: SiteConfiguration,
     *,
     create: bool = False,
+    lock: bool = False,
 ) -> DesiredPlan:
     """Return what differs on the site; with `create` settings that it has not are made.
 
-    Raise InvalidInput `role.definition`.
+    With `lock` nobody else changes it before the transaction has ended; it must be the first of
+    that. Raise InvalidInput `role.definition`.
     """
+    if lock:
+        roles = [role.definition.shortname for role in desired.roles]
+        _lock(connection, desired.settings, roles, desired.plugins)
     settings = [*_setting_cells(connection, desired.settings, site.forced, create)]
     plans = _role_plans(connection, desired.roles)
-    plugins = [*_plugin_cells(connection, desired.plugins, site)]
-    changes = {cell.name for cell in [*settings, *plugins] if cell.verdict == Verdict.CHANGE}
+    plugins, states = _plan_plugins(site.plugins(connection, desired.plugins), desired.plugins)
+    changes = {cell.name for cell in settings if cell.verdict == Verdict.CHANGE}
     return DesiredPlan(
         (*settings, *(cell for plan in plans for cell in _role_cells(plan)), *plugins),
         {name: v for name, v in desired.settings.items() if str(name) in changes},
         tuple(plan for plan in plans if plan.changes),
-        {name: state for name, state in desired.plugins.items() if name in changes},
+        states,
     )
 
 
 def make_so(connection: SiteConnection, plan: DesiredPlan, site: SiteConfiguration) -> Made:
     """Do what was planned in the same transaction; raise as its parts do."""
-    lists = read_settings(connection, _lists(plan.plugins))
-    states = _set_states(connection, plan.plugins.items(), site)
+    states = AppliedStates(_NO_STATES, frozenset())
+    if steps := plan.plugins.states:
+        ours = site.plugins(connection, [step.component for step in steps])
+        states = apply_changes(ours, plan.plugins)
     roles = [apply_plan(connection, one) for one in _made_first(plan.roles)]
     settings = set_settings(connection, plan.settings, forced=site.forced, create=True)
-    return _made(connection, settings, roles, states, lists)
+    return _made(connection, settings, roles, states)
 
 
 def take_back(connection: SiteConnection, made: Made, site: SiteConfiguration) -> Made:
     """Take back what was made, last first; return what was changed by that.
 
-    Raise Conflict `setting.changed`, `role.changed`, `plugin.changed` for what somebody has changed
-    since, Refused as the parts do.
+    It must be the first of its transaction. Raise Conflict `setting.changed`, `role.changed`,
+    `plugin.changed` for what somebody has changed since, Refused as the parts do.
     """
-    _refuse_moved(connection, made.plugins, site)
-    before = {change.component: change.old for change in reversed(made.plugins)}
-    lists = read_settings(connection, _lists(before))
+    names = [change.setting for change in (*made.settings, *made.plugins.settings)]
+    _lock(connection, names, [plan.role for plan in made.roles], made.plugins.states)
     # What is forced by now has no effect, and goes back all the same.
     settings = set_settings(
         connection, undo_of(made.settings), create=True, seen=left_by(made.settings)
     )
     roles = [apply_plan(connection, plan.reversed()) for plan in reversed(made.roles)]
-    states = _set_states(connection, before.items(), site)
-    # A list to which somebody has added others since keeps them.
-    exact = {
-        one.setting: one.old
-        for one in made.lists
-        if one.setting in lists and lists[one.setting].stored == one.new
-    }
-    set_settings(connection, exact, create=True, log=False)
-    return _made(connection, settings, roles, states, lists)
+    states = AppliedStates(_NO_STATES, frozenset())
+    if made.plugins != _NO_STATES:
+        ours = site.plugins(connection, made.plugins.states)
+        _plan, states = apply_undo(ours, made.plugins)
+    return _made(connection, settings, roles, states)
+
+
+def _lock(
+    connection: SiteConnection,
+    settings: Iterable[SettingName],
+    roles: Iterable[str],
+    plugins: Iterable[str],
+) -> None:
+    """Let nobody else change these; everybody locks settings first, then roles."""
+    names = [*settings, *_settings_of_states(plugins)]
+    read_settings(connection, names, lock=True)
+    lock_roles(connection, roles)
+
+
+def _settings_of_states(plugins: Iterable[str]) -> Iterator[SettingName]:
+    for component in plugins:
+        kind, name = split(component)
+        rule = RULES.get(kind)
+        if isinstance(rule, StateList):
+            yield rule.setting
+        elif isinstance(rule, DisabledSetting):
+            yield rule.setting(kind, name)
+        yield from _SET_WITH_STATES
 
 
 def _made(
     connection: SiteConnection,
     settings: tuple[SettingChange, ...],
     roles: list[Applied],
-    states: list[StateChange],
-    lists: Mapping[SettingName, SettingValue],
+    states: AppliedStates,
 ) -> Made:
-    """Return what was changed; `lists` are as they were before."""
-    now = read_settings(connection, lists)
-    stale = [entail(connection, settings), *(one.stale for one in roles)]
-    stale += [one.stale for one in states]
+    stale = [entail(connection, settings), *(one.stale for one in roles), states.stale]
     return Made(
         settings,
         tuple(one.done for one in roles if one.done.changes),
-        tuple(one for one in states if one.old != one.new),
-        tuple(
-            SettingChange(setting, value.stored, now[setting].stored)
-            for setting, value in lists.items()
-            if value.stored != now[setting].stored
-        ),
+        states.undo,
         frozenset().union(*stale),
     )
-
-
-def _set_states(
-    connection: SiteConnection, states: Iterable[tuple[str, PluginState]], site: SiteConfiguration
-) -> list[StateChange]:
-    return [
-        set_state(connection, name, state, forced=site.forced, code=site.code_of(name))
-        for name, state in states
-    ]
-
-
-def _lists(plugins: Iterable[str]) -> list[SettingName]:
-    """Return the settings that list plugins of these kinds, and what goes with them."""
-    rules = [RULES.get(split(component)[0]) for component in plugins]
-    found = dict.fromkeys(rule.setting for rule in rules if isinstance(rule, StateList))
-    also = [_REGISTRATION] if SettingName(CORE, "auth") in found else []
-    return [*found, *also]
-
-
-def _refuse_moved(
-    connection: SiteConnection, changes: Iterable[StateChange], site: SiteConfiguration
-) -> None:
-    found = read_plugins(connection, forced=site.forced) if changes else {}
-    for change in changes:
-        plugin = found.get(change.component)
-        if plugin is None or plugin.state not in (change.old, change.new):
-            now = plugin.state if plugin else "not installed"
-            raise Conflict(
-                "plugin.changed",
-                f"{change.component} is {now} by now, not {change.new}.",
-                "Somebody else has changed it; set its state by hand.",
-            )
 
 
 def cells_of(made: Made) -> list[DesiredCell]:
@@ -248,7 +245,7 @@ def cells_of(made: Made) -> list[DesiredCell]:
     ]
     roles = [cell for plan in made.roles for cell in _role_cells(replace(plan, skipped=()))]
     plugins = [
-        DesiredCell("plugin", change.component, change.old, change.new) for change in made.plugins
+        DesiredCell("plugin", name, old, new) for name, (old, new) in made.plugins.states.items()
     ]
     return [*settings, *roles, *plugins]
 
@@ -287,28 +284,32 @@ def _setting_cells(
             yield cell
 
 
-def _plugin_cells(
-    connection: SiteConnection, wanted: Mapping[str, PluginState], site: SiteConfiguration
-) -> Iterator[DesiredCell]:
-    found = read_plugins(connection, forced=site.forced) if wanted else {}
+def _plan_plugins(
+    site: SitePlugins, wanted: Mapping[str, PluginState]
+) -> tuple[list[DesiredCell], PluginPlan]:
+    """Return the plugins that differ, and what gives their states to those that can have them."""
+    if not wanted:
+        return [], PluginPlan((), (), {})
+    plan = plan_changes(site, wanted, skip=True)
+    steps = {step.component: step for step in plan.states}
+    found = site.found() if plan.left else {}
+    cells = []
     for component, state in wanted.items():
+        if step := steps.get(component):
+            cells.append(DesiredCell("plugin", component, step.old, step.new))
+        if component not in plan.left:
+            continue
         plugin = found.get(component)
-        old = plugin.state if plugin else None
-        # One that is not there is as good as disabled.
-        if old == state or (plugin is None and state == PluginState.DISABLED):
-            continue
-        cell = DesiredCell("plugin", component, old, state)
-        if plugin is None:
-            yield replace(cell, verdict=Verdict.ABSENT, reason="it is not installed")
-            continue
-        try:
-            code = site.code_of(component)
-            refuse_state(connection, component, state, found, forced=site.forced, code=code)
-        except VMoodleError as error:
-            reason = f"{error.message} {error.hint}"
-            yield replace(cell, verdict=Verdict.STUCK, reason=reason)
-        else:
-            yield cell
+        is_there = plugin is not None and plugin.installed is not None
+        old = plugin.state if plugin is not None else None
+        verdict, reason = Verdict.STUCK, plan.left[component]
+        if not is_there:
+            # One that is not there is as good as disabled.
+            if state == PluginState.DISABLED:
+                continue
+            verdict, reason = Verdict.ABSENT, "it is not installed"
+        cells.append(DesiredCell("plugin", component, old, state, verdict, reason))
+    return cells, plan
 
 
 def _role_plans(connection: SiteConnection, wanted: Iterable[DesiredRole]) -> list[RolePlan]:

@@ -29,8 +29,7 @@ from vmoodle.moodle.desired_state import (
     plan_state,
     take_back,
 )
-from vmoodle.moodle.plugins.changes import StateChange
-from vmoodle.moodle.plugins.rules import PluginState
+from vmoodle.moodle.plugins.plan import PluginUndo
 from vmoodle.moodle.roles.plan import RolePlan
 
 if TYPE_CHECKING:
@@ -77,9 +76,13 @@ class _OfBaseline(Command[Document]):
             }
         )
 
-    def plan(self, connection: SiteConnection, site: TargetSite) -> DesiredPlan:
-        """Return what differs on a site."""
-        return plan_state(connection, self._desired(site), _site(site), create=self.given.new)
+    def plan(
+        self, connection: SiteConnection, site: TargetSite, *, lock: bool = False
+    ) -> DesiredPlan:
+        """Return what differs on a site; with `lock` nobody changes that meanwhile."""
+        return plan_state(
+            connection, self._desired(site), _site(site), create=self.given.new, lock=lock
+        )
 
     def _changes(self, cells: Iterable[DesiredCell], notes: Sequence[str] = ()) -> Table:
         rows = [(*self._cells(cell), _note(cell, "was not set", "is unset")) for cell in cells]
@@ -133,7 +136,7 @@ class Apply(_OfBaseline):
     def run(self, site: TargetSite) -> Changed:
         """Change what differs, all in one transaction, and have Moodle see it at once."""
         with site.connect(read_only=False) as connection:
-            plan = self.plan(connection, site)
+            plan = self.plan(connection, site, lock=True)
             made = make_so(connection, plan, _site(site))
         notes = site.drop_caches(made.stale)
         stuck = [cell for cell in plan.cells if cell.verdict != Verdict.CHANGE]
@@ -193,22 +196,18 @@ def _note(cell: DesiredCell, not_set: str, unset: str) -> str:
 
 
 def _kept(made: Made) -> dict[str, Any] | None:
-    kept = {
+    if made == Made(stale=made.stale):
+        return None
+    return {
         "settings": as_kept(made.settings),
         "roles": [plan.as_data() for plan in made.roles],
-        "plugins": [[one.component, one.old, one.new] for one in made.plugins],
-        "lists": as_kept(made.lists),
+        "plugins": made.plugins.as_data(),
     }
-    return kept if any(kept.values()) else None
 
 
 def _from_kept(kept: Any) -> Made:
     return Made(
         tuple(from_kept(kept["settings"])),
         tuple(RolePlan.from_data(data) for data in kept["roles"]),
-        tuple(
-            StateChange(str(component), PluginState(old), PluginState(new))
-            for component, old, new in kept["plugins"]
-        ),
-        tuple(from_kept(kept["lists"])),
+        PluginUndo.from_data(kept["plugins"]),
     )

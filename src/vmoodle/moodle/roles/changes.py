@@ -53,16 +53,21 @@ def apply_plans(connection: SiteConnection, plans: Sequence[RolePlan]) -> list[A
     Call it first in a transaction: what is read before the roles are locked may be old by then,
     and MariaDB goes on showing it.
     """
-    names = {plan.role for plan in plans if plan.changes}
-    if names:
-        connection.query(
-            f"SELECT id FROM {{role}} WHERE shortname IN ({marks(names)}) ORDER BY id FOR UPDATE",  # noqa: S608
-            sorted(names),
-        )
+    lock_roles(connection, [plan.role for plan in plans if plan.changes])
     return [
         apply_plan(connection, plan) if plan.changes else Applied(plan, frozenset())
         for plan in plans
     ]
+
+
+def lock_roles(connection: SiteConnection, shortnames: Iterable[str]) -> None:
+    """Let nobody else change these roles before the transaction has ended."""
+    names = sorted(set(shortnames))
+    if names:
+        connection.query(
+            f"SELECT id FROM {{role}} WHERE shortname IN ({marks(names)}) ORDER BY id FOR UPDATE",  # noqa: S608
+            names,
+        )
 
 
 def apply_plan(connection: SiteConnection, plan: RolePlan) -> Applied:
