@@ -58,6 +58,13 @@ class AccountState:
             found.append("it is locked after failed logins")
         return found
 
+    def differing(self, other: AccountState) -> list[str]:
+        """Return in words, without values, what is not as in another state."""
+        names = ("password", "auth", "suspended", "confirmed")
+        found = [f"its {name}" for name in names if getattr(self, name) != getattr(other, name)]
+        pairs = self.preferences.items() ^ other.preferences.items()
+        return [*found, *(f"the preference {name}" for name in sorted({key for key, _ in pairs}))]
+
 
 def checked_password(password: Secret) -> Secret:
     """Return the password; raise InvalidInput `password.unusable` for one Moodle never takes."""
@@ -72,14 +79,25 @@ def checked_password(password: Secret) -> Secret:
     return password
 
 
-def read_account(connection: SiteConnection, account: Account) -> AccountState:
-    """Return what there is of an account."""
-    ((password, auth, suspended, confirmed),) = connection.query(
-        "SELECT password, auth, suspended, confirmed FROM {user} WHERE id = %s", (account.id,)
+def read_account(
+    connection: SiteConnection, account: Account, *, lock: bool = False
+) -> AccountState:
+    """Return what there is of an account, with `lock` as it stays until the transaction has ended.
+
+    Raise Conflict `account.changed` for one that was deleted meanwhile.
+    """
+    end = " FOR UPDATE" if lock else ""
+    users = connection.query(
+        "SELECT password, auth, suspended, confirmed FROM {user}"  # noqa: S608
+        f" WHERE id = %s AND deleted = 0{end}",
+        (account.id,),
     )
+    if not users:
+        raise _changed(account, ["it was deleted"])
+    ((password, auth, suspended, confirmed),) = users
     rows = connection.query(
         f"SELECT name, value FROM {{user_preferences}} WHERE userid = %s AND name IN"  # noqa: S608 - bound
-        f" ({marks(_PREFERENCES)})",
+        f" ({marks(_PREFERENCES)}){end}",
         (account.id, *_PREFERENCES),
     )
     found = {str(name): str(value) for name, value in rows}
@@ -90,7 +108,7 @@ def reset_account(
     connection: SiteConnection, account: Account, password: Secret
 ) -> tuple[AccountState, AccountState]:
     """Give the account the password, to be changed at the next login; return before and after."""
-    before = read_account(connection, account)
+    before = read_account(connection, account, lock=True)
     after = AccountState(
         sha512_crypt(password.reveal(), new_salt()), "manual", 0, 1, {_CHANGE_IT: "1"}
     )
@@ -102,18 +120,25 @@ def take_back(
     connection: SiteConnection, account: Account, before: AccountState, after: AccountState
 ) -> None:
     """Make the account what it was; raise Conflict `account.changed` as `refuse_changed`."""
-    refuse_changed(connection, account, after)
+    refuse_changed(connection, account, after, lock=True)
     _write(connection, account.id, before)
 
 
-def refuse_changed(connection: SiteConnection, account: Account, after: AccountState) -> None:
-    """Raise Conflict `account.changed` when the password is not the one a reset gave."""
-    if read_account(connection, account).password != after.password:
-        raise Conflict(
-            "account.changed",
-            f"The password of {account.username} was changed, or used, since.",
-            "Leave it, or reset it again.",
-        )
+def refuse_changed(
+    connection: SiteConnection, account: Account, after: AccountState, *, lock: bool = False
+) -> None:
+    """Raise Conflict `account.changed` when anything is not as a reset left it."""
+    found = read_account(connection, account, lock=lock).differing(after)
+    if found:
+        raise _changed(account, found)
+
+
+def _changed(account: Account, what: list[str]) -> Conflict:
+    return Conflict(
+        "account.changed",
+        f"The account {account.username} was changed, or used, since: {', '.join(what)}.",
+        "It stays as it is; change it in the site's administration, or reset it again.",
+    )
 
 
 def _write(connection: SiteConnection, user_id: int, state: AccountState) -> None:
