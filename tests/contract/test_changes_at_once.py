@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ from vmoodle.moodle.care.administrators import administrators, write_administrat
 from vmoodle.moodle.config.copies import plan_copy, read_source
 from vmoodle.moodle.config.names import parse_setting
 from vmoodle.moodle.config.settings import left_by, read_settings, set_settings, undo_of
+from vmoodle.moodle.copies.table_copy import TableChange, add_missing
+from vmoodle.moodle.copies.table_copy import take_back as take_table_back
+from vmoodle.moodle.database.site_schema import read_schema
+from vmoodle.moodle.database.table_rows import TableSlice
 from vmoodle.moodle.desired_state import (
     DesiredRole,
     DesiredState,
@@ -74,8 +79,10 @@ class Site:
     database: SiteDatabase
 
     @contextmanager
-    def open(self) -> Iterator[SiteConnection]:
-        with self.engine.connect(self.database, read_only=False) as connection:
+    def open(self, *, one_moment: bool = False) -> Iterator[SiteConnection]:
+        with self.engine.connect(
+            self.database, read_only=False, one_moment=one_moment
+        ) as connection:
             yield connection
 
     @property
@@ -222,3 +229,63 @@ def test_a_role_that_somebody_changes_before_it_is_locked_is_read_as_it_is_then(
     assert error.value.code == "role.changed"
     permissions = "SELECT permission FROM {role_capabilities} WHERE "
     assert [site.ask(permissions + one) for one in (student, teacher)] == [[(-1000,)], [(-1,)]]
+
+
+@pytest.fixture
+def shelf(site: Site) -> Iterator[Site]:
+    """A table that is filled up by its names, in one kind of its rows."""
+    number = "BIGINT AUTO_INCREMENT" if site.is_mariadb else "BIGSERIAL"
+    site.change(
+        f"CREATE TABLE {{local_shelf}} (id {number} PRIMARY KEY, name VARCHAR(40), kind VARCHAR(9))"
+    )
+    site.change("INSERT INTO {local_shelf} (name, kind) VALUES ('there', 'old')")
+    yield site
+    site.change("DROP TABLE {local_shelf}")
+
+
+def rows_in(site: Site, connection: SiteConnection, kind: str) -> TableSlice:
+    columns = read_schema(connection, ["local_shelf"]).tables["local_shelf"]
+    others = tuple(column for name, column in columns.items() if name != "id")
+    return TableSlice("local_shelf", others, not site.is_mariadb, {"kind": kind})
+
+
+def filled(site: Site, meanwhile: str) -> TableChange:
+    """Add two rows after somebody else was done, once the copy has begun to look."""
+    rows = [(1, "one", "new"), (2, "two", "new")]
+    with site.open(one_moment=True) as connection:
+        part = rows_in(site, connection, "new")
+        connection.query("SELECT COUNT(*) FROM {local_shelf}")
+        site.change(meanwhile)
+        return add_missing(connection, part, [rows], "mdl_", ["name"])
+
+
+def names(site: Site) -> list[str]:
+    return [name for (name,) in site.ask("SELECT name FROM {local_shelf} ORDER BY name")]
+
+
+def taken_back(site: Site, change: TableChange) -> None:
+    with site.open(one_moment=True) as connection:
+        part = rows_in(site, connection, "new")
+        take_table_back(connection, part, json.loads(json.dumps(change.undo)), "mdl_")
+
+
+@pytest.mark.parametrize("kind", ["new", "old"])
+def test_a_row_that_somebody_adds_beside_those_of_a_copy_stays(shelf: Site, kind: str) -> None:
+    change = filled(shelf, f"INSERT INTO {{local_shelf}} (name, kind) VALUES ('theirs', '{kind}')")
+    assert names(shelf) == ["one", "theirs", "there", "two"]
+    taken_back(shelf, change)
+    assert names(shelf) == ["theirs", "there"]
+
+
+def test_rows_of_a_copy_stay_when_one_of_them_was_changed_since(shelf: Site) -> None:
+    change = filled(shelf, "UPDATE {local_shelf} SET name = 'THERE' WHERE name = 'there'")
+    for sql in (
+        "UPDATE {local_shelf} SET kind = 'old' WHERE name = 'two'",
+        "UPDATE {local_shelf} SET kind = 'new', name = 'Two' WHERE name = 'two'",
+        "DELETE FROM {local_shelf} WHERE name = 'Two'",
+    ):
+        shelf.change(sql)
+        left = names(shelf)
+        with pytest.raises(Conflict) as error:
+            taken_back(shelf, change)
+        assert (error.value.code, names(shelf)) == ("table.changed", left)

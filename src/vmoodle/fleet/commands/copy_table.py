@@ -255,7 +255,10 @@ def _transaction(site: TargetSite, *, taken_back: bool = False) -> Iterator[Site
     class TakenBack(Exception):
         pass
 
-    with suppress(TakenBack), site.connect(read_only=False, one_moment=True) as connection:
+    # On PostgreSQL one moment would be from before the table is locked: without what others wrote
+    # while that was waited for.
+    one_moment = site.dialect != "postgresql"
+    with suppress(TakenBack), site.connect(read_only=False, one_moment=one_moment) as connection:
         yield connection
         if taken_back:
             raise TakenBack

@@ -38,6 +38,7 @@ MOST_FILLED_ROWS = 1_000_000
 """Of a table that is filled up: a mark of each row's key is held in memory."""
 
 _MANY_KEYS = 100_000
+_MOST_RUNS = 1000
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -161,7 +162,9 @@ def add_missing(
     with _ONE_AT_A_TIME if before > _MANY_KEYS else nullcontext():
         # An index on the key is seldom there: one look at all rows, not one for each batch.
         whole = replace(part, where={})
-        there = {key_of(row, places) for batch in rows_of(connection, whole) for row in batch}
+        # On PostgreSQL the table itself is locked.
+        rows = rows_of(connection, whole, lock=not part.is_postgresql)
+        there = {key_of(row, places) for batch in rows for row in batch}
         for batch in source:
             missing = []
             for row in batch:
@@ -173,13 +176,12 @@ def add_missing(
             written.add(missing)
         del there
     mine = Digest(with_ids=False)
-    ids = _Kept(with_ids=True)
+    added = _Added()
     for batch in rows_of(connection, part, after=int(highest)):
         mine.add(batch)
-        ids.add(batch)
+        added.add(batch)
     _refuse_different(part, written, mine)
-    undo = {"kind": "added", "after": int(highest), "rows": mine.rows, "left": ids.digest.mark}
-    undo["last"] = ids.last
+    undo = {"kind": "added", "runs": added.runs, "left": added.digest.mark}
     return TableChange(int(before), written.rows, 0, undo if written.rows else None)
 
 
@@ -199,15 +201,21 @@ def take_back(
         if change.undo is not None:
             change.undo["with_ids"] = True
         return change
-    last = kept["last"]
-    digest = Digest(with_ids=True)
-    for batch in rows_of(connection, part, after=kept["after"], lock=True):
-        digest.add(row for row in batch if row[0] <= last)
-    _refuse_changed(part, digest, kept["left"])
-    gone = connection.execute(
-        f"DELETE FROM {{{part.table}}} WHERE id > %s AND id <= %s",  # noqa: S608
-        (kept["after"], last),
+    added = _Added()
+    for first, last in kept["runs"]:
+        for batch in rows_of(connection, part, after=first - 1, until=last, lock=True):
+            added.add(batch)
+    _refuse_changed(part, added.digest, kept["left"])
+    condition, values = part.condition()
+    gone = sum(
+        connection.execute(
+            f"DELETE FROM {{{part.table}}} WHERE {condition} AND id >= %s AND id <= %s",  # noqa: S608
+            (*values, first, last),
+        )
+        for first, last in kept["runs"]
     )
+    if gone != added.digest.rows:
+        raise _busy(part)
     return TableChange(gone, 0, gone)
 
 
@@ -217,16 +225,37 @@ class _Kept:
     def __init__(self, with_ids: bool) -> None:
         self.digest = Digest(with_ids=with_ids)
         self.rows: list[Any] | None = []
-        self.last = 0
 
     def add(self, batch: list[Row]) -> None:
         self.digest.add(batch)
-        self.last = batch[-1][0]
         too_many = self.digest.rows > MOST_KEPT_ROWS or self.digest.size > MOST_KEPT_BYTES
         if too_many or self.rows is None:
             self.rows = None
         else:
             self.rows += [as_json(row) for row in batch]
+
+
+class _Added:
+    """The mark of rows that were added, and their ids as runs, each from its first to its last.
+
+    Others may have added rows at the same time. A server that counts in steps would make a run of
+    each row: of many, some become one, in which the mark then tells whether there are others.
+    """
+
+    def __init__(self) -> None:
+        self.digest = Digest(with_ids=True)
+        self.runs: list[list[int]] = []
+
+    def add(self, batch: list[Row]) -> None:
+        self.digest.add(batch)
+        for row in batch:
+            number = int(row[0])
+            if self.runs and number == self.runs[-1][1] + 1:
+                self.runs[-1][1] = number
+            else:
+                self.runs.append([number, number])
+            if len(self.runs) > _MOST_RUNS:
+                self.runs = [[self.runs[0][0], number]]
 
 
 def _lock(connection: SiteConnection, part: TableSlice) -> None:

@@ -63,10 +63,20 @@ class TableSlice:
 
 
 def rows_of(
-    connection: SiteConnection, part: TableSlice, *, after: int | None = None, lock: bool = False
+    connection: SiteConnection,
+    part: TableSlice,
+    *,
+    after: int | None = None,
+    until: int | None = None,
+    lock: bool = False,
 ) -> Iterator[list[Row]]:
-    """Give the rows in batches in the order of their ids; with `lock` nobody changes them then."""
+    """Give the rows in batches in the order of their ids; with `lock` nobody changes them then.
+
+    Those with the ids beyond `after`, up to `until`.
+    """
     condition, values = part.condition()
+    if until is not None:
+        condition, values = f"{condition} AND id <= %s", [*values, until]
     columns = ", ".join(["id", *part.names])
     end = " FOR UPDATE" if lock else ""
     last, count = _BEFORE_ALL if after is None else after, 100
