@@ -72,8 +72,9 @@ def test_a_change_of_a_setting_drops_the_cache_of_settings_and_no_other(place: C
 
 
 def test_several_changes_drop_each_cache_once(place: CachePlace) -> None:
-    done = invalidate(place, [Change.CAPABILITIES, Change.ROLE_PERMISSIONS, Change.SETTINGS])
-    assert done.caches == ("core/config", "core/roledefs", "core/capabilities")
+    both = [Change.ROLE_ASSIGNMENTS, Change.ROLES]
+    done = invalidate(place, [*both, Change.ROLE_PERMISSIONS, Change.SETTINGS])
+    assert done.caches == ("core/config", "core/coursecontacts", "core/roledefs")
     assert held(place) == {"core_string"}
 
 

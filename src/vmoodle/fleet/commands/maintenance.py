@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from vmoodle.errors import Conflict, Failed, InvalidInput, VMoodleError
+from vmoodle.errors import Conflict, Failed, InvalidInput
 from vmoodle.fleet.command import Command, Effect
 from vmoodle.fleet.parameters import LongText, Parameters
 from vmoodle.fleet.result import Changed, Result, Table
@@ -186,7 +186,7 @@ def _change(site: TargetSite, before: Maintenance, wanted: Maintenance) -> Chang
     if wanted == before:
         return Changed(_answer(before, before))
     with site.connect(read_only=False) as connection:
-        write_settings(connection, before, wanted, site.forced)
+        write_settings(connection, before, wanted, site.forced, mind=True)
     stale = site.drop_caches([Change.SETTINGS])
     try:
         if wanted.page is NEW_PAGE:
@@ -195,19 +195,33 @@ def _change(site: TargetSite, before: Maintenance, wanted: Maintenance) -> Chang
             put_page(site.dataroot, wanted.page)
         with site.connect() as connection:
             left = read_maintenance(connection, site.dataroot, site.forced)
-        if (left.page is None) != (wanted.page is None):
-            raise Failed(
-                "maintenance.nopage",
-                "Moodle did not make the page that closes the site.",
-                "Run `vmoodle exec` with admin/cli/maintenance.php --enable to see why.",
-            )
-    except VMoodleError:
-        with site.connect(read_only=False) as connection:
-            write_settings(connection, wanted, before, site.forced)
-        site.drop_caches([Change.SETTINGS])
+        _refuse_no_page(left, wanted)
+    except BaseException:
+        _restore(site, before, wanted)
         raise
     kept = {"before": before.as_data(), "left": left.as_data()}
     return Changed(_answer(before, left, stale), kept)
+
+
+def _refuse_no_page(left: Maintenance, wanted: Maintenance) -> None:
+    if (left.page is None) != (wanted.page is None):
+        raise Failed(
+            "maintenance.nopage",
+            "Moodle did not make the page that closes the site.",
+            "Run `vmoodle exec` with admin/cli/maintenance.php --enable to see why.",
+        )
+
+
+def _restore(site: TargetSite, before: Maintenance, wanted: Maintenance) -> None:
+    """Bring back what was before a change that ended half-way: the settings, then the page."""
+    try:
+        with site.connect(read_only=False) as connection:
+            write_settings(connection, wanted, before, site.forced)
+        site.drop_caches([Change.SETTINGS])
+    finally:
+        # Moodle takes a page away before it makes another.
+        if wanted.page != before.page:
+            put_page(site.dataroot, before.page)
 
 
 def _answer(before: Maintenance, now: Maintenance, stale: list[str] | None = None) -> Table:

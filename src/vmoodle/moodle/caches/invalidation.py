@@ -25,7 +25,6 @@ class Change(StrEnum):
     ROLE_CONTEXT_LEVELS = "role context levels"
     ROLE_ALLOWS = "roles' allow tables"
     ROLE_ASSIGNMENTS = "role assignments"
-    CAPABILITIES = "capabilities"
     PLUGIN_STATES = "plugin states"
     MESSAGE_PROCESSORS = "message processors"
     THEMES = "themes' files"
@@ -46,8 +45,6 @@ CACHES: Mapping[Change, tuple[str, ...]] = {
     # lib/accesslib.php, role_assign; besides, `access_flags.mark_user` in the same transaction.
     # core/coursecat is of each session: lists of courses there stay until the session's next login.
     Change.ROLE_ASSIGNMENTS: ("core/coursecontacts",),
-    # lib/accesslib.php, update_capabilities; a role's definition joins with the capabilities.
-    Change.CAPABILITIES: ("core/capabilities", "core/roledefs"),
     # lib/classes/plugin_manager.php, reset_caches.
     Change.PLUGIN_STATES: ("core/plugin_manager",),
     # message/classes/api.php, update_processor_status.

@@ -120,13 +120,20 @@ def read_maintenance(
 
 
 def write_settings(
-    connection: SiteConnection, now: Maintenance, wanted: Maintenance, forced: Forced | None = None
+    connection: SiteConnection,
+    now: Maintenance,
+    wanted: Maintenance,
+    forced: Forced | None = None,
+    *,
+    mind: bool = False,
 ) -> None:
-    """Give the settings of a site the wanted values where they differ.
+    """Give the settings of a site the wanted values where they differ from those `now`.
 
-    Raise Refused `setting.forced`.
+    Raise Refused `setting.forced`; with `mind` Conflict `setting.changed` where they are others
+    than `now` by then.
     """
-    set_settings(connection, _differing(now, wanted), forced=forced, create=True)
+    seen = _differing(wanted, now) if mind else {}
+    set_settings(connection, _differing(now, wanted), forced=forced, create=True, seen=seen)
 
 
 def refuse_forced_settings(

@@ -163,6 +163,8 @@ def plan_settings(
         refuse_reserved(setting)
         check_value(setting, new)
     current = read_settings(connection, values, forced, lock=lock)
+    for setting, value in current.items():
+        refuse_forced(setting, value)
     moved = [
         setting
         for setting, old in (seen or {}).items()
@@ -171,7 +173,6 @@ def plan_settings(
     if moved:
         raise _changed(moved)
     for setting, value in current.items():
-        refuse_forced(setting, value)
         if value.stored is None and values[setting] is not None and not create:
             raise unknown_setting(connection, setting)
     return tuple(
