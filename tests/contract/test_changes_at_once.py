@@ -31,6 +31,13 @@ from vmoodle.moodle.desired_state import (
     plan_state,
     take_back,
 )
+from vmoodle.moodle.files.file_area import (
+    AreaContent,
+    FileArea,
+    plan_area,
+    put_area,
+    read_area,
+)
 from vmoodle.moodle.roles.definitions import RoleDefinition
 from vmoodle.moodle.roles.plan import Part
 
@@ -289,3 +296,31 @@ def test_rows_of_a_copy_stay_when_one_of_them_was_changed_since(shelf: Site) -> 
         with pytest.raises(Conflict) as error:
             taken_back(shelf, change)
         assert (error.value.code, names(shelf)) == ("table.changed", left)
+
+
+def test_a_file_that_somebody_stores_meanwhile_is_not_lost(site: Site) -> None:
+    area, nothing = FileArea("core_admin", "logo"), AreaContent(())
+    theirs = (
+        "INSERT INTO {files} (contenthash, pathnamehash, contextid, component, filearea, itemid,"
+        " filepath, filename, filesize, status, timecreated, timemodified, sortorder)"
+        " SELECT 'a', 'b', id, 'core_admin', 'logo', 0, '/', 'theirs.png', 1, 0, 0, 0, 0"
+        " FROM {context} WHERE contextlevel = 10"
+    )
+    put: list[AreaContent] = []
+
+    def empty() -> None:
+        with site.open() as connection:
+            read_area(connection, FileArea("core_admin", "logocompact"))
+            ours = site.meanwhile(connection, theirs, "FOR UPDATE" if site.is_mariadb else "DELETE")
+            put.append(read_area(ours, area, lock=True))
+            change = plan_area(ours, area, put[0], nothing, {})
+            put_area(ours, area, put[0], nothing, change)
+
+    if site.is_mariadb:
+        empty()
+        assert list(put[0].files) == ["/theirs.png"]
+    else:
+        with pytest.raises(Conflict) as error:
+            empty()
+        assert error.value.code == "filearea.changed"
+        assert site.ask("SELECT filename FROM {files} WHERE pathnamehash = 'b'") != []

@@ -97,11 +97,11 @@ class Copy(Command[Which]):
         wanted = self._wanted
         self._fill_pool(site, Path(self.given.pool), wanted, self.given.source)
         with site.connect(read_only=False) as connection:
-            there = read_area(connection, self._area)
+            there = read_area(connection, self._area, lock=True)
             change = plan_area(connection, self._area, there, wanted, site.forced)
             if change.is_nothing:
                 return Changed(_answer(change, []))
-            before = put_area(connection, self._area, wanted, change.settings)
+            before = put_area(connection, self._area, there, wanted, change)
         kept = {
             "was": AreaContent(there.rows, before).as_data(),
             "left": wanted.files,
@@ -116,13 +116,14 @@ class Copy(Command[Which]):
             self._fill_pool(site, _pool(site, "trashdir"), was, site.shortname)
         _refuse_missing(_pool(site), was, site.shortname, _pool(site, "trashdir"))
         with site.connect(read_only=dry) as connection:
-            refuse_changed(connection, self._area, kept["left"], kept["settings"])
-            there = read_area(connection, self._area)
+            there = refuse_changed(
+                connection, self._area, kept["left"], kept["settings"], lock=not dry
+            )
             change = plan_area(connection, self._area, there, was, {})
             change = AreaChange(change.files, was.settings)
             if dry:
                 return Changed(_answer(change, []))
-            before = put_area(connection, self._area, was, was.settings)
+            before = put_area(connection, self._area, there, was, change)
         again = {
             "was": AreaContent(there.rows, before).as_data(),
             "left": was.files,

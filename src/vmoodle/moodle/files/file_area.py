@@ -112,11 +112,16 @@ def parse_area(text: str) -> FileArea:
     return area
 
 
-def read_area(connection: SiteConnection, area: FileArea) -> AreaContent:
-    """Return what a site has in an area; rows keep also what only means something there."""
+def read_area(connection: SiteConnection, area: FileArea, *, lock: bool = False) -> AreaContent:
+    """Return what a site has in an area; rows keep also what only means something there.
+
+    With `lock` nobody changes these rows before the transaction has ended.
+    """
     columns = (*_COMMON, *_OWN)
+    end = " FOR UPDATE" if lock else ""
     found = connection.query(
-        f"SELECT {', '.join(columns)} FROM {{files}} WHERE {_WHERE} ORDER BY filepath, filename",  # noqa: S608
+        f"SELECT {', '.join(columns)} FROM {{files}} WHERE {_WHERE}"  # noqa: S608
+        f" ORDER BY filepath, filename{end}",
         _key(connection, area),
     )
     rows = tuple(dict(zip(columns, row, strict=True)) for row in found)
@@ -177,6 +182,8 @@ class AreaChange:
     settings: Mapping[str, str | None]
     forced: tuple[str, ...] = ()
     """Settings that config.php forces, and that stay."""
+    seen: Mapping[str, str | None] = field(default_factory=dict)
+    """What the settings were when it was planned."""
 
     @property
     def is_nothing(self) -> bool:
@@ -210,37 +217,55 @@ def plan_area(
         if not current[setting].is_forced and current[setting].stored != value
     }
     return AreaChange(
-        files, settings, tuple(setting.name for setting in names if current[setting].is_forced)
+        files,
+        settings,
+        tuple(setting.name for setting in names if current[setting].is_forced),
+        {setting.name: value.stored for setting, value in current.items()},
     )
 
 
 def put_area(
     connection: SiteConnection,
     area: FileArea,
+    there: AreaContent,
     wanted: AreaContent,
-    settings: Mapping[str, str | None],
+    change: AreaChange,
 ) -> dict[str, str | None]:
-    """Replace the rows of a site's area and set settings; return what these were before.
+    """Put rows in the place of those `there`, which were read with a lock, and set the settings.
 
-    The contents must be in its file pool. Drop the caches of `stale_after` after the commit.
+    Return what these were before. The contents must be in the site's file pool. Drop the caches of
+    what is stale after the commit. Raise Conflict `filearea.changed` where somebody has put a file
+    into the area meanwhile, `setting.changed`.
     """
     key = _key(connection, area)
-    connection.execute(f"DELETE FROM {{files}} WHERE {_WHERE}", key)  # noqa: S608
+    gone = connection.execute(f"DELETE FROM {{files}} WHERE {_WHERE}", key)  # noqa: S608
+    if gone != len(there.rows):
+        raise _changed(area)
     for row in wanted.rows:
-        values = {
-            **{name: row.get(name) for name in (*_COMMON, *_OWN)},
-            **dict(zip(("contextid", "component", "filearea", "itemid"), key, strict=True)),
-            "pathnamehash": _place_hash(key, row),
-        }
+        _insert(connection, area, key, row)
+    named = {SettingName(area.component, name): value for name, value in change.settings.items()}
+    seen = {SettingName(area.component, name): value for name, value in change.seen.items()}
+    changes = set_settings(connection, named, create=True, seen=seen)
+    if area.is_of_theme:
+        raise_revision(connection, "themerev")
+    return {change.setting.name: change.old for change in changes}
+
+
+def _insert(
+    connection: SiteConnection, area: FileArea, key: Sequence[object], row: Mapping[str, Any]
+) -> None:
+    values = {
+        **{name: row.get(name) for name in (*_COMMON, *_OWN)},
+        **dict(zip(("contextid", "component", "filearea", "itemid"), key, strict=True)),
+        "pathnamehash": _place_hash(key, row),
+    }
+    try:
         connection.execute(
             f"INSERT INTO {{files}} ({', '.join(values)}) VALUES ({marks(values)})",  # noqa: S608
             tuple(values.values()),
         )
-    named = {SettingName(area.component, name): value for name, value in settings.items()}
-    changes = set_settings(connection, named, create=True)
-    if area.is_of_theme:
-        raise_revision(connection, "themerev")
-    return {change.setting.name: change.old for change in changes}
+    except Conflict as error:  # a file of that name is there by now
+        raise _changed(area) from error
 
 
 def refuse_changed(
@@ -248,18 +273,25 @@ def refuse_changed(
     area: FileArea,
     left: Mapping[str, str],
     settings: Mapping[str, str | None],
-) -> None:
-    """Raise Conflict `filearea.changed` unless an area holds what a copy left there."""
-    there = read_area(connection, area)
+    *,
+    lock: bool = False,
+) -> AreaContent:
+    """Return what an area holds; raise Conflict `filearea.changed` unless a copy left it so."""
+    there = read_area(connection, area, lock=lock)
     named = {SettingName(area.component, name): value for name, value in settings.items()}
-    current = read_settings(connection, named)
+    current = read_settings(connection, named, lock=lock)
     same = all(current[setting].stored == value for setting, value in named.items())
     if there.files != dict(left) or not same:
-        raise Conflict(
-            "filearea.changed",
-            f"Somebody has changed {area} since; it stays as it is.",
-            "Change it in the site's administration, or copy it anew.",
-        )
+        raise _changed(area)
+    return there
+
+
+def _changed(area: FileArea) -> Conflict:
+    return Conflict(
+        "filearea.changed",
+        f"Somebody has changed {area} since; it stays as it is.",
+        "Change it in the site's administration, or copy it anew.",
+    )
 
 
 _WHERE = "contextid = %s AND component = %s AND filearea = %s AND itemid = %s"
