@@ -220,6 +220,25 @@ def test_a_copy_that_is_killed_in_the_middle_changes_nothing(sites: CopySites, n
     assert news(sites, name) == before
 
 
+def test_a_row_that_is_written_while_the_copy_waits_for_the_table_goes_with_the_others(
+    sites: CopySites,
+) -> None:
+    fill(sites, "m1", plain("a"))
+    words = ("copy", "table", "local_news", "--from", "m1", "--on", "p1", "--replace", "--yes")
+    engine, database = sites.mixed.engines["p1"], sites.mixed.databases["p1"]
+    run = sites.mixed.fleet.json(*words, "--detach")["run"]
+    waiting = "SELECT COUNT(*) > 0 FROM pg_locks WHERE NOT granted"
+    with engine.connect(database, read_only=False) as connection:
+        connection.execute(
+            "INSERT INTO {local_news} (name, courseid, usermodified) VALUES ('late', 0, 0)"
+        )
+        process = sites.mixed.fleet.start("worker", "--until-idle")
+        servers.wait_until(lambda: sites.ask("p1", waiting) == [(True,)], "the copy")
+    process.wait(60)
+    assert _site(sites, run, "p1")["status"] == "ok"
+    assert [row[1] for row in news(sites, "p1")] == ["a"]
+
+
 def _site(sites: CopySites, run: str, name: str) -> dict[str, Any]:
     document = sites.mixed.fleet.json("run", "show", run)
     (told,) = [row for row in document["results"] if row["site"] == name]
