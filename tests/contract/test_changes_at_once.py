@@ -14,7 +14,7 @@ from tests.fixtures import load_fixture
 
 from conftest import Server, new_site
 from vmoodle.engines.protocol import Engine, Most, Rows, SiteConnection, SiteDatabase
-from vmoodle.errors import Conflict, VMoodleError
+from vmoodle.errors import Conflict, Unavailable, VMoodleError
 from vmoodle.moodle.care.administrators import administrators, write_administrators
 from vmoodle.moodle.config.copies import plan_copy, read_source
 from vmoodle.moodle.config.names import parse_setting
@@ -324,3 +324,17 @@ def test_a_file_that_somebody_stores_meanwhile_is_not_lost(site: Site) -> None:
             empty()
         assert error.value.code == "filearea.changed"
         assert site.ask("SELECT filename FROM {files} WHERE pathnamehash = 'b'") != []
+
+
+def test_a_server_that_refuses_a_lock_on_what_was_changed_since_is_tried_again(
+    site: Site,
+) -> None:
+    """MariaDB from 11.6 on does so by itself."""
+    if not site.is_mariadb:
+        pytest.skip("a setting of MariaDB's")
+    with pytest.raises(Unavailable) as error, site.open() as connection:
+        connection.execute("SET SESSION innodb_snapshot_isolation = ON")
+        read_settings(connection, [LIMIT])
+        site.change("UPDATE {config} SET value = '31' WHERE name = 'courseswithsummarieslimit'")
+        set_settings(connection, {LIMIT: "32"})
+    assert (error.value.code, setting(site)) == ("engine.busy", [("31",)])

@@ -57,7 +57,7 @@ _FAULTS: Mapping[int, faults.Fault] = {
     **dict.fromkeys((1008, 1049), faults.NO_DATABASE),
     **dict.fromkeys((1290, 1836), faults.READ_ONLY),
     **dict.fromkeys((1969, 3024), faults.TIMEOUT),
-    **dict.fromkeys((1205, 1213), faults.BUSY),
+    **dict.fromkeys((1020, 1205, 1213), faults.BUSY),
     **dict.fromkeys((1021, 1114), faults.DISK),
     **dict.fromkeys((1040, 1203, 1226), faults.FULL),
     1007: faults.DATABASE_EXISTS,
