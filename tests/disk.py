@@ -36,3 +36,21 @@ def fill(disk: Path, leave: int = 0) -> None:
     """Write a file that leaves so many bytes free."""
     with (disk / "filler").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - leave)
+
+
+@pytest.fixture(params=["xfs", "btrfs"])
+def sharing_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system that shares blocks, where this machine lets us."""
+    make = shutil.which(f"mkfs.{request.param}")
+    if not make or os.geteuid() != 0:
+        pytest.skip(f"mkfs.{request.param} is missing, or this is not root")
+    image, place = tmp_path / "image", tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(320 << 20)
+    place.mkdir()
+    for command in ([make, "-q", str(image)], ["mount", "-o", "loop", str(image), str(place)]):
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            pytest.skip(f"{command[0]}: {ended.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)

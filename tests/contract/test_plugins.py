@@ -188,3 +188,66 @@ def test_an_unknown_source_and_words_that_are_none_are_refused(moodles: Mixed) -
         ("plugin.state", "sync", "--from", "m1", "--type", "theme"),
     ):
         assert moodles.fleet.problem("plugin", *words, "--on", "*")["code"] == code
+
+
+def test_a_site_whose_moodle_cannot_be_asked_is_told_and_does_not_hold_the_others(
+    moodles: Mixed,
+) -> None:
+    """The tree here has no config.php: what takes Moodle's code fails, and what does not is set."""
+    fleet, before = moodles.fleet, states(moodles)
+    words = ("portfolio_download=enabled", "block_html=disabled")
+    with moodles.engines["p1"].connect(moodles.databases["p1"], read_only=False) as connection:
+        connection.execute(
+            "INSERT INTO {portfolio_instance} (plugin, name, visible) VALUES ('download', 'd', 1)"
+        )
+    try:
+        dry = results(fleet.json("plugin", "set", *words, "--on", "*", "--dry-run"))
+        assert [(row["plugin"], row["note"]) for row in dry["m1"]["rows"]] == [
+            ("portfolio_download", "by Moodle's own code"), ("block_html", "")
+        ]  # fmt: skip
+        assert [row["plugin"] for row in dry["p1"]["rows"]] == ["block_html"]
+        done = fleet.json(
+            "plugin", "set", *words, "--on", "*", "--yes", "--confirm", "m1,p1", status=1
+        )
+        told, now = results(done), states(moodles)
+        assert told["m1"]["error"]["code"] == "script.failed"
+        assert now["m1"] == before["m1"]
+        assert now["p1"] == before["p1"] | {
+            "portfolio_download": "enabled", "block_html": "disabled"
+        }  # fmt: skip
+        fleet.run("run", "undo", done["run"], "--yes", "--confirm", "p1")
+        assert states(moodles)["p1"] == before["p1"] | {"portfolio_download": "enabled"}
+    finally:
+        with moodles.engines["p1"].connect(moodles.databases["p1"], read_only=False) as connection:
+            connection.execute("DELETE FROM {portfolio_instance}")
+
+
+def test_a_kind_of_repository_with_linked_files_is_not_disabled(moodles: Mixed) -> None:
+    fleet, before = moodles.fleet, states(moodles)
+    for site, database in moodles.databases.items():
+        with moodles.engines[site].connect(database, read_only=False) as connection:
+            ((instance,),) = connection.query(
+                "SELECT MIN(i.id) FROM {repository_instances} i JOIN {repository} r"
+                " ON r.id = i.typeid WHERE r.type = 'upload'"
+            )
+            connection.execute(
+                "INSERT INTO {files_reference} (repositoryid, reference, referencehash)"
+                " VALUES (%s, 'x', 'x')",
+                (instance,),
+            )
+            connection.execute(
+                "UPDATE {files} SET referencefileid = (SELECT MAX(id) FROM {files_reference})"
+                " WHERE id = (SELECT id FROM (SELECT MIN(id) AS id FROM {files}) f)"
+            )
+    try:
+        words = ("plugin", "set", "block_html=disabled", "repository_upload=disabled", "--on", "*")
+        for row in results(fleet.json(*words, "--dry-run", status=1)).values():
+            assert row["error"]["code"] == "plugin.state.files"
+        refused = fleet.problem(*words, "--yes", "--confirm", "m1,p1")
+        assert refused["code"] == "run.trial"
+        assert states(moodles) == before
+    finally:
+        for site, database in moodles.databases.items():
+            with moodles.engines[site].connect(database, read_only=False) as connection:
+                connection.execute("UPDATE {files} SET referencefileid = NULL")
+                connection.execute("DELETE FROM {files_reference}")

@@ -6,15 +6,16 @@ import errno
 import hashlib
 import os
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.disk import sharing_disk
 
 from vmoodle.errors import Conflict, Failed, NotFound, Refused, Unavailable
 from vmoodle.moodle.files import filedir
 from vmoodle.moodle.files.filedir import FiledirCopy, copy_filedir
+
+__all__ = ["sharing_disk"]
 
 CONTENTS = [b"", b"one", b"two" * 1000, *(os.urandom(5000) for _ in range(40))]
 
@@ -283,24 +284,6 @@ def test_a_moodledata_without_pool_or_packs_gives_an_empty_copy(tmp_path: Path) 
         copy_filedir(source, target)
     target.mkdir()
     assert copy_filedir(source, target) == FiledirCopy()
-
-
-@pytest.fixture(params=["xfs", "btrfs"])
-def sharing_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system that shares blocks, where this machine lets us."""
-    make = shutil.which(f"mkfs.{request.param}")
-    if not make or os.geteuid() != 0:
-        pytest.skip(f"mkfs.{request.param} is missing, or this is not root")
-    image, place = tmp_path / "image", tmp_path / "disk"
-    with image.open("wb") as file:
-        file.truncate(320 << 20)
-    place.mkdir()
-    for command in ([make, "-q", str(image)], ["mount", "-o", "loop", str(image), str(place)]):
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        if ended.returncode:
-            pytest.skip(f"{command[0]}: {ended.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def test_blocks_are_shared_where_the_file_system_can(sharing_disk: Path) -> None:

@@ -13,6 +13,7 @@ from vmoodle.hook import install as hook_install
 from vmoodle.hook.config_php import render_config_php
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import code_cache, component_cache, names
+from vmoodle.lifecycle.codebase_copy import SANDBOX, copy_code_tree
 from vmoodle.lifecycle.publish import publish_each
 from vmoodle.moodle.code import config_php
 from vmoodle.moodle.code.environment import Finding, check, read_requirements
@@ -21,7 +22,6 @@ from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import audit, codebases, sites
 from vmoodle.registry.models import Codebase, DatabaseServer
 
-SANDBOX = "sandbox"
 REQUIRED = "required"
 
 
@@ -49,8 +49,8 @@ def add(
 ) -> CodebaseReport:
     """Add a code tree by path, or a private copy of the sandbox tree by the word `sandbox`.
 
-    With `copy` VMoodle works on a private copy of the tree (hard links where the file system has
-    them) and leaves the tree itself alone.
+    With `copy` VMoodle works on a private copy of the tree, and neither sees what the other's
+    files become.
 
     A config.php that is not ours is set aside, never lost. Raise InvalidInput when there is no
     Moodle, Refused when this machine's PHP does not meet the tree's requirements.
@@ -61,7 +61,7 @@ def add(
     codebases.refuse_taken(name, os.path.realpath(target))
     if own_copy:
         tell("copying the tree")
-        _copy_tree(installation, path, target, tell)
+        copy_code_tree(installation, path, target, tell)
     codebase = Codebase(name=name, immutable=immutable, own_copy=own_copy)
     written = False
     try:
@@ -176,45 +176,6 @@ def _take_config_out(codebase: Codebase) -> Path | None:
         config_php.put_back(Path(codebase.set_aside), config)
         return config
     return None
-
-
-def _copy_tree(installation: Installation, path: str, target: Path, tell: Tell) -> None:
-    from vmoodle.sandbox import copy_tree
-
-    if target.exists():
-        raise Refused(
-            "codebase.exists",
-            f"{target} exists already.",
-            "Choose another name for the codebase, or remove what is left there.",
-        )
-    installation.home.codebases.mkdir(mode=0o755, exist_ok=True)
-    if path == SANDBOX:
-        copy_tree(target)
-        return
-    source = MoodleTree.open(Path(path).expanduser()).root
-
-    def left_out(directory: str, _names: list[str]) -> set[str]:
-        tell(f"copying {Path(directory).relative_to(source)}")
-        # Only the root's own: themes have a config.php each, and so has 5.1's public/.
-        return {".git", "config.php"} if Path(directory) == source else set()
-
-    try:
-        shutil.copytree(source, target, symlinks=True, ignore=left_out, copy_function=_link_or_copy)
-    except (OSError, shutil.Error) as error:
-        shutil.rmtree(target, ignore_errors=True)
-        raise Unavailable(
-            "codebase.copy",
-            f"{source} cannot be copied to {target}.",
-            "Free space there, and let VMoodle's account read the tree.",
-        ) from error
-
-
-def _link_or_copy(source: str, target: str) -> str:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target
 
 
 def config_text(installation: Installation, name: str) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -14,18 +13,10 @@ from vmoodle.fleet.code_trees import CodeTrees
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.copy_source import open_source
 from vmoodle.fleet.parameters import Constant, Parameters
-from vmoodle.fleet.result import Cell, Changed, Matrix, Result, Scalar, Table
+from vmoodle.fleet.plugin_changes import PluginChanges
+from vmoodle.fleet.result import Cell, Changed, Matrix, Result, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.plugins.order import read_orders
-from vmoodle.moodle.plugins.plan import (
-    PluginPlan,
-    PluginUndo,
-    SitePlugins,
-    apply_changes,
-    apply_undo,
-    plan_changes,
-    plan_undo,
-)
 from vmoodle.moodle.plugins.refusals import refuse_impossible
 from vmoodle.moodle.plugins.rules import RULES, PluginState, split, states_of
 from vmoodle.moodle.plugins.states import (
@@ -41,7 +32,6 @@ if TYPE_CHECKING:
 
 _COMPONENT = re.compile(r"[a-z][a-z0-9]*_[a-z0-9_]+")
 _KINDS_WITH_STATES = tuple(kind for kind in RULES if states_of(kind))
-_CHANGES = ("plugin", "old", "new", "note")
 
 
 class Kinds(Parameters):
@@ -188,56 +178,6 @@ class States(Parameters):
         return self
 
 
-class _Changes:
-    """What the commands that change have in common: planned, made, taken back."""
-
-    def __init__(self) -> None:
-        self.trees = CodeTrees()
-
-    @contextmanager
-    def plugins(self, site: TargetSite, *, read_only: bool) -> Iterator[SitePlugins]:
-        """Open a site's plugins, in one transaction."""
-        paths = self.trees.of(site).paths
-        with site.connect(read_only=read_only) as connection:
-            yield SitePlugins(connection, site.forced, paths)
-
-    def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
-        """Take a change back, or tell what that would do."""
-        undo = PluginUndo.from_data(kept)
-        with self.plugins(site, read_only=dry) as plugins:
-            if dry:
-                return _answer(plan_undo(plugins, undo))
-            plan, applied = apply_undo(plugins, undo)
-        return Changed(_answer(plan, site.drop_caches(applied.stale)), applied.undo.as_data())
-
-    def change(
-        self,
-        site: TargetSite,
-        states: Mapping[str, PluginState],
-        orders: Mapping[str, tuple[str, ...]],
-        *,
-        skip: bool,
-    ) -> Changed:
-        """Plan and make a change."""
-        with self.plugins(site, read_only=False) as plugins:
-            plan = plan_changes(plugins, states, orders, skip=skip)
-            applied = apply_changes(plugins, plan)
-        undo = applied.undo.as_data() if plan.states or plan.orders else None
-        return Changed(_answer(plan, site.drop_caches(applied.stale)), undo)
-
-    def plan(
-        self,
-        site: TargetSite,
-        states: Mapping[str, PluginState],
-        orders: Mapping[str, tuple[str, ...]],
-        *,
-        skip: bool,
-    ) -> Result:
-        """Tell what `change` would do."""
-        with self.plugins(site, read_only=True) as plugins:
-            return _answer(plan_changes(plugins, states, orders, skip=skip))
-
-
 class Set(Command[States]):
     """Give plugins their states."""
 
@@ -249,7 +189,7 @@ class Set(Command[States]):
 
     def __init__(self, given: States) -> None:
         super().__init__(given)
-        self._changes = _Changes()
+        self._changes = PluginChanges()
 
     def run(self, site: TargetSite) -> Changed:
         """Set all states, or none; return those that were others."""
@@ -301,7 +241,7 @@ class Sync(Command[Source]):
 
     def __init__(self, given: Source) -> None:
         super().__init__(given)
-        self._changes = _Changes()
+        self._changes = PluginChanges()
         self._states = {name: PluginState(state) for name, state in given.states.items()}
         self._orders = {kind: tuple(names) for kind, names in given.orders.items()}
 
@@ -344,19 +284,6 @@ class Sync(Command[Source]):
     def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
         """Give the plugins the states and orders back that they had."""
         return self._changes.undo(site, kept, dry=dry)
-
-
-def _answer(plan: PluginPlan, stale: list[str] | None = None) -> Result:
-    rows: list[tuple[Cell, ...]] = [
-        (step.component, step.old, step.new, "") for step in plan.states
-    ]
-    rows += [
-        (f"order of {step.kind}", ", ".join(step.old), ", ".join(step.new), "")
-        for step in plan.orders
-    ]
-    rows += [(name, None, None, f"left: {why}") for name, why in plan.left.items()]
-    rows += [("caches", None, None, sentence) for sentence in stale or ()]
-    return Table(_CHANGES, tuple(rows)) if rows else Scalar("nothing to change")
 
 
 def _parse(word: str) -> tuple[str, PluginState]:

@@ -1,6 +1,6 @@
 """Set the state of a plugin by SQL, exactly as Moodle's enable_plugin does, and no further.
 
-Where Moodle runs code of the plugin on the way, it is refused: that is for Moodle's own API. After
+Where Moodle runs code of the plugin on the way, it is refused: that is for `with_moodle`. After
 the commit drop the caches of `StateChange.stale` (`cache_invalidation`).
 """
 

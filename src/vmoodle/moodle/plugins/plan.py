@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from vmoodle.moodle.plugins.order import (
     read_orders,
     set_order,
 )
-from vmoodle.moodle.plugins.refusals import refuse_state
+from vmoodle.moodle.plugins.refusals import refuse_state, runs_code
+from vmoodle.moodle.plugins.repositories import KeptRepository, count_instances
 from vmoodle.moodle.plugins.rules import PluginState, split
 from vmoodle.moodle.plugins.states import SitePlugin, read_plugins
 
@@ -57,6 +58,18 @@ class StateStep:
     component: str
     old: PluginState
     new: PluginState
+    by_moodle: bool = False
+    """Moodle runs code of the plugin for it: then Moodle sets all states, by `with_moodle`."""
+    note: str = ""
+
+    @property
+    def removes_repository(self) -> bool:
+        """Tell whether a kind of repository goes, with all it has."""
+        return (
+            split(self.component)[0] == "repository"
+            and self.old != self.new
+            and self.new == PluginState.DISABLED
+        )
 
 
 @dataclass(frozen=True)
@@ -76,14 +89,23 @@ class PluginPlan:
     orders: tuple[OrderStep, ...]
     left: Mapping[str, str]
 
+    @property
+    def by_moodle(self) -> bool:
+        """Tell whether Moodle itself is to set the states."""
+        return any(step.by_moodle for step in self.states)
+
 
 @dataclass(frozen=True)
 class PluginUndo:
-    """What takes a change back: states, orders and other settings, each before and after."""
+    """What takes a change back: states, orders and other settings, each before and after.
+
+    `repositories` is what kinds of repositories had that were disabled.
+    """
 
     states: Mapping[str, tuple[PluginState, PluginState]]
     orders: Mapping[str, tuple[Order, Order]]
     settings: tuple[SettingChange, ...] = ()
+    repositories: tuple[KeptRepository, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -93,6 +115,7 @@ class PluginUndo:
             "settings": [
                 [one.setting.component, one.setting.name, one.old, one.new] for one in self.settings
             ],
+            "repositories": [kept.as_data() for kept in self.repositories],
         }
 
     @classmethod
@@ -106,6 +129,8 @@ class PluginUndo:
                 SettingChange(SettingName(component, name), old, new)
                 for component, name, old, new in data["settings"]
             ),
+            # A run of an older release has kept none.
+            tuple(KeptRepository.from_data(kept) for kept in data.get("repositories", ())),
         )  # fmt: skip
 
 
@@ -123,11 +148,13 @@ def plan_changes(
     orders: Mapping[str, Order] | None = None,
     *,
     skip: bool = False,
+    by_moodle: bool = False,
 ) -> PluginPlan:
     """Return what gives plugins these states, and kinds of plugins these orders.
 
-    In an order those plugins that it does not name keep their places. With `skip` what the site
-    cannot have is left, with the reason; else raise as `plugin_refusals.refuse_state`.
+    In an order those plugins that it does not name keep their places. With `by_moodle` states that
+    only Moodle can set are planned too. With `skip` what the site cannot have is left, with the
+    reason, and so is a kind of repository that would go; else raise as `refusals.refuse_state`.
     """
     found = site.found()
     current = site.orders(orders or {}, found)
@@ -136,15 +163,21 @@ def plan_changes(
         try:
             old = refuse_state(
                 site.connection, component, new, found,
-                forced=site.forced, code=site.paths.get(component),
+                forced=site.forced, code=site.paths.get(component), by_moodle=by_moodle,
             )  # fmt: skip
         except VMoodleError as error:
             if not skip:
                 raise
             left[component] = error.message
             continue
-        if old != new:
-            steps.append(StateStep(component, old, new))
+        step = _step(site, component, old, new)
+        if skip and step.removes_repository:
+            left[component] = (
+                "Its instances and settings would be deleted: vmoodle plugin set "
+                f"{component}={new}."
+            )
+        elif old != new:
+            steps.append(step)
             kind, name = split(component)
             if kind in current:
                 current[kind] = after_state(kind, current[kind], name, new)
@@ -153,20 +186,23 @@ def plan_changes(
         if kind not in current:
             continue
         more = () if follows_states(kind) else _installed(kind, found)
-        step = OrderStep(kind, current[kind], arranged(current[kind], wanted, more))
-        if step.old == step.new:
+        order = OrderStep(kind, current[kind], arranged(current[kind], wanted, more))
+        if order.old == order.new:
             continue
-        if forced := _forced_order(site, step):
+        if forced := _forced_order(site, order):
             if not skip:
                 raise forced
             left[f"order of {kind}"] = forced.message
             continue
-        moved.append(step)
+        moved.append(order)
     return PluginPlan(tuple(steps), tuple(moved), left)
 
 
 def apply_changes(site: SitePlugins, plan: PluginPlan) -> Applied:
-    """Make the changes of a plan; drop the caches of what is stale after the commit."""
+    """Make the changes of a plan; drop the caches of what is stale after the commit.
+
+    Raise Refused `plugin.state.api` for a plan that takes Moodle.
+    """
     found = site.found()
     kinds = {split(step.component)[0] for step in plan.states} | {o.kind for o in plan.orders}
     before = site.orders(sorted(kinds), found)
@@ -185,7 +221,7 @@ def apply_changes(site: SitePlugins, plan: PluginPlan) -> Applied:
     undo = PluginUndo(
         {step.component: (step.old, step.new) for step in plan.states},
         {kind: (old, after[kind]) for kind, old in before.items() if old != after[kind]},
-        _together(settings),
+        together(settings),
     )
     return Applied(undo, stale)
 
@@ -207,29 +243,60 @@ def plan_undo(site: SitePlugins, undo: PluginUndo) -> PluginPlan:
             f"Changed by somebody else since: {', '.join(what)}.",
             "Nothing was taken back on this site; set what is wanted by `vmoodle plugin set`.",
         )
-    return plan_changes(
+    plan = plan_changes(
         site,
         {name: old for name, (old, _new) in reversed(list(undo.states.items()))},
         {kind: old for kind, (old, _new) in undo.orders.items()},
+        by_moodle=True,
     )
+    kept = {f"repository_{one.name}": len(one.instances) for one in undo.repositories}
+    steps = [
+        replace(step, note=f"{step.note}; its instances ({kept[step.component]}) and settings too")
+        if step.component in kept
+        else step
+        for step in plan.states
+    ]
+    return replace(plan, states=tuple(steps))
 
 
 def apply_undo(site: SitePlugins, undo: PluginUndo) -> tuple[PluginPlan, Applied]:
     """Take a change back; settings that somebody else has changed since stay as they are."""
     plan = plan_undo(site, undo)
-    names = [one.setting for one in undo.settings]
-    now = read_settings(site.connection, names, site.forced)
-    back = {
+    back = settings_back(site, undo)
+    applied = apply_changes(site, plan)
+    return plan, with_settings(site, applied, back)
+
+
+def settings_back(site: SitePlugins, undo: PluginUndo) -> dict[SettingName, str | None]:
+    """Return the settings to take back: those that nobody has changed since."""
+    now = read_settings(site.connection, [one.setting for one in undo.settings], site.forced)
+    return {
         one.setting: one.old
         for one in undo.settings
         if now[one.setting].stored == one.new and not now[one.setting].is_forced
     }
-    applied = apply_changes(site, plan)
+
+
+def with_settings(
+    site: SitePlugins, applied: Applied, back: Mapping[SettingName, str | None]
+) -> Applied:
+    """Set settings, and return what was applied with them."""
     changed = set_settings(site.connection, back, create=True) if back else ()
-    again = PluginUndo(
-        applied.undo.states, applied.undo.orders, _together(applied.undo.settings + changed)
+    settings = together(applied.undo.settings + changed)
+    return Applied(
+        replace(applied.undo, settings=settings),
+        applied.stale | ({Change.SETTINGS} if changed else frozenset()),
     )
-    return plan, Applied(again, applied.stale | ({Change.SETTINGS} if changed else frozenset()))
+
+
+def _step(site: SitePlugins, component: str, old: PluginState, new: PluginState) -> StateStep:
+    if old == new or not runs_code(component, old, new, site.paths.get(component)):
+        return StateStep(component, old, new)
+    step = StateStep(component, old, new, by_moodle=True, note="by Moodle's own code")
+    if not step.removes_repository:
+        return step
+    count = count_instances(site.connection, split(component)[1])
+    return replace(step, note=f"{step.note}; its instances ({count}) and settings are deleted")
 
 
 def _installed(kind: str, found: Mapping[str, SitePlugin]) -> list[str]:
@@ -253,7 +320,7 @@ def _forced_order(site: SitePlugins, step: OrderStep) -> Refused | None:
     )
 
 
-def _together(changes: Iterable[SettingChange]) -> tuple[SettingChange, ...]:
+def together(changes: Iterable[SettingChange]) -> tuple[SettingChange, ...]:
     """Return one change for each setting, from its first value to its last."""
     found: dict[SettingName, SettingChange] = {}
     for one in changes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import InvalidInput, NotFound, Refused
 from vmoodle.moodle.config.settings import Forced, SettingName, read_settings
+from vmoodle.moodle.plugins.repositories import refuse_linked_files
 from vmoodle.moodle.plugins.rules import (
     RULES,
     DisabledSetting,
@@ -54,11 +55,13 @@ def refuse_state(
     *,
     forced: Forced | None = None,
     code: Path | None = None,
+    by_moodle: bool = False,
 ) -> PluginState:
     """Return the state a plugin has; raise where it cannot be given the other one.
 
-    `found` is of `read_plugins`, `code` the plugin's directory. Raise NotFound `plugin.unknown`,
-    InvalidInput `plugin.state`, Refused `plugin.state.fixed`, `plugin.state.api`, `setting.forced`.
+    `found` is of `read_plugins`, `code` the plugin's directory; with `by_moodle` it may be a state
+    that Moodle itself is to set. Raise NotFound `plugin.unknown`, InvalidInput `plugin.state`,
+    Refused `plugin.state.fixed`, `plugin.state.api`, `plugin.state.files`, `setting.forced`.
     """
     plugin = found.get(component)
     if plugin is None or plugin.installed is None:
@@ -70,7 +73,10 @@ def refuse_state(
         kind, name = split(component)
         _refuse_forced(connection, kind, name, forced or {})
         _refuse_default_format(connection, kind, name, state, forced or {})
-        _refuse_code(kind, name, old, state, code)
+        if not by_moodle:
+            _refuse_code(component, old, state, code)
+        elif kind == "repository" and state == PluginState.DISABLED:
+            refuse_linked_files(connection, name)
     return old
 
 
@@ -122,21 +128,26 @@ def _refuse_default_format(
         )
 
 
-def _refuse_code(
-    kind: str, name: str, old: PluginState, state: PluginState, code: Path | None
-) -> None:
-    runs_code = (
+def runs_code(
+    component: str, old: PluginState, state: PluginState, code: Path | None = None
+) -> bool:
+    """Tell whether Moodle runs code of the plugin for the change, so that only it can make it."""
+    kind, name = split(component)
+    return (
         (kind == "mod" and state == PluginState.ENABLED and _asks_before(name, code))
         # portfolio_instance(): the plugin checks itself before it is shown.
         or (kind == "portfolio" and state == PluginState.ENABLED)
         # repository_type create() and delete() make and remove instances and files.
         or (kind == "repository" and PluginState.DISABLED in (old, state))
     )
-    if runs_code:
+
+
+def _refuse_code(component: str, old: PluginState, state: PluginState, code: Path | None) -> None:
+    if runs_code(component, old, state, code):
         raise Refused(
             "plugin.state.api",
-            f"Moodle runs code of {kind}_{name} when it becomes {state}.",
-            "Do it in the site's own administration.",
+            f"Moodle runs code of {component} when it becomes {state}.",
+            "Have Moodle do it: vmoodle plugin set.",
         )
 
 
