@@ -220,7 +220,7 @@ def main() -> None:
         for word in chosen:
             subprocess.run([sys.executable, "-m", "bench.fleet", word], check=True)
         return
-    engine = "postgresql" if chosen[0] == "many" else chosen[0]
+    engine = "mariadb" if chosen[0] == "many" else chosen[0]
     missing = getattr(servers, f"{engine}_missing")()
     if missing or not FIXTURES.is_dir():
         print(f"{chosen[0]}: not measured, {missing or f'no fixtures at {FIXTURES}'}")
@@ -228,7 +228,7 @@ def main() -> None:
     print(chosen[0] if chosen[0] == engine else f"{MANY} sites")
     with bench_directory() as place:
         os.environ["VMOODLE_HOME"] = str(place / "home")
-        (many if chosen[0] == "many" else lambda where: measure(engine, where))(place)  # type: ignore[operator]
+        (many if chosen[0] == "many" else measure)(engine, place)
 
 
 if __name__ == "__main__":
