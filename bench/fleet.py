@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ from vmoodle.installation import Installation, open_installation
 if TYPE_CHECKING:
     from tests.servers import PrivateServer
 
+    from vmoodle.fleet.command import AnyCommand
     from vmoodle.registry.fleet_models import Run
 
 SITES = 200
@@ -69,15 +71,22 @@ def environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
+@cache
+def command_named(name: str) -> type[AnyCommand]:
+    """Return a command, as a process that is there already has it at hand."""
+    from vmoodle.fleet.command_sets import load
+
+    return load().find(name)
+
+
 def carried_out(installation: Installation, name: str, values: dict[str, object]) -> Run:
     """Carry a command out on all sites by the runner, and return its run with every answer."""
-    from vmoodle.fleet.command_sets import load
     from vmoodle.fleet.order import prepare, write_down
     from vmoodle.fleet.parameters import given
     from vmoodle.fleet.run_view import all_well
     from vmoodle.fleet.runner import run_here
 
-    command = load().find(name)
+    command = command_named(name)
     order = prepare(installation, command, given(command.model, values), "*")
     run = run_here(installation, write_down(installation, order), command)
     assert all_well(run)
@@ -211,7 +220,7 @@ def main() -> None:
         for word in chosen:
             subprocess.run([sys.executable, "-m", "bench.fleet", word], check=True)
         return
-    engine = "postgresql" if chosen[0] == "many" else chosen[0]
+    engine = "mariadb" if chosen[0] == "many" else chosen[0]
     missing = getattr(servers, f"{engine}_missing")()
     if missing or not FIXTURES.is_dir():
         print(f"{chosen[0]}: not measured, {missing or f'no fixtures at {FIXTURES}'}")
@@ -219,7 +228,7 @@ def main() -> None:
     print(chosen[0] if chosen[0] == engine else f"{MANY} sites")
     with bench_directory() as place:
         os.environ["VMOODLE_HOME"] = str(place / "home")
-        (many if chosen[0] == "many" else lambda where: measure(engine, where))(place)  # type: ignore[operator]
+        (many if chosen[0] == "many" else measure)(engine, place)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ many copies as are wanted, and each gets an account of its own, as a site's has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.fixtures import load_fixture
@@ -21,20 +22,20 @@ if TYPE_CHECKING:
 
 FIXTURE = "moodle-4.5.5"
 # Of some five hundred tables the benches ask these.
-_KEPT = (
+KEPT = (
     "capabilities", "config", "config_plugins", "context", "role", "role_allow_assign",
     "role_allow_override", "role_allow_switch", "role_allow_view", "role_capabilities",
     "role_context_levels", "user",
 )  # fmt: skip
 
 
-def make_databases(engine: Engine, count: int) -> list[SiteDatabase]:
-    """Return so many databases with Moodle's tables of roles and settings, made by the server."""
+def make_databases(engine: Engine, count: int, kept: Collection[str] = KEPT) -> list[SiteDatabase]:
+    """Return so many databases with some of Moodle's tables, made by the server."""
     template = engine.anonymous_database("vm_template")
     engine.create_database(template)
     load_fixture(engine, template, FIXTURE)
     others = [
-        name for name in engine.tables(template) if name.removeprefix(template.prefix) not in _KEPT
+        name for name in engine.tables(template) if name.removeprefix(template.prefix) not in kept
     ]
     with engine.connect(template, read_only=False) as connection:
         connection.execute("DROP TABLE " + ", ".join(others))
@@ -47,7 +48,7 @@ def make_databases(engine: Engine, count: int) -> list[SiteDatabase]:
 
 def register(
     installation: Installation, server: PrivateServer, databases: list[SiteDatabase], *,
-    under: str = "main", count: int | None = None,
+    under: str = "main", count: int | None = None, dataroots: Sequence[Path] = (),
 ) -> None:  # fmt: skip
     """Enter sites on these databases into the registry; more than there are share them.
 
@@ -72,7 +73,8 @@ def register(
                 shortname=name, name=f"School {number}", wwwroot=f"https://{name}.example.org",
                 address_key=f"{name}.example.org", codebase=codebase, server=row,
                 database=one.name, account=one.account, password_encrypted=passwords[place],
-                table_prefix=one.prefix, dataroot=f"/nowhere/{name}", session_key=name,
+                table_prefix=one.prefix, session_key=name,
+                dataroot=str(dataroots[place]) if dataroots else f"/nowhere/{name}",
                 state="enabled", admin_user="admin", admin_email="admin@example.com",
             )  # fmt: skip
 

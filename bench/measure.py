@@ -6,11 +6,20 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+# The kernel counts into a child's largest memory what its parent had when it was started: a small
+# program starts it.
+_LAUNCH = """
+import os, resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.call(sys.argv[2:])
+seconds = time.perf_counter() - start
+size = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+os.write(int(sys.argv[1]), f"{seconds} {code} {size}".encode())
+"""
 PROGRAM = Path(sys.executable).parent / "vmoodle"
 
 
@@ -24,17 +33,19 @@ class Cost:
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
     """Run a command to its end; raise CalledProcessError when it fails."""
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        list(command), env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    _stdout, stderr = b"", process.stderr.read() if process.stderr else b""
-    _pid, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    code = os.waitstatus_to_exitcode(status)
-    if code:
-        raise subprocess.CalledProcessError(code, list(command), stderr=stderr)
-    return Cost(seconds, usage.ru_maxrss * 1024 / 1e6)
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as told:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _LAUNCH, str(writing), *command],
+            env=dict(environment), pass_fds=[writing], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        os.close(writing)
+        _stdout, stderr = process.communicate()
+        seconds, code, size = told.read().split()
+    if int(code):
+        raise subprocess.CalledProcessError(int(code), list(command), stderr=stderr)
+    return Cost(float(seconds), int(size) * 1024 / 1e6)
 
 
 def median(measure: Callable[[], Cost], times: int) -> Cost:

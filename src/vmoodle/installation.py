@@ -93,10 +93,11 @@ class Installation:
     def engine(self, server: DatabaseServer) -> Engine:
         """Open a database server; start it first when it is the embedded one."""
         from vmoodle.engines.address import parse_url
-        from vmoodle.engines.embedded import EmbeddedPostgreSQL
         from vmoodle.engines.protocol import open_engine
 
         if server.embedded:
+            from vmoodle.engines.embedded import EmbeddedPostgreSQL
+
             return open_engine(EmbeddedPostgreSQL(self.home.embedded).start())
         address = parse_url(self.keyring.decrypt(server.url_encrypted).reveal())
         prefix = self.settings.sites.database_prefix

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -83,11 +83,17 @@ def translate(error: MySQLError, otherwise: type[VMoodleError] = Failed) -> VMoo
     return faults.said(fault, text)
 
 
+Settings = Callable[[bool], Sequence[str]]
+"""Gives the assignments of a SET, told whether the server is a MariaDB."""
+
+
 class _Driver(pymysql.connections.Connection):
-    """Bound the login by its own time limit, and reading afterwards by another."""
+    """Bound the login by its own time limit, and waiting for the server afterwards by another."""
 
     server_version: str
     server_status: int | None
+    settings: Settings = staticmethod(lambda _mariadb: ())
+    """What is set for the session with each login."""
     _contexts: ClassVar[dict[tuple[object, ...], ssl.SSLContext]] = {}
 
     def _create_ssl_ctx(self, sslp: dict[str, Any]) -> ssl.SSLContext:
@@ -101,13 +107,25 @@ class _Driver(pymysql.connections.Connection):
                 self._contexts[key] = driver._create_ssl_ctx(sslp)
             return self._contexts[key]
 
+    def set_character_set(self, charset: str, collation: str | None = None) -> None:  # noqa: ARG002
+        """Set all that a session is to have by one statement; the driver calls this at login."""
+        # To wait for the server a second time is a tenth of what a site that is asked takes.
+        query: Any = self.query
+        query(", ".join([f"SET NAMES {charset}", *self.settings(self.is_mariadb)]))
+
+    @property
+    def is_mariadb(self) -> bool:
+        """Tell MariaDB from MySQL by the greeting of the server."""
+        return "mariadb" in self.server_version.lower()
+
     @property
     def transaction_state(self) -> int:
         """Return the flags the server sent with its last answer."""
         return self.server_status or 0
 
-    def limit_reads(self, seconds: float | None) -> None:
-        self._read_timeout = seconds
+    def limit_waiting(self, seconds: float | None) -> None:
+        # The same for both ways: the driver tells the socket at each change between them.
+        self._read_timeout = self._write_timeout = seconds
 
     def hang_up(self, cursor: Any) -> None:
         """Close the connection in the middle of an answer; to close the cursor would read on."""
@@ -136,7 +154,7 @@ class Session:
     @property
     def is_mariadb(self) -> bool:
         """Tell MariaDB from MySQL by the greeting of the server."""
-        return "mariadb" in self.driver.server_version.lower()
+        return self.driver.is_mariadb
 
     @property
     def version(self) -> str:
@@ -215,9 +233,13 @@ def open_session(
     user: str | None = None,
     password: Secret | None = None,
     database: str | None = None,
-    read_timeout: float | None = None,
+    timeout: float | None = None,
+    settings: Settings | None = None,
 ) -> Iterator[Session]:
-    """Log in, by default as the administrative account; raise Unavailable when that fails."""
+    """Log in, by default as the administrative account; raise Unavailable when that fails.
+
+    `timeout` in seconds is how long the server may be silent; `settings` are set with the login.
+    """
     mode = address.options.get("sslmode", "prefer")
     encryption: dict[str, Any] = {}
     if mode in ("require", "verify-ca", "verify-full"):
@@ -239,10 +261,15 @@ def open_session(
             charset="utf8mb4",
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=CONNECT_TIMEOUT,
+            write_timeout=CONNECT_TIMEOUT,
             ssl_disabled=mode == "disable",
-            autocommit=True,
+            # The settings of a site may say otherwise.
+            autocommit=None if settings else True,
+            defer_connect=True,
             **encryption,
         )
+        driver.settings = settings or driver.settings
+        driver.connect()
     except MySQLError as error:
         fault = translate(error, Unavailable)
         if fault.code == "engine.grant":  # 1044 at login: known, but not let into that database
@@ -251,7 +278,7 @@ def open_session(
     except OSError as error:
         about = "The database server cannot be reached"
         raise faults.said(faults.DOWN, str(error), about=about) from error
-    driver.limit_reads(read_timeout)
+    driver.limit_waiting(timeout)
     try:
         yield Session(driver)
     finally:
@@ -263,31 +290,21 @@ def _close(driver: _Driver) -> None:
     try:
         driver.close()
     except (MySQLError, OSError):  # the server went first; there is nothing left to close
-        driver.limit_reads(0)
+        driver.limit_waiting(0)
 
 
 class MariaDBSiteConnection:
     """Speak SQL to one site's database; keep the promise of SiteConnection."""
 
-    def __init__(
-        self,
-        session: Session,
-        prefix: str,
-        *,
-        read_only: bool,
-        timeout: float | None,
-        one_moment: bool,
-    ) -> None:
+    def __init__(self, session: Session, prefix: str, *, read_only: bool) -> None:
         self._session = session
         self._prefix = prefix
         self._read_only = read_only
-        self._timeout = timeout
-        self._one_moment = one_moment
         self._begin = f"START TRANSACTION READ {'ONLY' if read_only else 'WRITE'}"
         self._wanted = SERVER_STATUS.SERVER_STATUS_IN_TRANS
         if read_only:
             self._wanted |= _IN_READ_ONLY_TRANSACTION
-        self._set_up()
+        self._untouched = True
 
     def query(self, sql: str, params: Sequence[object] = ()) -> Rows:
         """Return all rows of the answer."""
@@ -307,22 +324,6 @@ class MariaDBSiteConnection:
     def _expand(self, sql: str) -> str:
         return expand(sql, self._prefix, backslash_escapes=True)
 
-    def _set_up(self) -> None:
-        mariadb = self._session.is_mariadb
-        wanted = []
-        if self._timeout is not None:
-            wanted.append(
-                f"max_statement_time = {self._timeout:.6f}"
-                if mariadb
-                else f"max_execution_time = {max(1, round(self._timeout * 1000))}"
-            )
-        if self._read_only:
-            wanted.append("tx_read_only = 1" if mariadb else "transaction_read_only = 1")
-        if self._one_moment:
-            self._session.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        if wanted:
-            self._session.run("SET " + ", ".join(f"SESSION {one}" for one in wanted))
-
     def _ensure_transaction(self, sql: str) -> None:
         if self._read_only and not _READS.match(sql):
             raise Refused(
@@ -332,10 +333,35 @@ class MariaDBSiteConnection:
             )
         if not self._session.driver.open:  # an answer was cut
             self._session.log_in_again()
-            self._set_up()
+            self._untouched = True
+        state = self._session.driver.transaction_state
+        first, self._untouched = self._untouched, False
+        if first and self._read_only and not state & SERVER_STATUS.SERVER_STATUS_AUTOCOMMIT:
+            return  # it begins the transaction by itself, of the kind that the session was set to
         # A statement may end the transaction (COMMIT, DDL); none runs outside one of our kind.
-        if self._session.driver.transaction_state & self._wanted != self._wanted:
+        if state & self._wanted != self._wanted:
             self._session.run(self._begin)
+
+
+def _settings(*, read_only: bool, timeout: float | None, one_moment: bool) -> Settings:
+    """Return what the session of a site is set to."""
+
+    def settings(mariadb: bool) -> list[str]:
+        wanted = [f"SESSION autocommit = {0 if read_only else 1}"]
+        if timeout is not None:
+            wanted.append(
+                f"SESSION max_statement_time = {timeout:.6f}"
+                if mariadb
+                else f"SESSION max_execution_time = {max(1, round(timeout * 1000))}"
+            )
+        kind = "tx" if mariadb else "transaction"
+        if read_only:
+            wanted.append(f"SESSION {kind}_read_only = 1")
+        if one_moment:
+            wanted.append(f"SESSION {kind}_isolation = 'REPEATABLE-READ'")
+        return wanted
+
+    return settings
 
 
 @contextmanager
@@ -354,20 +380,16 @@ def open_site(
         user=database.account,
         password=database.password,
         database=database.name,
-        read_timeout=patience,
+        timeout=patience,
+        settings=_settings(read_only=read_only, timeout=statement_timeout, one_moment=one_moment),
     ) as session:
-        connection = MariaDBSiteConnection(
-            session,
-            database.prefix,
-            read_only=read_only,
-            timeout=statement_timeout,
-            one_moment=one_moment,
-        )
+        connection = MariaDBSiteConnection(session, database.prefix, read_only=read_only)
         try:
             yield connection
         except BaseException:
-            if session.driver.open:
+            if session.driver.open and not read_only:
                 session.run("ROLLBACK")
             raise
-        if session.driver.open:
+        # Where only was read, to hang up ends the transaction as well.
+        if session.driver.open and not read_only:
             session.run("COMMIT")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, LiteralString
@@ -16,6 +15,7 @@ from psycopg.pq import TransactionStatus
 
 from vmoodle.engines import faults
 from vmoodle.engines.address import ServerAddress
+from vmoodle.engines.deadlines import later
 from vmoodle.engines.placeholders import expand
 from vmoodle.engines.protocol import (
     CONNECT_TIMEOUT,
@@ -160,12 +160,15 @@ class Session:
                 cursor.execute(_driver_text(statement), tuple(params) or None)
                 columns = [column.name for column in cursor.description or ()]
                 rows, size = list[tuple[Any, ...]](), 0
-                while batch := cursor.fetchmany(min(_BATCH_ROWS, most.rows + 1)):
+                at_once = min(_BATCH_ROWS, most.rows + 1)
+                while batch := cursor.fetchmany(at_once):
                     for row in batch:
                         if most.reached(len(rows), size):
                             return Rows(columns, rows, cut=True)
                         rows.append(row)
                         size += size_of(row)
+                    if len(batch) < at_once:
+                        break
                 return Rows(columns, rows)
         except (psycopg.DataError, psycopg.ProgrammingError) as error:
             if error.sqlstate is None:
@@ -209,13 +212,8 @@ def _given_up_after(
         with socket.socket(fileno=os.dup(driver.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
+    with later(seconds, cut):
         yield
-    finally:
-        timer.cancel()
 
 
 def connection_parameters(address: ServerAddress) -> dict[str, str | int]:
@@ -285,15 +283,19 @@ class PostgreSQLSiteConnection:
         prefix: str,
         *,
         read_only: bool,
-        patience: float | None,
+        timeout: float | None,
         one_moment: bool,
     ) -> None:
         self._session = session
         self._prefix = prefix
         self._read_only = read_only
-        self._patience = patience
+        self._patience = None if timeout is None else timeout + GRACE
         level = "ISOLATION LEVEL REPEATABLE READ " if one_moment else ""
-        self._begin = f"BEGIN {level}READ {'ONLY' if read_only else 'WRITE'}"
+        self._begin = [f"BEGIN {level}READ {'ONLY' if read_only else 'WRITE'}"]
+        if timeout is not None:
+            self._begin.append(f"SET LOCAL statement_timeout = {max(1, round(timeout * 1000))}")
+        # It takes the snapshot, after which PostgreSQL lets no one make it READ WRITE.
+        self._begin.append("SELECT 1")
 
     def query(self, sql: str, params: Sequence[object] = ()) -> Rows:
         """Return all rows of the answer."""
@@ -330,11 +332,10 @@ class PostgreSQLSiteConnection:
             raise
 
     def _ensure_transaction(self) -> None:
-        # A statement may end the transaction (COMMIT); none runs outside one of our kind. The
-        # SELECT takes the snapshot, after which PostgreSQL lets no one make it READ WRITE.
+        # A statement may end the transaction (COMMIT); none runs outside one of our kind.
         if self._session.driver.info.transaction_status == TransactionStatus.IDLE:
-            self._session.run(self._begin)
-            self._session.run("SELECT 1")
+            with _given_up_after(self._patience, self._session.driver):
+                self._session.run_batch(self._begin)
 
 
 @contextmanager
@@ -350,21 +351,19 @@ def open_site(
     with open_session(
         address, database=database.name, user=database.account, password=database.password
     ) as session:
-        patience = None
-        if statement_timeout is not None:
-            patience = statement_timeout + GRACE
-            session.run(f"SET statement_timeout = {max(1, round(statement_timeout * 1000))}")
         connection = PostgreSQLSiteConnection(
             session,
             database.prefix,
             read_only=read_only,
-            patience=patience,
+            timeout=statement_timeout,
             one_moment=one_moment,
         )
         try:
             yield connection
         except BaseException:
-            if not session.driver.closed and not session.driver.broken:
+            if not (read_only or session.driver.closed or session.driver.broken):
                 session.run("ROLLBACK")
             raise
-        session.run("COMMIT")
+        # Where only was read, to hang up ends the transaction as well.
+        if not read_only:
+            session.run("COMMIT")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Never, TypeVar
@@ -15,7 +16,7 @@ from vmoodle.fleet.target_site import TargetSite
 from vmoodle.operations.log import log_to
 from vmoodle.registry import sites
 from vmoodle.registry.forced import ForcedSettings
-from vmoodle.registry.models import DatabaseServer, Site, state_words
+from vmoodle.registry.models import Codebase, DatabaseServer, Site, SiteLabel, state_words
 
 if TYPE_CHECKING:
     from vmoodle.engines.protocol import Engine
@@ -23,6 +24,37 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _TOGETHER = 100
+# What a command is told of a site; to make times of texts takes longer than all of these.
+_COLUMNS = (
+    "shortname", "wwwroot", "state", "codebase_id", "server_id", "database", "account",
+    "password_encrypted", "table_prefix", "dataroot",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the registry knows of a few sites; what they share is read and made once."""
+
+    sites: Mapping[int, Site]
+    codebases: Mapping[int, Codebase]
+    servers: Mapping[int, DatabaseServer]
+    labels: Mapping[int, dict[str, str]]
+
+    @classmethod
+    def of(cls, ids: Collection[int]) -> _Facts:
+        """Read them."""
+        found = Site.objects.only(*_COLUMNS).in_bulk(ids)
+        labels: dict[int, dict[str, str]] = {}
+        for site, key, value in SiteLabel.objects.filter(site_id__in=ids).values_list(
+            "site_id", "key", "value"
+        ):
+            labels.setdefault(site, {})[key] = value
+        return cls(
+            found,
+            Codebase.objects.in_bulk({site.codebase_id for site in found.values()}),
+            DatabaseServer.objects.in_bulk({site.server_id for site in found.values()}),
+            labels,
+        )
 
 
 class TargetSites:
@@ -51,15 +83,12 @@ class TargetSites:
         """Give the jobs on sites, in their order; what cannot be prepared is told by its job."""
         rest = iter(ids)
         while chunk := list(islice(rest, _TOGETHER)):
-            rows = (
-                Site.objects.select_related("codebase", "server")
-                .prefetch_related("labels")
-                .in_bulk(chunk)
-            )
+            facts = _Facts.of(chunk)
             for site_id in chunk:
-                yield Job(str(site_id), self._act(rows.get(site_id), act))
+                yield Job(str(site_id), self._act(facts, site_id, act))
 
-    def _act(self, row: Site | None, act: Callable[[TargetSite], T]) -> Callable[[], T]:
+    def _act(self, facts: _Facts, site_id: int, act: Callable[[TargetSite], T]) -> Callable[[], T]:
+        row = facts.sites.get(site_id)
         try:
             if row is None:
                 raise NotFound(
@@ -69,24 +98,24 @@ class TargetSites:
                 )
             if row.state not in self._states:
                 raise wrong_state(row.shortname, row.state, self._states)
-            site = self._target(row)
+            site = self._target(row, facts)
         except VMoodleError as error:
             return _raiser(error)
         return lambda: act(site)
 
-    def _target(self, row: Site) -> TargetSite:
-        labels = {label.key: label.value for label in row.labels.all()}
+    def _target(self, row: Site, facts: _Facts) -> TargetSite:
+        codebase = facts.codebases[row.codebase_id]
         return TargetSite(
             shortname=row.shortname,
             wwwroot=row.wwwroot,
             state=row.state,
-            release=row.codebase.release,
-            codebase=Path(row.codebase.path),
+            release=codebase.release,
+            codebase=Path(codebase.path),
             dataroot=Path(row.dataroot),
-            engine=self._engine(row.server),
+            engine=self._engine(facts.servers[row.server_id]),
             database=self._installation.site_database(row),
             installation=self._installation,
-            forced=self._forced.of(row, labels),
+            forced=self._forced.of(row, facts.labels.get(row.id, {})),
             timeout=self._timeout,
         )
 

@@ -127,14 +127,19 @@ def _row(
 ) -> Row:
     values = {site: column[name] for site, column in columns.items() if name in column}
     wanted = _most(values.values()) if standard is None else standard.get(name)
-    states = {site: _state(name, column, wanted) for site, column in columns.items()}
+    # Nearly all are the same, which is told at once.
+    states = {
+        site: CellState.SAME
+        if wanted is not None and values.get(site) == wanted
+        else _state(name, column, wanted)
+        for site, column in columns.items()
+    }
     return Row(name, wanted, values, states)
 
 
 def _state(name: str, column: Mapping[str, str], wanted: str | None) -> CellState:
+    """Say how a cell stands that is not the one wanted."""
     found = column.get(name)
-    if found is not None and found == wanted:
-        return CellState.SAME
     if column.get(ROLE) == NO_ROLE:
         return CellState.NO_ROLE
     if not is_capability(name):

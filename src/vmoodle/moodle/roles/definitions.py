@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import NotFound
@@ -102,6 +103,7 @@ class SiteRoles:
         raise unknown_role(shortname, self.shortnames, self.called)
 
 
+@lru_cache(maxsize=1000)  # a comparison of a few hundred sites asks it a million times
 def word(kind: type[IntEnum], value: object) -> str:
     """Return the word for a number, or the number where there is none."""
     return next((one.name.lower() for one in kind if one == value), str(value))
