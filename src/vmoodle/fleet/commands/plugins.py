@@ -16,6 +16,7 @@ from vmoodle.fleet.copy_source import open_source
 from vmoodle.fleet.parameters import Constant, Parameters
 from vmoodle.fleet.result import Cell, Changed, Matrix, Result, Scalar, Table
 from vmoodle.fleet.target_site import TargetSite
+from vmoodle.moodle.plugins.code import read_plugin_code
 from vmoodle.moodle.plugins.order import read_orders
 from vmoodle.moodle.plugins.plan import (
     PluginPlan,
@@ -85,7 +86,7 @@ class Listing(Command[Which]):
 
     def __init__(self, given: Which) -> None:
         super().__init__(given)
-        self._trees = CodeTrees()
+        self._trees = CodeTrees(read_plugin_code)
 
     def run(self, site: TargetSite) -> Result:
         """Return a row for each plugin that is installed or on disk."""
@@ -111,7 +112,7 @@ class Missing(Command[Kinds]):
 
     def __init__(self, given: Kinds) -> None:
         super().__init__(given)
-        self._trees = CodeTrees()
+        self._trees = CodeTrees(read_plugin_code)
 
     def run(self, site: TargetSite) -> Result:
         """Return a row for each plugin whose version on disk is not the installed one."""
@@ -192,7 +193,7 @@ class _Changes:
     """What the commands that change have in common: planned, made, taken back."""
 
     def __init__(self) -> None:
-        self.trees = CodeTrees()
+        self.trees = CodeTrees(read_plugin_code)
 
     @contextmanager
     def plugins(self, site: TargetSite, *, read_only: bool) -> Iterator[SitePlugins]:
