@@ -78,7 +78,7 @@ def check_site(site: SiteFacts, code: UpgradeCode) -> Iterator[UpgradeFinding]:
             "Let them end before the upgrade begins.",
         )
     found = list(drift(versions, code))
-    yield from _check_plugins(found, release)
+    yield from _check_plugins(found, code)
     if site.mnet_users and MNET not in code.disk and version_tuple(release) >= (5,):
         yield warning(
             "mnet.logins",
@@ -88,10 +88,17 @@ def check_site(site: SiteFacts, code: UpgradeCode) -> Iterator[UpgradeFinding]:
         )
 
 
-def _check_plugins(found: list[PluginDrift], release: str) -> Iterator[UpgradeFinding]:
+def _check_plugins(found: list[PluginDrift], code: UpgradeCode) -> Iterator[UpgradeFinding]:
+    release = code.tree.version.release.partition(" ")[0]
     removed = [one.component for one in found if one.what is CodeState.MISSING and one.standard]
     for one in found:
-        if one.what is CodeState.MISSING and not one.standard:
+        if one.what is CodeState.MISSING and one.component in code.standard:
+            yield blocker(
+                "plugin.missing",
+                f"{one.component} is Moodle's own, is installed, and not in the tree.",
+                f"Complete the tree: put in its directory of Moodle {release}.",
+            )
+        elif one.what is CodeState.MISSING and not one.standard:
             yield blocker(
                 "plugin.missing",
                 f"{one.component} is installed, and not in the tree.",
@@ -107,7 +114,7 @@ def _check_plugins(found: list[PluginDrift], release: str) -> Iterator[UpgradeFi
         more = f" and {len(removed) - _MOST_NAMES} more" if len(removed) > _MOST_NAMES else ""
         yield warning(
             "plugin.removed",
-            f"Moodle {release.partition(' ')[0]} has no longer "
+            f"Moodle {release} has no longer "
             f"{', '.join(removed[:_MOST_NAMES])}{more}; the upgrade removes most of such plugins "
             "with their data.",
             "Put their code into the tree where they are to stay.",
