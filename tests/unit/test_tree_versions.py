@@ -17,6 +17,7 @@ from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.code.version import read_plugin_version
 from vmoodle.moodle.code.versions import all_components_hash, all_versions_hash
 from vmoodle.moodle.php.binary import PhpBinary, find_php
+from vmoodle.sandbox import copy_tree
 
 _ASK = """
 define('CLI_SCRIPT', true);
@@ -148,6 +149,30 @@ def test_until_4_5_subplugins_are_told_by_php_too(
     child.write_text("<?php $plugin->version = 23;")
 
     assert all_versions_hash(own_tree) == _as_moodle_says(own_tree, tmp_path / "scratch")[0]
+
+
+@pytest.mark.parametrize("release", ["4.5", "5.0", "5.1"])
+def test_the_sandbox_counts_them_as_moodle_does(tmp_path: Path, release: str) -> None:
+    tree = MoodleTree.open(copy_tree(tmp_path / "tree", release=release))
+    for name, text in MANY_WAYS.items():
+        path = tree.webroot / name.replace("mod/debug", "mod/access").replace(
+            "mod/course", "mod/admin"
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    code = (
+        "define('CACHE_DISABLE_ALL', true); define('MOODLE_INTERNAL', true);"
+        " define('MATURITY_STABLE', 200);"
+        " $CFG = (object)['dirroot' => $argv[1], 'root' => $argv[2]];"
+        " $CFG->libdir = $CFG->dirroot . '/lib';"
+        " require $argv[1] . '/lib/componentlib.php';"
+        " echo component_versions_hash(), ' ', component_directories_hash();"
+    )
+    args = [str(tree.webroot), str(tree.root)]
+    said = PhpBinary(find_php(None)).ask(code, args=args).decode().split()
+
+    assert [all_versions_hash(tree), all_components_hash(tree)] == said
+    assert "mod_access" in {plugin.component for plugin in plugins(tree)}
 
 
 @pytest.mark.parametrize(

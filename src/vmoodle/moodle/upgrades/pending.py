@@ -23,12 +23,12 @@ class Pending(StrEnum):
     NO_HASH = "pending: a plugin was uninstalled, or an upgrade broke off"
     NOT_INSTALLED = "pending: the database has no version"
     OLDER = "refused: Moodle is older on disk"
-    UNKNOWN = "not known: only PHP can tell a plugin's version"
+    UNKNOWN = "pending perhaps: only PHP can tell a plugin's version"
 
     @property
     def is_pending(self) -> bool:
-        """Tell whether Moodle would ask for an upgrade; a downgrade it refuses."""
-        return self not in (Pending.NO, Pending.OLDER, Pending.UNKNOWN)
+        """Tell whether Moodle would ask for an upgrade, or may; a downgrade it refuses."""
+        return self not in (Pending.NO, Pending.OLDER)
 
 
 @dataclass(frozen=True)
