@@ -12,9 +12,10 @@ import pytest
 from tests.trees import make_tree, on_real_trees
 
 from vmoodle.errors import InvalidInput
-from vmoodle.moodle.code.components import all_versions_hash, plugins
+from vmoodle.moodle.code.components import plugins
 from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.code.version import read_plugin_version, read_version
+from vmoodle.moodle.code.versions import all_versions_hash
 from vmoodle.moodle.php.binary import find_php
 from vmoodle.moodle.php.source import Number, assignments
 

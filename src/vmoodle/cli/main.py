@@ -45,6 +45,7 @@ from vmoodle.cli import (
     target,
     task,
     template,
+    upgrade,
     worker,
 )
 from vmoodle.cli import (
@@ -84,6 +85,7 @@ app.add_typer(copy.app, name="copy")
 app.add_typer(plugin.app, name="plugin")
 app.add_typer(role.app, name="role")
 app.add_typer(target.app, name="target")
+app.add_typer(upgrade.app, name="upgrade")
 app.add_typer(forced.app, name="forced")
 app.add_typer(hook.app, name="hook")
 app.add_typer(settings.app, name="settings")

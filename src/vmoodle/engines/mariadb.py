@@ -189,6 +189,11 @@ class MariaDB(Copies):
                 raise no_database(name)
             return int(rows[0][0])
 
+    def data_directory(self) -> str:
+        """Return where it keeps its data."""
+        with self._administer(writes=False) as session:
+            return str(session.run("SELECT @@datadir")[0][0])
+
     def tables(self, database: SiteDatabase) -> list[str]:
         """Return the names of its tables in order, prefix included."""
         with self.connect(database) as connection:

@@ -183,6 +183,12 @@ class PostgreSQL(Copies):
                 raise no_database(name)
             return int(session.ask("SELECT pg_database_size(%s::name)", (name,))[0][0])
 
+    def data_directory(self) -> str:
+        """Return where it keeps its data; only who may read all settings is told."""
+        with self._administer(writes=False) as session:
+            rows = session.ask("SELECT setting FROM pg_settings WHERE name = 'data_directory'")
+            return str(rows[0][0]) if rows else ""
+
     def tables(self, database: SiteDatabase) -> list[str]:
         """Return the names of its tables in order, prefix included."""
         with self.connect(database) as connection:

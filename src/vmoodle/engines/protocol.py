@@ -177,6 +177,9 @@ class Engine(Protocol):
     def size(self, name: str) -> int:
         """Return the bytes of data and indexes; raise NotFound for no such database."""
 
+    def data_directory(self) -> str:
+        """Return where on its machine it keeps its data; empty where the account may not know."""
+
     def tables(self, database: SiteDatabase) -> list[str]:
         """Return the names of its tables in order, prefix included."""
 

@@ -1,34 +1,40 @@
-"""The plugins on disk of the trees that sites run on: each tree is read once in a run."""
+"""What is read of the trees that sites run on: each tree is read once in a run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from typing import Generic, TypeVar
 
 from vmoodle.errors import VMoodleError
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.code.tree import MoodleTree
-from vmoodle.moodle.plugins.code import PluginCode, read_plugin_code
+
+T = TypeVar("T")
 
 
-class CodeTrees:
+class CodeTrees(Generic[T]):
     """Sites that run at the same time share what was read, and a tree's error too."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[MoodleTree], T]) -> None:
+        self._reader = read
         self._lock = Lock()
-        self._read: dict[Path, PluginCode | VMoodleError] = {}
+        self._read: dict[Path, T | VMoodleError] = {}
 
-    def of(self, site: TargetSite) -> PluginCode:
-        """Return the plugins of a site's tree; raise InvalidInput when it cannot be read."""
+    def of(self, site: TargetSite) -> T:
+        """Return what is read of a site's tree; raise InvalidInput when it cannot be read."""
+        return self.at(site.codebase)
+
+    def at(self, path: Path) -> T:
+        """Return what is read of the tree at a path; raise as `of`."""
         with self._lock:
-            if site.codebase not in self._read:
+            if path not in self._read:
                 try:
-                    code = read_plugin_code(MoodleTree.open(site.codebase))
+                    self._read[path] = self._reader(MoodleTree.open(path))
                 except VMoodleError as error:
-                    self._read[site.codebase] = error
-                else:
-                    self._read[site.codebase] = code
-            found = self._read[site.codebase]
+                    self._read[path] = error
+            found = self._read[path]
         if isinstance(found, VMoodleError):
             raise found
         return found

@@ -15,6 +15,7 @@ from vmoodle.fleet.result import Cell, Changed, Result, Scalar, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.plugins import api
+from vmoodle.moodle.plugins.code import read_plugin_code
 from vmoodle.moodle.plugins.plan import (
     Applied,
     PluginPlan,
@@ -43,7 +44,7 @@ class PluginChanges:
     """What the commands that change have in common; one for all sites of a run."""
 
     def __init__(self) -> None:
-        self._trees = CodeTrees()
+        self._trees = CodeTrees(read_plugin_code)
         # Moodle's own code keeps a core busy for a second a site.
         self._cores = BoundedSemaphore(os.cpu_count() or 1)
 

@@ -14,8 +14,8 @@ from vmoodle.lifecycle import dataroot, resources
 from vmoodle.lifecycle.codebase import REQUIRED, requirements
 from vmoodle.lifecycle.server import check_engine
 from vmoodle.moodle.code import config_php
-from vmoodle.moodle.code.components import all_versions_hash
 from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.code.versions import all_versions_hash
 from vmoodle.moodle.database.site_schema import database_versions_hash
 from vmoodle.registry import ledger
 from vmoodle.registry.models import Codebase, DatabaseServer, Site

@@ -16,6 +16,7 @@ from vmoodle.fleet.parameters import Constant, Parameters
 from vmoodle.fleet.plugin_changes import PluginChanges
 from vmoodle.fleet.result import Cell, Changed, Matrix, Result, Table
 from vmoodle.fleet.target_site import TargetSite
+from vmoodle.moodle.plugins.code import read_plugin_code
 from vmoodle.moodle.plugins.order import read_orders
 from vmoodle.moodle.plugins.refusals import refuse_impossible
 from vmoodle.moodle.plugins.rules import RULES, PluginState, split, states_of
@@ -75,7 +76,7 @@ class Listing(Command[Which]):
 
     def __init__(self, given: Which) -> None:
         super().__init__(given)
-        self._trees = CodeTrees()
+        self._trees = CodeTrees(read_plugin_code)
 
     def run(self, site: TargetSite) -> Result:
         """Return a row for each plugin that is installed or on disk."""
@@ -101,7 +102,7 @@ class Missing(Command[Kinds]):
 
     def __init__(self, given: Kinds) -> None:
         super().__init__(given)
-        self._trees = CodeTrees()
+        self._trees = CodeTrees(read_plugin_code)
 
     def run(self, site: TargetSite) -> Result:
         """Return a row for each plugin whose version on disk is not the installed one."""

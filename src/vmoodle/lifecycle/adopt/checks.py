@@ -19,8 +19,9 @@ from vmoodle.lifecycle.adopt.request import AdoptRequest
 from vmoodle.lifecycle.adopt.server import choose_server
 from vmoodle.lifecycle.copy.fit import fitting_codebases
 from vmoodle.lifecycle.copy.identifiers import identifiers
-from vmoodle.moodle.code.components import all_versions_hash, plugins
+from vmoodle.moodle.code.components import plugins
 from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.code.versions import all_versions_hash
 from vmoodle.moodle.php.account import can_write
 from vmoodle.moodle.php.source import Number
 from vmoodle.registry import codebases, ledger, sites

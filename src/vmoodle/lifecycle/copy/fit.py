@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from vmoodle.errors import VMoodleError
-from vmoodle.moodle.code.components import all_versions_hash
 from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.code.versions import all_versions_hash
 from vmoodle.registry import codebases
 
 

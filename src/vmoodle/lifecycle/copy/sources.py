@@ -24,8 +24,8 @@ from vmoodle.lifecycle.stored import (
     refuse_unfit_snapshot,
 )
 from vmoodle.lifecycle.suspend import settled
-from vmoodle.moodle.code.components import all_versions_hash
 from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.code.versions import all_versions_hash
 from vmoodle.moodle.database import contents
 from vmoodle.moodle.database.site_schema import VERSIONS_HASH, core_settings
 from vmoodle.operations.scratch import scratch

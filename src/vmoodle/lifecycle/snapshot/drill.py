@@ -30,8 +30,8 @@ from vmoodle.lifecycle.stored import (
     refuse_unfit_snapshot,
     require_whole,
 )
-from vmoodle.moodle.code.components import all_versions_hash
 from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.code.versions import all_versions_hash
 from vmoodle.moodle.database import contents
 from vmoodle.moodle.php.server import PhpServer
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction

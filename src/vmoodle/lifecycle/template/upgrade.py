@@ -23,8 +23,8 @@ from vmoodle.lifecycle.template import refresh as template_refresh
 from vmoodle.lifecycle.template import warm
 from vmoodle.lifecycle.template.refresh import making
 from vmoodle.lifecycle.template.template import copy_database, copy_files
-from vmoodle.moodle.code.components import all_versions_hash
 from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.code.versions import all_versions_hash
 from vmoodle.moodle.database.site_schema import database_versions_hash
 from vmoodle.moodle.files import moodledata
 from vmoodle.moodle.scripts.upgrade import upgrade_site

@@ -1,8 +1,7 @@
-"""The plugins in a code tree, and the hash by which Moodle knows that an upgrade is pending."""
+"""The plugins in a code tree, as Moodle's own class of components finds them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from vmoodle.errors import InvalidInput
+from vmoodle.moodle.code.environment import version_tuple
 from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.code.version import PluginVersion, read_plugin_version
-from vmoodle.moodle.php.source import Number
+from vmoodle.moodle.php.source import assignments
 
 # Rules of lib/classes/component.php, 3.6 to 5.1 ($ignoreddirs, $supportsubplugins,
 # is_valid_plugin_name, fetch_plugintypes, fetch_subtypes).
@@ -57,33 +57,11 @@ class Plugin:
 def plugins(tree: MoodleTree) -> Iterator[Plugin]:
     """Give every plugin of the tree, in the order in which Moodle lists them."""
     source = _read_json(tree.components_json)
-    subsystems = frozenset(_mapping(source, "subsystems"))
+    # Those without a directory are null there, which PHP's isset() takes for none.
+    subsystems = frozenset(name for name, path in _mapping(source, "subsystems").items() if path)
     for kind, directory in _plugin_types(tree, source, subsystems).items():
         for name in _names(kind, directory, subsystems):
             yield Plugin(f"{kind}_{name}", directory / name)
-
-
-def all_versions_hash(tree: MoodleTree) -> str:
-    """Return what `config.allversionshash` is on a site that is at this tree's version.
-
-    It is sha1 over PHP's serialize of all versions, as get_all_versions_hash() computes it
-    (lib/classes/component.php, 4.5 and 5.1). Raise InvalidInput when the tree cannot be read.
-    """
-    pairs = [_serialize("core") + _serialize(Number(tree.version.literal))]
-    pairs += [
-        _serialize(plugin.component) + _serialize(plugin.read().version) for plugin in plugins(tree)
-    ]
-    array = b"a:%d:{%b}" % (len(pairs), b"".join(pairs))
-    return hashlib.sha1(array, usedforsecurity=False).hexdigest()
-
-
-def _serialize(value: Number | str | None) -> bytes:
-    if value is None:
-        return b"N;"
-    if isinstance(value, Number):
-        return f"{'d' if value.is_float else 'i'}:{value.canonical()};".encode()
-    content = value.encode()
-    return b's:%d:"%b";' % (len(content), content)
 
 
 def _plugin_types(
@@ -108,19 +86,23 @@ def _plugin_types(
 def _subtypes(tree: MoodleTree, owner: Path) -> Iterator[tuple[str, Path, bool]]:
     """Give the plugin types a plugin adds: name, directory, and whether Moodle still loads them."""
     file = owner / "db" / "subplugins.json"
+    # From 5.0 on paths count from the plugin, and types can be retired.
+    newer = tree.layout == "public" or version_tuple(tree.version.series) >= (5, 0)
     if not file.is_file():
-        return
-    content = _read_json(file)
-    relative = _mapping(content, "subplugintypes") if tree.layout == "public" else {}
+        older = owner / "db" / "subplugins.php"
+        content = {} if newer or not older.is_file() else {"plugintypes": _read_php(older)}
+    else:
+        content = _read_subplugins(file)
+    relative = _mapping(content, "subplugintypes") if newer else {}
     declared = {kind: owner / path for kind, path in relative.items()} or {
-        kind: tree.webroot / path.removeprefix("public/")
+        kind: tree.webroot / (path.removeprefix("public/") if tree.layout == "public" else path)
         for kind, path in _mapping(content, "plugintypes").items()
     }
     retired = {
         kind: owner / path
         for key in _RETIRED_SUBTYPE_KEYS
         for kind, path in _mapping(content, key).items()
-        if tree.layout == "public"
+        if newer
     }
     for in_use, found in ((True, declared), (False, retired)):
         for kind, path in found.items():
@@ -142,6 +124,24 @@ def _is_plugin_name(kind: str, name: str, subsystems: frozenset[str]) -> bool:
     if kind == "mod":
         return name not in subsystems and _ACTIVITY_NAME.fullmatch(name) is not None
     return _PLUGIN_NAME.fullmatch(name) is not None
+
+
+def _read_subplugins(path: Path) -> dict[str, Any]:
+    """Return what a plugin says of its subplugins; of a file that is no JSON Moodle takes none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _read_php(path: Path) -> object:
+    """Return the array of a subplugins.php, which Moodle reads until 4.5."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    return assignments(text).get("$subplugins")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from vmoodle.errors import InvalidInput
+from vmoodle.moodle.code.plugin_source import read_plugin_source
 from vmoodle.moodle.php.source import Number, Value, assignments
 
 _TREE_HINT = "Give the directory of a complete Moodle code tree, as moodle.org distributes it."
@@ -42,6 +43,7 @@ class PluginVersion:
 
     `requires` is the least core version, `supported` the range of core branches, `incompatible`
     the first core branch it does not run on, `dependencies` maps components to least versions.
+    `computed` says that the file works its version out, which only PHP can.
     """
 
     version: Number | str | None
@@ -52,6 +54,7 @@ class PluginVersion:
     supported: tuple[str, ...] = ()
     incompatible: str = ""
     dependencies: dict[str, str] = field(default_factory=dict)
+    computed: bool = False
 
 
 def read_version(path: Path) -> MoodleVersion:
@@ -86,12 +89,8 @@ def read_plugin_version(path: Path) -> PluginVersion:
     `$module` is the older name of `$plugin` in activity modules, and Moodle still takes it
     (lib/classes/component.php 3.6 to 5.1).
     """
-    values = assignments(_read(path))
-    facts = {
-        name.partition("->")[2]: value
-        for name, value in values.items()
-        if name.startswith(("$plugin->", "$module->"))
-    }
+    source = read_plugin_source(_read(path))
+    facts = source.facts
     version = facts.get("version")
     supported, dependencies = facts.get("supported"), facts.get("dependencies")
     return PluginVersion(
@@ -105,6 +104,7 @@ def read_plugin_version(path: Path) -> PluginVersion:
         dependencies={name: _text(least) for name, least in dependencies.items()}
         if isinstance(dependencies, dict)
         else {},
+        computed=source.computed,
     )
 
 

@@ -22,6 +22,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_LARGEST_INTEGER = 2**63 - 1
 _STATEMENT_ENDS = frozenset(";{}")
 
 
@@ -41,7 +42,8 @@ class Number:
 
     @property
     def is_float(self) -> bool:
-        return "." in self.text
+        """Tell whether it is a float to PHP, as an integer of more than 64 bits is."""
+        return "." in self.text or abs(int(self.text)) > _LARGEST_INTEGER
 
     def canonical(self) -> str:
         """Return the shortest spelling of the value, as PHP's serialize and Python's repr agree."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vmoodle.errors import InvalidInput
 from vmoodle.moodle.code.components import Plugin, plugins
@@ -37,7 +38,7 @@ def read_plugin_code(tree: MoodleTree) -> PluginCode:
         if (plugin.path / "version.php").is_file():
             versions[plugin.component] = _version(plugin)
             paths[plugin.component] = plugin.path
-    return PluginCode(tree.version.version, versions, paths, _standard(tree))
+    return PluginCode(tree.version.version, versions, paths, release_plugins(tree)[0])
 
 
 def _version(plugin: Plugin) -> str:
@@ -49,25 +50,35 @@ def _version(plugin: Plugin) -> str:
     return version.canonical() if isinstance(version, Number) else version or ""
 
 
-def _standard(tree: MoodleTree) -> frozenset[str]:
-    """Return the plugins of the release: standard_plugins_list of lib/classes/plugin_manager.php.
+def release_plugins(tree: MoodleTree) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the plugins of the release, and those that earlier releases had and this one has not.
 
-    Their names are in lib/plugins.json, in older releases in the function itself.
+    They are in lib/plugins.json, in older releases in functions of lib/classes/plugin_manager.php:
+    standard_plugins_list, and is_deleted_standard_plugin, which lists names without more.
     """
-    named: object = None
+    standard: object = None
+    deleted: object = None
     try:
         if (file := tree.components_json.with_name("plugins.json")).is_file():
-            named = json.loads(file.read_text(encoding="utf-8")).get("standard")
+            named = json.loads(file.read_text(encoding="utf-8"))
+            standard, deleted = named.get("standard"), named.get("deleted")
         else:
             source = tree.webroot / "lib" / "classes" / "plugin_manager.php"
-            text = source.read_text(encoding="utf-8", errors="replace")
-            named = assignments(text).get("$standard_plugins")
+            found = assignments(source.read_text(encoding="utf-8", errors="replace"))
+            standard, deleted = found.get("$standard_plugins"), found.get("$plugins")
     except (OSError, ValueError, AttributeError):
-        named = None
-    if not isinstance(named, dict):
+        standard = None
+    if not isinstance(standard, dict):
         raise InvalidInput(
             "codebase.components",
             f"{tree.root} does not say which plugins are Moodle's own.",
             "Put back lib/plugins.json of the release.",
         )
-    return frozenset(f"{kind}_{name}" for kind, names in named.items() for name in names)
+    return _named(standard), _named(deleted if isinstance(deleted, dict) else {})
+
+
+def _named(kinds: dict[str, Any]) -> frozenset[str]:
+    return frozenset(
+        f"{kind}_{name}" for kind, names in kinds.items() if isinstance(names, list)
+        for name in names
+    )  # fmt: skip

@@ -35,24 +35,38 @@ function component_read_types(): array
             $file = $directory . '/db/subplugins.json';
             $subplugins = is_readable($file) ? json_decode((string)file_get_contents($file), true) : [];
             // The newer key counts from the plugin's own directory, the older one from the web root.
+            $found = [];
             foreach ($subplugins['subplugintypes'] ?? [] as $type => $path) {
-                $types[$type] = "$directory/$path";
+                $found[$type] = "$directory/$path";
             }
-            foreach (isset($subplugins['subplugintypes']) ? [] : $subplugins['plugintypes'] ?? [] as $type => $path) {
-                $types[$type] = "$CFG->dirroot/$path";
+            foreach ($found ? [] : $subplugins['plugintypes'] ?? [] as $type => $path) {
+                $found[$type] = "$CFG->dirroot/$path";
+            }
+            foreach ($found as $type => $path) {
+                $usable = preg_match('/^[a-z][a-z0-9]*$/', $type) && !isset($source['subsystems'][$type]) && is_dir($path);
+                $types += $usable ? [$type => $path] : [];
             }
         }
     }
     return $types;
 }
 
+/** Subsystems with a directory of their own: no module is called as one of them. */
+function component_read_subsystems(): array
+{
+    static $found = null;
+    $file = component_source_root() . '/lib/components.json';
+    return $found ??= array_filter(json_decode((string)file_get_contents($file), true)['subsystems']);
+}
+
 function component_list_plugins(string $type, string $directory): array
 {
     $plugins = [];
+    $taken = $type === 'mod' ? component_read_subsystems() : [];
     foreach (is_dir($directory) ? scandir($directory) : [] as $name) {
         $ignored = in_array($name, COMPONENT_IGNORED, true) && !($type === 'auth' && $name === 'db');
         $valid = $type === 'mod' ? '/^[a-z][a-z0-9]*$/' : '/^[a-z](?:[a-z0-9_](?!__))*[a-z0-9]+$/';
-        if (!$ignored && preg_match($valid, $name) && is_dir("$directory/$name")) {
+        if (!$ignored && !isset($taken[$name]) && preg_match($valid, $name) && is_dir("$directory/$name")) {
             $plugins[$name] = "$directory/$name";
         }
     }
@@ -108,6 +122,7 @@ function component_plugin_versions(): array
         foreach (component_list_plugins($type, $directory) as $name => $path) {
             $plugin = new stdClass();
             $plugin->version = null;
+            $module = $plugin;
             if (is_readable($path . '/version.php')) {
                 include $path . '/version.php';
             }
