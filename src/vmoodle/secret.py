@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -14,6 +15,9 @@ from vmoodle.files import write_beside
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
+# What a mark is made for, so that the key serves nothing else.
+_FOR_MARKS = b"vmoodle: marks of secrets"
+_MARK_BYTES = 5
 # Letters and digits that cannot be mistaken for one another when read aloud from a screen.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
@@ -73,6 +77,7 @@ class Keyring:
         self._path = path
         self._exposed_too = exposed_too
         self._opened: MultiFernet | None = None
+        self._marking: bytes | None = None
 
     def ensure(self) -> None:
         """Create the key file when there is none; raise Refused when others can read it."""
@@ -102,6 +107,16 @@ class Keyring:
                 f"A stored secret cannot be opened with the keys in {self._path}.",
                 "Put back the key file that belongs to this registry (it is part of the backup).",
             ) from error
+
+    def mark(self, secret: Secret) -> str:
+        """Return a short mark of a secret: the same for the same one, and no way back to it.
+
+        It is made with the oldest key of the file, so that a newer one in front changes no mark.
+        """
+        if self._marking is None:
+            self._marking = hmac.digest(self._keys()[-1], _FOR_MARKS, "sha256")
+        digest = hmac.digest(self._marking, secret.reveal().encode(), "sha256")
+        return digest[:_MARK_BYTES].hex()
 
     def _keys(self) -> list[bytes]:
         try:

@@ -45,6 +45,21 @@ def test_an_older_key_still_opens_after_a_newer_one_was_put_first(tmp_path: Path
     assert Keyring(both).decrypt(token) == Secret(PLANTED)
 
 
+def test_a_mark_tells_equal_secrets_by_one_installations_key_and_outlives_a_newer_key(
+    tmp_path: Path,
+) -> None:
+    old, new = Keyring(tmp_path / "old"), Keyring(tmp_path / "new")
+    old.ensure()
+    new.ensure()
+    mark = old.mark(Secret(PLANTED))
+    assert mark == Keyring(tmp_path / "old").mark(Secret(PLANTED))
+    assert mark not in {old.mark(Secret("another")), new.mark(Secret(PLANTED))}
+    both = tmp_path / "both"
+    both.touch(mode=0o600)
+    both.write_bytes((tmp_path / "new").read_bytes() + (tmp_path / "old").read_bytes())
+    assert Keyring(both).mark(Secret(PLANTED)) == mark
+
+
 def test_the_wrong_key_is_a_clear_error(tmp_path: Path) -> None:
     first, second = Keyring(tmp_path / "a"), Keyring(tmp_path / "b")
     first.ensure()

@@ -13,7 +13,7 @@ from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.copy_source import open_source
 from vmoodle.fleet.parameters import Constant, Parameters, SecretParameter, SettledSecret
 from vmoodle.fleet.result import Changed, Matrix, Result, Table
-from vmoodle.fleet.setting_edit import Masks, SettingEdit, Wanted, take_back
+from vmoodle.fleet.setting_edit import SettingEdit, Wanted, masks, take_back
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.config.copies import CopySource, plan_copy, read_source
 from vmoodle.moodle.config.names import (
@@ -60,13 +60,9 @@ class Get(Command[Which]):
     model = Which
     comparison = Comparison.BY_ROW
 
-    def __init__(self, given: Which) -> None:
-        super().__init__(given)
-        self._masks = Masks()
-
     def run(self, site: TargetSite) -> Result:
         """Return the settings with the value Moodle goes by; of a secret only a mark."""
-        shown = self._masks.shown
+        shown = masks(site).shown
         rows = tuple(
             (str(name), shown(name, value.effective), value.is_forced, shown(name, value.stored))
             for name, value in self.given.read(site).items()
@@ -83,19 +79,15 @@ class Compare(Command[Which]):
     model = Which
     comparison = Comparison.MATRIX
 
-    def __init__(self, given: Which) -> None:
-        super().__init__(given)
-        self._masks = Masks()
-
     def run(self, site: TargetSite) -> Result:
         """Return each setting's value; what is another on every site by nature is left out."""
         patterns = [parse_pattern(one) for one in self.given.setting]
         named = {SettingName(one.component, one.name) for one in patterns if one.is_exact}
-        cells = {}
+        cells, shown = {}, masks(site).shown
         for name, value in self.given.read(site).items():
             is_there = value.is_forced or value.stored is not None
             if is_there and (name in named or not name.differs_by_nature):
-                told = self._masks.shown(name, value.effective)
+                told = shown(name, value.effective)
                 cells[str(name)] = f"{told} (forced)" if value.is_forced else told
         return Matrix(cells)
 
