@@ -6,6 +6,7 @@ import contextlib
 import hmac
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # What a mark is made for, so that the key serves nothing else.
 _FOR_MARKS = b"vmoodle: marks of secrets"
 _MARK_BYTES = 5
+_SHORTEST_SECRET, _SHORTEST_BEGINNING = 3, 8
 # Letters and digits that cannot be mistaken for one another when read aloud from a screen.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
@@ -53,6 +55,19 @@ class Secret:
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a Secret is not pickled; store its id")
+
+
+def without_secrets(text: str, secrets: Iterable[Secret]) -> str:
+    """Return a text in which `***` stands for each secret, also where only its beginning is told.
+
+    What is shorter than three characters is no secret.
+    """
+    for secret in secrets:
+        value = secret.reveal()
+        shortest = max(min(len(value), _SHORTEST_BEGINNING), _SHORTEST_SECRET)
+        for end in range(len(value), shortest - 1, -1):
+            text = text.replace(value[:end], "***")
+    return text
 
 
 def generate_password(length: int = 24) -> Secret:

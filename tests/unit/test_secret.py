@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vmoodle.errors import Refused, Unavailable
-from vmoodle.secret import Keyring, Secret, generate_password
+from vmoodle.secret import Keyring, Secret, generate_password, without_secrets
 
 PLANTED = "planted-password"
 
@@ -23,6 +23,12 @@ def test_a_secret_shows_three_asterisks_everywhere() -> None:
 def test_a_secret_is_not_pickled() -> None:
     with pytest.raises(TypeError):
         pickle.dumps(Secret(PLANTED))
+
+
+def test_a_text_is_told_without_its_secrets_even_where_they_are_cut_off() -> None:
+    secrets = [Secret("admin-s3cret"), Secret("x"), Secret("")]
+    told = without_secrets("Duplicate 'admin-s3cret', near 'admin-s3…', x", secrets)
+    assert told == "Duplicate '***', near '***…', x"
 
 
 def test_a_keyring_opens_what_it_closed(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ console's form and the JSON schema are all made from it.
 from __future__ import annotations
 
 import enum
+import json
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -223,6 +224,27 @@ def restored(model: type[Parameters], values: Mapping[str, object]) -> Parameter
 def has_secrets(values: Parameters) -> bool:
     """Tell whether there is a secret among the parameters, be it a masked one."""
     return any(isinstance(value, Secret) and value.reveal() for _name, value in values)
+
+
+def secret_texts(secret: Secret) -> dict[str, str]:
+    """Return the texts by name that a secret holds as a JSON object; none for an empty one.
+
+    A masked one holds none. Raise InvalidInput `command.secrets` for anything else.
+    """
+    text = secret.reveal()
+    if text in ("", MASK):
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+        raise InvalidInput(
+            "command.secrets",
+            "The secrets are no JSON object of texts.",
+            'As in {"auth_ldap/bind_pw": "…"}, in one line.',
+        )
+    return found
 
 
 def _plain(values: Parameters, of_secret: Callable[[Secret], str]) -> dict[str, Any]:

@@ -11,7 +11,13 @@ from pydantic import Field, model_validator
 from vmoodle.errors import InvalidInput
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.copy_source import open_source
-from vmoodle.fleet.parameters import Constant, Parameters, SecretParameter, SettledSecret
+from vmoodle.fleet.parameters import (
+    Constant,
+    Parameters,
+    SecretParameter,
+    SettledSecret,
+    secret_texts,
+)
 from vmoodle.fleet.result import Changed, Matrix, Result, Table
 from vmoodle.fleet.setting_edit import SettingEdit, Wanted, masks, take_back
 from vmoodle.fleet.target_site import TargetSite
@@ -157,20 +163,9 @@ class Values(Parameters):
         return values
 
     def hidden(self) -> dict[SettingName, str]:
-        """Return the values that are secrets; raise InvalidInput `setting.secrets`."""
-        text = self.secrets.reveal()
-        try:
-            given = json.loads(text) if text else {}
-        except ValueError:
-            given = None
-        if not isinstance(given, dict) or not all(isinstance(v, str) for v in given.values()):
-            raise InvalidInput(
-                "setting.secrets",
-                "The secrets are no JSON object of texts.",
-                'As in {"auth_ldap/bind_pw": "…"}, in one line.',
-            )
+        """Return the values that are secrets; raise InvalidInput `command.secrets`."""
         values: dict[SettingName, str] = {}
-        for name, value in given.items():
+        for name, value in secret_texts(self.secrets).items():
             _enter(values, parse_setting(name), value)
         return values
 
@@ -279,7 +274,7 @@ class Copy(Edit):
     def wanted(self, connection: SiteConnection, site: TargetSite) -> Wanted:
         """Return what differs on the site from what the source had."""
         given = self.given
-        values = given.values | json.loads(given.secrets.reveal() or "{}")
+        values = given.values | secret_texts(given.secrets)
         source = CopySource(
             {parse_setting(name): value for name, value in values.items()},
             {parse_setting(name): why for name, why in given.left.items()},

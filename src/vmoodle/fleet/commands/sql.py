@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Annotated, Literal, Never, Self
 
@@ -12,10 +13,17 @@ from vmoodle.engines.protocol import Most, SiteConnection
 from vmoodle.errors import Failed, Refused, Unavailable, VMoodleError
 from vmoodle.fleet import sql_text
 from vmoodle.fleet.command import Command, Comparison, Effect
-from vmoodle.fleet.parameters import LongText, Parameters
+from vmoodle.fleet.parameters import (
+    MASK,
+    LongText,
+    Parameters,
+    SecretParameter,
+    secret_texts,
+)
 from vmoodle.fleet.result import Cell, Result, Table, cell
 from vmoodle.fleet.sql_text import Dialect, Statement
 from vmoodle.fleet.target_site import TargetSite
+from vmoodle.secret import Secret, without_secrets
 
 # On MariaDB and MySQL these stay in the transaction; what else there is may commit at once.
 _TRANSACTIONAL = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES"})
@@ -35,6 +43,9 @@ class Sql(Parameters):
     param: list[str] = Field(
         default_factory=list, description="name=value for :name in the SQL; repeatable."
     )
+    secrets: SecretParameter = Field(
+        default=Secret(""), description="of parameters that are secrets: JSON as {name: value}."
+    )
     dialect: Literal["", "mariadb", "postgresql"] = Field(
         default="",
         description="Whose SQL it is; put into the other engine's where sites need it.",
@@ -42,12 +53,29 @@ class Sql(Parameters):
 
     def script(self, dialect: Dialect) -> tuple[Statement, ...]:
         """Return the statements as sites of an engine take them."""
-        return sql_text.statements(self.sql, self.param, dialect, self.dialect)
+        secrets = secret_texts(self.secrets)
+        return sql_text.statements(self.sql, self.param, dialect, self.dialect, secrets)
+
+    @contextmanager
+    def telling_no_secret(self) -> Iterator[None]:
+        """Keep the secrets out of what a server says of a statement."""
+        try:
+            yield
+        except VMoodleError as error:
+            secrets = [Secret(one) for one in secret_texts(self.secrets).values()]
+            said = (without_secrets(one, secrets) for one in (error.message, error.hint))
+            raise type(error)(error.code, *said) from None
+
+    @property
+    def is_masked(self) -> bool:
+        """Tell whether the secrets are gone, so that the statements cannot be made any more."""
+        return self.secrets.reveal() == MASK
 
     @model_validator(mode="after")
     def _can_be_read(self) -> Self:
         # As it was written; what another engine makes of it is told by its sites.
-        self.script("postgresql" if self.dialect == "postgresql" else "mariadb")
+        if not self.is_masked:
+            self.script("postgresql" if self.dialect == "postgresql" else "mariadb")
         return self
 
 
@@ -57,7 +85,8 @@ class Change(Sql):
     @model_validator(mode="after")
     def _leaves_the_transaction(self) -> Self:
         dialect: Dialect = "postgresql" if self.dialect == "postgresql" else "mariadb"
-        sql_text.refuse_transaction_words(self.script(dialect))
+        if not self.is_masked:
+            sql_text.refuse_transaction_words(self.script(dialect))
         return self
 
 
@@ -79,7 +108,7 @@ class Read(Command[Sql]):
         limits = site.installation.settings.fleet
         most = Most(limits.most_rows, limits.most_bytes)
         script = self._script(_dialect(site))
-        with site.connect() as connection:
+        with self.given.telling_no_secret(), site.connect() as connection:
             for statement in script:
                 rows = connection.read(statement.sql, statement.values, most=most)
         cells = tuple(tuple(cell(value) for value in row) for row in rows)
@@ -103,7 +132,7 @@ class Write(Command[Change]):
         script = self._checked(site)
         touched: list[int] = []
         try:
-            with site.connect(read_only=False) as connection:
+            with self.given.telling_no_secret(), site.connect(read_only=False) as connection:
                 for statement in script:
                     touched.append(connection.execute(statement.sql, statement.values))
         except Unavailable as error:
@@ -120,7 +149,11 @@ class Write(Command[Change]):
         touched: list[Cell] = []
         notes = []
         try:
-            with suppress(_TakenBackError), site.connect(read_only=False) as connection:
+            with (
+                self.given.telling_no_secret(),
+                suppress(_TakenBackError),
+                site.connect(read_only=False) as connection,
+            ):
                 if _dialect(site) == "mariadb":
                     _refuse_not_transactional(connection)
                 for statement in script:
