@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from vmoodle.errors import InvalidInput
 from vmoodle.fleet.command import Command, Comparison, Effect
-from vmoodle.fleet.copy_source import open_source
+from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.parameters import (
     Constant,
     Parameters,
@@ -219,10 +218,9 @@ class Unset(Edit):
         return Wanted({parse_setting(one): None for one in self.given.setting})
 
 
-class Copied(Parameters):
+class Copied(FromSite):
     """What is copied from which site; the values are put in when it is ordered."""
 
-    source: str = Field(description="The site it is copied from.")
     what: list[str] = Field(description="Components (auth_ldap), or settings by name.")
     keep: bool = Field(
         default=False, description="Keep what a site's component has beyond the source."
@@ -248,11 +246,6 @@ class Copy(Edit):
     title = "Copy a plugin's configuration, or settings by name, from one site to others."
     model = Copied
     given: Copied
-
-    @classmethod
-    def leaves_out(cls, given: Copied) -> Collection[str]:
-        """Return the site that is the source."""
-        return [given.source]
 
     @classmethod
     def settle(cls, given: Copied, installation: Installation) -> Copied:

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from vmoodle.errors import Conflict, NotFound
 from vmoodle.fleet.command import Command, Effect
-from vmoodle.fleet.copy_source import THE_SOURCE, FromSite, open_source
+from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.parameters import Constant, Search
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
 _COLUMNS = ("file", "change", "note")
-_THE_SOURCE = Table(_COLUMNS, (("all", THE_SOURCE, ""),))
 
 
 def _areas(site: TargetSite) -> list[str]:
@@ -83,8 +82,6 @@ class Copy(Command[Which]):
 
     def dry_run(self, site: TargetSite) -> Result:
         """Return each file and setting with what would happen to it."""
-        if site.shortname == self.given.source:
-            return _THE_SOURCE
         with site.connect() as connection:
             there = read_area(connection, self._area)
             change = plan_area(connection, self._area, there, self._wanted, site.forced)
@@ -92,8 +89,6 @@ class Copy(Command[Which]):
 
     def run(self, site: TargetSite) -> Changed:
         """Write the contents, then replace the area's rows in one transaction."""
-        if site.shortname == self.given.source:
-            return Changed(_THE_SOURCE)
         wanted = self._wanted
         self._fill_pool(site, Path(self.given.pool), wanted, self.given.source)
         with site.connect(read_only=False) as connection:

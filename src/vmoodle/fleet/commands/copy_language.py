@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from vmoodle.errors import InvalidInput, NotFound
 from vmoodle.fleet.command import Command, Effect
-from vmoodle.fleet.copy_source import THE_SOURCE, FromSite, open_source
+from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
 _COLUMNS = ("strings", "change", "note")
-_THE_SOURCE = Table(_COLUMNS, (("all", THE_SOURCE, ""),))
 
 
 class Which(FromSite):
@@ -92,15 +91,11 @@ class Copy(Command[Which]):
 
     def dry_run(self, site: TargetSite) -> Result:
         """Return the files with how many strings are added, changed and removed."""
-        if site.shortname == self.given.source:
-            return _THE_SOURCE
         changes, _before = self._plan(site)
         return _answer(changes, _words(site, changes))
 
     def run(self, site: TargetSite) -> Changed:
         """Write the files, then what follows from them in the site's database and caches."""
-        if site.shortname == self.given.source:
-            return Changed(_THE_SOURCE)
         changes, before = self._plan(site)
         if not changes:
             return Changed(_answer([], []))

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, InvalidInput, Refused
 from vmoodle.fleet.command import Command, Comparison, Effect
-from vmoodle.fleet.copy_source import THE_SOURCE, FromSite, open_source
+from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
@@ -133,8 +133,6 @@ class Copy(Command[Which]):
 
     def dry_run(self, site: TargetSite) -> Result:
         """Make the copy and take it back; of a large table only count the rows."""
-        if site.shortname == self.given.source:
-            return _the_source()
         counted = self._counted(site)
         if counted is not None:
             return counted
@@ -144,8 +142,6 @@ class Copy(Command[Which]):
 
     def run(self, site: TargetSite) -> Changed:
         """Make the copy in one transaction."""
-        if site.shortname == self.given.source:
-            return Changed(_the_source())
         with _transaction(site) as connection:
             change = self._copy(site, connection)
         return Changed(_answer(change, f"{self._left_behind} {_CACHED}".strip()), change.undo)
@@ -305,10 +301,6 @@ def _source_changed(given: Which) -> Conflict:
         " nothing was changed here.",
         "Order it again.",
     )
-
-
-def _the_source() -> Table:
-    return Table(_COLUMNS, ((None, None, None, "", THE_SOURCE),))
 
 
 def _answer(change: TableChange, note: str) -> Table:

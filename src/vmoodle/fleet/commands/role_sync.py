@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from vmoodle.errors import InvalidInput
-from vmoodle.fleet.commands.roles import Allows
-from vmoodle.fleet.parameters import Constant, LongText, Parameters
+from vmoodle.fleet.commands.roles import AllowTables
+from vmoodle.fleet.copy_source import FromSite, PerhapsFromSite
+from vmoodle.fleet.parameters import Constant, LongText
 from vmoodle.fleet.role_change import RoleChange, ask_source, parts_named
 from vmoodle.moodle.roles.definitions import SiteRoles, named, read_roles
 from vmoodle.moodle.roles.documents import from_yaml
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
 
-class Wanted(Parameters):
+class Wanted(PerhapsFromSite):
     """Which roles, of which site or file, and what of them."""
 
     role: list[str] = Field(
         default_factory=list, description="Roles by shortname; * and ? too. Of a file all."
     )
-    source: str = Field(default="", description="The site whose roles they are.")
     document: Annotated[str, LongText()] = Field(
         default="", description="Definitions in YAML, in place of a site."
     )
@@ -63,11 +63,6 @@ class Sync(RoleChange[Wanted]):
         ).as_data()
         return given.model_copy(update={"settled": settled})
 
-    @classmethod
-    def leaves_out(cls, given: Wanted) -> Collection[str]:
-        """Return the site that is the source."""
-        return [given.source] if given.source else []
-
     def plans(self, site: SiteRoles) -> Iterable[RolePlan]:
         """Return what makes the site's roles the source's."""
         return plan_roles(
@@ -79,13 +74,12 @@ class Sync(RoleChange[Wanted]):
         )
 
 
-class WantedAllows(Allows):
+class WantedAllows(FromSite, AllowTables):
     """Which pairs of roles, of which site."""
 
     role: list[str] = Field(
         default_factory=list, description="Only pairs with one of these roles; all without."
     )
-    source: str = Field(description="The site whose tables they are.")
     settled: Annotated[dict[str, Any], Constant(dict)] = Field(default_factory=dict)
     """What the source said when this was ordered."""
 
@@ -104,11 +98,6 @@ class SyncAllows(RoleChange[WantedAllows]):
         roles = named(given.role, site.shortnames, site.called)
         settled = RoleSource.of_site(site, []).as_data()
         return given.model_copy(update={"role": roles, "settled": settled})
-
-    @classmethod
-    def leaves_out(cls, given: WantedAllows) -> Collection[str]:
-        """Return the site that is the source."""
-        return [given.source]
 
     def plans(self, site: SiteRoles) -> Iterable[RolePlan]:
         """Return what makes the site's pairs the source's."""
