@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -47,7 +46,7 @@ class RoleChange(Command[P]):
         """Change the cells; what is kept is each cell as it was."""
         with site.connect() as connection:
             plans = list(self.plans(read_roles(connection)))
-        with site.connect(read_only=False) as connection:
+        with site.change() as connection:
             applied = apply_plans(connection, plans)
         return changed(site, applied)
 
@@ -56,18 +55,11 @@ class RoleChange(Command[P]):
         return take_back(site, kept, dry=dry)
 
 
-class _TrialError(Exception):
-    """Ends the transaction of a trial."""
-
-
 def take_back(site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
-    """Put the cells of kept plans back; with `dry` in a transaction that is taken back itself."""
+    """Put the cells of kept plans back; with `dry` only try it."""
     plans = [RolePlan.from_data(data) for data in kept]
-    applied: list[Applied] = []
-    with suppress(_TrialError), site.connect(read_only=False) as connection:
-        applied += apply_plans(connection, plans)
-        if dry:
-            raise _TrialError
+    with site.change(dry=dry) as connection:
+        applied = apply_plans(connection, plans)
     return told(one.done for one in applied) if dry else changed(site, applied)
 
 

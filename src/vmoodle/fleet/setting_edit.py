@@ -73,7 +73,7 @@ class SettingEdit:
 
     def carry_out(self, site: TargetSite) -> Changed:
         """Set the values, and have Moodle see them at once; raise as `plan_settings`."""
-        with site.connect(read_only=False) as connection:
+        with site.change() as connection:
             wanted = self._wanted(connection, site)
             changes = set_settings(
                 connection, wanted.values, forced=self._forced(site), create=wanted.create

@@ -65,7 +65,7 @@ class _ChangeList(Command[Who]):
 
     def run(self, site: TargetSite) -> Changed:
         """Change it, and return who administers the site now."""
-        with site.connect(read_only=False) as connection:
+        with site.change() as connection:
             account, now, ids = self._plan(connection, site)
             write_administrators(connection, ids, account.id, site.forced)
             after = administrators(connection, site.forced)

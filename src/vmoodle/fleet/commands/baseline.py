@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -130,7 +129,7 @@ class Apply(_OfBaseline):
 
     def run(self, site: TargetSite) -> Changed:
         """Change what differs, all in one transaction, and have Moodle see it at once."""
-        with site.connect(read_only=False) as connection:
+        with site.change() as connection:
             plan = self.plan(connection, site)
             made = make_so(connection, plan, _site(site))
         notes = site.drop_caches(made.stale)
@@ -145,10 +144,8 @@ class Apply(_OfBaseline):
     def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
         """Give back what was; raise Conflict where somebody has changed it since."""
         made = _from_kept(kept)
-        with suppress(_TriedOutError), site.connect(read_only=False) as connection:
+        with site.change(dry=dry) as connection:
             back = take_back(connection, made, _site(site))
-            if dry:
-                raise _TriedOutError
         if dry:
             return self._changes(site, cells_of(back))
         notes = site.drop_caches(back.stale)
@@ -171,10 +168,6 @@ def _cells(masks: Masks, cell: DesiredCell) -> tuple[Cell, Cell, Cell, Cell]:
         return cell.part, cell.name, cell.old, cell.new
     setting, shown = parse_setting(cell.name), masks.shown
     return cell.part, cell.name, shown(setting, cell.old), shown(setting, cell.new)
-
-
-class _TriedOutError(Exception):
-    """Ends the transaction of a trial, so that nothing of it stays."""
 
 
 def _site(site: TargetSite) -> SiteConfiguration:

@@ -100,7 +100,7 @@ def _answer(said: str, note: str = "") -> Result:
 
 def _renumber_templates(site: TargetSite) -> str:
     """Have browsers and the server take all templates anew; return which cache may be late."""
-    with site.connect(read_only=False) as connection:
+    with site.change() as connection:
         last = read_settings(connection, [_TEMPLATES], site.forced)[_TEMPLATES].stored or ""
         number = str(next_revision(last))
         set_settings(connection, {_TEMPLATES: number}, forced=site.forced, create=True, log=False)

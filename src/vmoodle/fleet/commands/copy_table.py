@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -136,19 +136,19 @@ class Copy(Command[Which]):
         counted = self._counted(site)
         if counted is not None:
             return counted
-        with _transaction(site, taken_back=True) as connection:
+        with site.change(dry=True, one_moment=True) as connection:
             change = self._copy(site, connection)
         return _answer(change, self._left_behind)
 
     def run(self, site: TargetSite) -> Changed:
         """Make the copy in one transaction."""
-        with _transaction(site) as connection:
+        with site.change(one_moment=True) as connection:
             change = self._copy(site, connection)
         return Changed(_answer(change, f"{self._left_behind} {_CACHED}".strip()), change.undo)
 
     def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Changed:
         """Put the rows back that were there, or take away those that were added."""
-        with _transaction(site, taken_back=dry) as connection:
+        with site.change(dry=dry, one_moment=True) as connection:
             opened = _open(site, connection, self.given)
             refuse_columns(self.given.table, self._columns, opened.columns)
             change = take_back(connection, self._part(site, opened), kept, opened.prefix)
@@ -242,19 +242,6 @@ class _Opened:
     ids: list[str]
     holders: list[str]
     """What other tables have rows that belong to these; such rows are not copied."""
-
-
-@contextmanager
-def _transaction(site: TargetSite, *, taken_back: bool = False) -> Iterator[SiteConnection]:
-    """Open a site for one change, which with `taken_back` leaves no trace."""
-
-    class TakenBack(Exception):
-        pass
-
-    with suppress(TakenBack), site.connect(read_only=False, one_moment=True) as connection:
-        yield connection
-        if taken_back:
-            raise TakenBack
 
 
 def _open(site: TargetSite, connection: SiteConnection, given: Which) -> _Opened:

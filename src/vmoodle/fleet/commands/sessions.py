@@ -60,7 +60,7 @@ class Kill(Command[Whose]):
         if users is None and not keep:
             _end_all(site)
         elif handler.by_rows:
-            with site.connect(read_only=False) as connection:
+            with site.change() as connection:
                 end_rows(connection, users, keep)
             if handler is Handler.FILE:
                 remove_files(session_directory(site.dataroot, site.forced), sids)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
-from typing import Annotated, Literal, Never, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -132,7 +132,7 @@ class Write(Command[Change]):
         script = self._checked(site)
         touched: list[int] = []
         try:
-            with self.given.telling_no_secret(), site.connect(read_only=False) as connection:
+            with self.given.telling_no_secret(), site.change() as connection:
                 for statement in script:
                     touched.append(connection.execute(statement.sql, statement.values))
         except Unavailable as error:
@@ -149,11 +149,7 @@ class Write(Command[Change]):
         touched: list[Cell] = []
         notes = []
         try:
-            with (
-                self.given.telling_no_secret(),
-                suppress(_TakenBackError),
-                site.connect(read_only=False) as connection,
-            ):
+            with self.given.telling_no_secret(), site.change(dry=True) as connection:
                 if _dialect(site) == "mariadb":
                     _refuse_not_transactional(connection)
                 for statement in script:
@@ -162,7 +158,6 @@ class Write(Command[Change]):
                     touched.append(
                         None if lasting else connection.execute(statement.sql, statement.values)
                     )
-                _take_back()
         except VMoodleError as error:
             raise _placed(error, script, len(touched)) from error
         return _affected(touched, notes)
@@ -171,14 +166,6 @@ class Write(Command[Change]):
         script = self._script(_dialect(site))
         sql_text.refuse_transaction_words(script)
         return script
-
-
-class _TakenBackError(Exception):
-    """Ends the transaction of a trial."""
-
-
-def _take_back() -> Never:
-    raise _TakenBackError
 
 
 def _dialect(site: TargetSite) -> Dialect:
