@@ -49,13 +49,13 @@ def sql(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.commands.sql import Read, Write
+    from vmoodle.fleet.commands.sql import ReadBySql, WriteBySql
     from vmoodle.fleet.order import prepare
     from vmoodle.fleet.parameters import given
     from vmoodle.fleet.saved_queries import the_sql
 
     text, own_dialect = the_sql(sql, file, query)
-    command = Write if write else Read
+    command = WriteBySql if write else ReadBySql
     asked = {
         "sql": text,
         "param": param or [],

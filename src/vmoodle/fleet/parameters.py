@@ -194,6 +194,15 @@ def given(model: type[Parameters], values: Mapping[str, object]) -> Parameters:
         raise _first_problem(error, model) from error
 
 
+def refuse_together(*options: tuple[str, object]) -> None:
+    """Raise InvalidInput `command.exclusive` where more than one of the options is given."""
+    chosen = [option for option, value in options if value]
+    if len(chosen) > 1:
+        raise InvalidInput(
+            "command.exclusive", f"{chosen[0]} and {chosen[1]} exclude each other.", "Give one."
+        )
+
+
 def schema(model: type[Parameters]) -> dict[str, Any]:
     """Return the JSON schema of what is to be given: without the constants."""
     whole = model.model_json_schema(schema_generator=_Schema)

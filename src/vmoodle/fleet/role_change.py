@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vmoodle.engines.protocol import SiteConnection
+from vmoodle.fleet.change_rows import change_table
 from vmoodle.fleet.command import Command, Comparison, Effect, P
 from vmoodle.fleet.copy_source import open_source
-from vmoodle.fleet.result import Changed, Result, Table
+from vmoodle.fleet.result import Cell, Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.roles.changes import Applied, apply_plans
 from vmoodle.moodle.roles.definitions import SiteRoles, read_roles
@@ -22,7 +23,6 @@ from vmoodle.moodle.roles.plan import Part, RolePlan, key_words
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
-COLUMNS = ("role", "part", "key", "old", "new", "note")
 _LONGEST = 100
 
 
@@ -74,15 +74,14 @@ def changed(site: TargetSite, applied: list[Applied], notes: Iterable[str] = ())
 
 def told(plans: Iterable[RolePlan], notes: Iterable[str] = ()) -> Table:
     """Return a row for each cell of the plans, and one for each reason to skip some; the notes."""
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[Cell, ...]] = []
     for plan in plans:
         rows += [
             (plan.role, change.part, *(_short(text) for text in change.words), "")
             for change in plan.changes
         ]
         rows += _skipped(plan)
-    rows += [("", "", "", "", "", note) for note in notes]
-    return Table(COLUMNS, tuple(rows))
+    return change_table(("role", "part", "key"), rows, notes)
 
 
 def _skipped(plan: RolePlan) -> Iterator[tuple[str, ...]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
+from vmoodle.fleet.change_rows import change_table
 from vmoodle.fleet.result import Cell, Changed, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.config.effects import entail
@@ -100,8 +101,7 @@ def _told(
         if setting not in changed
     ]
     rows += [(str(setting), None, None, f"left: {why}") for setting, why in wanted.left.items()]
-    rows += [("", None, None, note) for note in notes]
-    return Table(("setting", "old", "new", "note"), tuple(rows))
+    return change_table(("setting",), rows, notes)
 
 
 def _note(old: str | None, new: str | None) -> str:

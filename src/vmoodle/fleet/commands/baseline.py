@@ -9,6 +9,7 @@ from pydantic import Field
 
 from vmoodle.errors import Unavailable, VMoodleError
 from vmoodle.fleet.baseline_document import read_baseline
+from vmoodle.fleet.change_rows import change_table
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Constant, LongText, Parameters
 from vmoodle.fleet.result import Cell, Changed, Result, Table
@@ -85,8 +86,7 @@ class _OfBaseline(Command[Document]):
         rows = [
             (*_cells(masks(site), cell), _note(cell, "was not set", "is unset")) for cell in cells
         ]
-        rows += [("", "", None, None, note) for note in notes]
-        return Table(("part", "name", "old", "new", "note"), tuple(rows))
+        return change_table(("part", "name"), rows, notes)
 
     def _desired(self, site: TargetSite) -> DesiredState:
         if site.shortname in self.given.undecided:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
 
-class Which(Parameters):
+class SettingPatterns(Parameters):
     """Settings, by name."""
 
     setting: list[str] = Field(
@@ -56,13 +56,13 @@ class Which(Parameters):
             return read_matching(connection, patterns, site.forced)
 
 
-class Get(Command[Which]):
+class GetSettings(Command[SettingPatterns]):
     """Tell the values."""
 
     name = "config.get"
     title = "Tell settings of Moodle and its plugins, forced ones as such."
     effect = Effect.READS
-    model = Which
+    model = SettingPatterns
     comparison = Comparison.BY_ROW
 
     def run(self, site: TargetSite) -> Result:
@@ -75,13 +75,13 @@ class Get(Command[Which]):
         return Table(("setting", "value", "forced", "stored"), rows)
 
 
-class Compare(Command[Which]):
+class CompareSettings(Command[SettingPatterns]):
     """Put the values of many sites side by side."""
 
     name = "config.compare"
     title = "Compare settings over sites: what most have, and who differs."
     effect = Effect.READS
-    model = Which
+    model = SettingPatterns
     comparison = Comparison.MATRIX
 
     def run(self, site: TargetSite) -> Result:
@@ -97,7 +97,7 @@ class Compare(Command[Which]):
         return Matrix(cells)
 
 
-class Edit(Command[Any]):
+class EditSettings(Command[Any]):
     """What the commands that change settings have in common."""
 
     effect = Effect.WRITES
@@ -125,7 +125,7 @@ class Edit(Command[Any]):
         return take_back(site, kept, dry=dry)
 
 
-class Values(Parameters):
+class SettingValues(Parameters):
     """Settings with the values they are to have."""
 
     setting: list[str] = Field(
@@ -169,16 +169,16 @@ class Values(Parameters):
         return values
 
 
-class Set(Edit):
+class SetSettings(EditSettings):
     """Give settings a value."""
 
     name = "config.set"
     title = "Set settings of Moodle and its plugins; shown at once, and can be taken back."
-    model = Values
-    given: Values
+    model = SettingValues
+    given: SettingValues
 
     @classmethod
-    def settle(cls, given: Values, installation: Installation) -> Values:  # noqa: ARG003
+    def settle(cls, given: SettingValues, installation: Installation) -> SettingValues:  # noqa: ARG003
         """Check all of it, and put in which of them are secrets."""
         hidden, clear = given.hidden(), given.in_clear()
         _refuse_none([*hidden, *clear])
@@ -192,7 +192,7 @@ class Set(Edit):
         return Wanted({**self.given.in_clear(), **self.given.hidden()}, create=self.given.new)
 
 
-class Names(Parameters):
+class SettingNames(Parameters):
     """Settings, each named in full."""
 
     setting: list[str] = Field(description="name of Moodle's own, component/name of a plugin's.")
@@ -205,20 +205,20 @@ class Names(Parameters):
         return self
 
 
-class Unset(Edit):
+class UnsetSettings(EditSettings):
     """Remove settings, so that Moodle goes by its default."""
 
     name = "config.unset"
     title = "Unset settings of Moodle and its plugins; they can be taken back."
-    model = Names
-    given: Names
+    model = SettingNames
+    given: SettingNames
 
     def wanted(self, connection: SiteConnection, site: TargetSite) -> Wanted:  # noqa: ARG002
         """Return that none of them is set."""
         return Wanted({parse_setting(one): None for one in self.given.setting})
 
 
-class Copied(FromSite):
+class SettingsToCopy(FromSite):
     """What is copied from which site; the values are put in when it is ordered."""
 
     what: list[str] = Field(description="Components (auth_ldap), or settings by name.")
@@ -239,16 +239,16 @@ class Copied(FromSite):
         return self
 
 
-class Copy(Edit):
+class CopySettings(EditSettings):
     """Give sites the configuration that one site has."""
 
     name = "config.copy"
     title = "Copy a plugin's configuration, or settings by name, from one site to others."
-    model = Copied
-    given: Copied
+    model = SettingsToCopy
+    given: SettingsToCopy
 
     @classmethod
-    def settle(cls, given: Copied, installation: Installation) -> Copied:
+    def settle(cls, given: SettingsToCopy, installation: Installation) -> SettingsToCopy:
         """Read the source, once for all sites."""
         site = open_source(installation, given.source)
         with site.connect() as connection:

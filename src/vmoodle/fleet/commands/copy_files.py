@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from vmoodle.errors import Conflict, NotFound
-from vmoodle.fleet.command import Command, Effect
+from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.parameters import Constant, Search
 from vmoodle.fleet.result import Changed, Result, Table
@@ -41,7 +41,7 @@ def _areas(site: TargetSite) -> list[str]:
         return [str(one) for one in areas_of(connection)]
 
 
-class Which(FromSite):
+class FilesToCopy(FromSite):
     """A file area of a source site."""
 
     area: Annotated[str, Search(_areas)] = Field(
@@ -58,21 +58,22 @@ class Which(FromSite):
         return self
 
 
-class Copy(Command[Which]):
+class CopyFiles(Command[FilesToCopy]):
     """Replace what sites have in the area by what the source has."""
 
     name = "copy.files"
     title = "Copy a file area, as core_admin/logo, to other sites, with the setting that names it."
     effect = Effect.WRITES
-    model = Which
+    model = FilesToCopy
     idempotent = True
+    comparison = Comparison.BY_ROW
 
-    def __init__(self, given: Which) -> None:
+    def __init__(self, given: FilesToCopy) -> None:
         super().__init__(given)
         self._area = parse_area(given.area)
 
     @classmethod
-    def settle(cls, given: Which, installation: Installation) -> Which:
+    def settle(cls, given: FilesToCopy, installation: Installation) -> FilesToCopy:
         """Read the source's rows; raise NotFound where it has no file, or not all contents."""
         source = open_source(installation, given.source)
         with source.connect() as connection:

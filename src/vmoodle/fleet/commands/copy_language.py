@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from vmoodle.errors import InvalidInput, NotFound
-from vmoodle.fleet.command import Command, Effect
+from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Changed, Result, Table
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("strings", "change", "note")
 
 
-class Which(FromSite):
+class StringsToCopy(FromSite):
     """Strings of a source site."""
 
     lang: list[str] = Field(
@@ -68,16 +68,17 @@ class Which(FromSite):
         return file_of(self.component) if self.component else ""
 
 
-class Copy(Command[Which]):
+class CopyLanguage(Command[StringsToCopy]):
     """Give sites the strings of a source, file by file."""
 
     name = "copy.language"
     title = "Copy a site's own wording (language customisation) to other sites."
     effect = Effect.WRITES
-    model = Which
+    comparison = Comparison.BY_ROW
+    model = StringsToCopy
 
     @classmethod
-    def settle(cls, given: Which, installation: Installation) -> Which:
+    def settle(cls, given: StringsToCopy, installation: Installation) -> StringsToCopy:
         """Read the source's strings; raise NotFound `language.none` where it has none."""
         source = open_source(installation, given.source)
         packs = strings_of(read_packs(_place(source), frozenset(given.lang), given.file))

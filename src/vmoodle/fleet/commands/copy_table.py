@@ -55,10 +55,10 @@ _COLUMNS = ("before", "removed", "added", "undo", "note")
 # A trial of more rows would hold a site's table twice as long; it only counts them.
 _MOST_TRIED = 50_000
 _TOO_MANY = f"no: more than {MOST_KEPT_ROWS:,} rows or {MOST_KEPT_BYTES // 1_000_000} MB"
-_CACHED = "Moodle may keep what it had read of the table: purge the site's caches."
+_CACHED = "Moodle may keep what it had read of the table: vmoodle cache purge."
 
 
-class Which(FromSite):
+class TableToCopy(FromSite):
     """A table of a source site, whole or in part."""
 
     table: str = Field(description="The table without prefix, as local_news.")
@@ -100,18 +100,18 @@ class Which(FromSite):
         return self.replace and not self.where
 
 
-class Copy(Command[Which]):
+class CopyTable(Command[TableToCopy]):
     """Replace the rows of sites by those of a source, or add what they lack."""
 
     name = "copy.table"
     title = "Copy a table to other sites of either engine: replaced, or filled up by a key."
     effect = Effect.WRITES
-    model = Which
+    model = TableToCopy
     comparison = Comparison.MERGED
     timeout = 900.0
 
     @classmethod
-    def settle(cls, given: Which, installation: Installation) -> Which:
+    def settle(cls, given: TableToCopy, installation: Installation) -> TableToCopy:
         """Look at the source's table; raise Refused `table.refused`, `table.ids`."""
         source = open_source(installation, given.source)
         with source.connect(one_moment=True, timeout=cls.timeout) as connection:
@@ -244,7 +244,7 @@ class _Opened:
     """What other tables have rows that belong to these; such rows are not copied."""
 
 
-def _open(site: TargetSite, connection: SiteConnection, given: Which) -> _Opened:
+def _open(site: TargetSite, connection: SiteConnection, given: TableToCopy) -> _Opened:
     schema = read_table(connection, given.table)
     keys = references(site.codebase)
     people = refuse_table(given.table, schema, keys, replaced=given.replace)
@@ -263,7 +263,7 @@ def _open(site: TargetSite, connection: SiteConnection, given: Which) -> _Opened
     return _Opened(part, schema.prefix, columns, dict(people), ids, held)
 
 
-def _refuse_ids(connection: SiteConnection, opened: _Opened, given: Which) -> None:
+def _refuse_ids(connection: SiteConnection, opened: _Opened, given: TableToCopy) -> None:
     """Refuse rows that hold ids of other tables: the same numbers mean others on each site."""
     condition, values = opened.part.condition()
     for name in opened.ids:
@@ -281,7 +281,7 @@ def _refuse_ids(connection: SiteConnection, opened: _Opened, given: Which) -> No
             )
 
 
-def _source_changed(given: Which) -> Conflict:
+def _source_changed(given: TableToCopy) -> Conflict:
     return Conflict(
         "table.source",
         f"The table {given.table} of {given.source} was changed after the copy was ordered;"

@@ -46,7 +46,7 @@ class OneCapability(PerhapsFromSite):
         return self
 
 
-class Capability(RoleChange[OneCapability]):
+class SetCapability(RoleChange[OneCapability]):
     """Set or remove one capability of roles."""
 
     name = "role.capability"
@@ -73,7 +73,7 @@ class Capability(RoleChange[OneCapability]):
         return plan_permissions(self.given.role, self.given.capability, permission, site)
 
 
-class Group(FromSite):
+class CapabilitiesToSync(FromSite):
     """A capability or a component, of which site, and for which roles."""
 
     capability: str = Field(default="", description="One capability, as mod/quiz:view.")
@@ -97,15 +97,15 @@ class Group(FromSite):
         return self
 
 
-class Resync(RoleChange[Group]):
+class ResyncCapabilities(RoleChange[CapabilitiesToSync]):
     """Make one capability, or a component's, of all roles the same as on a source."""
 
     name = "role.resync"
     title = "Make a capability, or all of a component, of all roles what it is on one site."
-    model = Group
+    model = CapabilitiesToSync
 
     @classmethod
-    def settle(cls, given: Group, installation: Installation) -> Group:
+    def settle(cls, given: CapabilitiesToSync, installation: Installation) -> CapabilitiesToSync:
         """Return the parameters with the permissions of the source."""
         site = ask_source(installation, given.source, read_roles)
         if given.capability:

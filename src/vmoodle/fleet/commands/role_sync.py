@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
 
-class Wanted(PerhapsFromSite):
+class RolesToSync(PerhapsFromSite):
     """Which roles, of which site or file, and what of them."""
 
     role: list[str] = Field(
@@ -42,15 +42,15 @@ class Wanted(PerhapsFromSite):
     """What the source said when this was ordered."""
 
 
-class Sync(RoleChange[Wanted]):
+class SyncRoles(RoleChange[RolesToSync]):
     """Make roles the same as those of a source."""
 
     name = "role.sync"
     title = "Make roles what they are on one site or in a file; overrides in courses stay."
-    model = Wanted
+    model = RolesToSync
 
     @classmethod
-    def settle(cls, given: Wanted, installation: Installation) -> Wanted:
+    def settle(cls, given: RolesToSync, installation: Installation) -> RolesToSync:
         """Return the parameters with the definitions of the source."""
         if bool(given.source) == bool(given.document):
             raise InvalidInput(
@@ -74,7 +74,7 @@ class Sync(RoleChange[Wanted]):
         )
 
 
-class WantedAllows(FromSite, AllowTables):
+class AllowsToSync(FromSite, AllowTables):
     """Which pairs of roles, of which site."""
 
     role: list[str] = Field(
@@ -84,15 +84,15 @@ class WantedAllows(FromSite, AllowTables):
     """What the source said when this was ordered."""
 
 
-class SyncAllows(RoleChange[WantedAllows]):
+class SyncAllows(RoleChange[AllowsToSync]):
     """Make the allow tables the same as those of a source."""
 
     name = "role.sync-allows"
     title = "Make which roles may assign, override, switch to and see which what it is on one site."
-    model = WantedAllows
+    model = AllowsToSync
 
     @classmethod
-    def settle(cls, given: WantedAllows, installation: Installation) -> WantedAllows:
+    def settle(cls, given: AllowsToSync, installation: Installation) -> AllowsToSync:
         """Return the parameters with the tables of the source."""
         site = ask_source(installation, given.source, read_roles)
         roles = named(given.role, site.shortnames, site.called)
@@ -105,7 +105,7 @@ class SyncAllows(RoleChange[WantedAllows]):
         return plan_all_allows(source, site, self.given.allows, self.given.role)
 
 
-def _of_site(given: Wanted, installation: Installation) -> RoleSource:
+def _of_site(given: RolesToSync, installation: Installation) -> RoleSource:
     if not given.role:
         raise InvalidInput(
             "role.which", "No role is named.", "Name roles by their shortname; '*' is all."
@@ -114,7 +114,7 @@ def _of_site(given: Wanted, installation: Installation) -> RoleSource:
     return RoleSource.of_site(site, named(given.role, site.shortnames, site.called))
 
 
-def _of_documents(given: Wanted) -> RoleSource:
+def _of_documents(given: RolesToSync) -> RoleSource:
     found = {definition.shortname: (definition, parts) for definition, parts in
              from_yaml(given.document)}  # fmt: skip
     wanted = named(given.role or ["*"], list(found), "the file")

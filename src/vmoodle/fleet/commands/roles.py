@@ -34,7 +34,7 @@ def roles_offered(site: TargetSite) -> list[str]:
         return [one.shortname for one in read_role_list(connection)]
 
 
-class List(Command[Parameters]):
+class ListRoles(Command[Parameters]):
     """Tell the roles of each site."""
 
     name = "role.list"
@@ -52,7 +52,7 @@ class List(Command[Parameters]):
         )
 
 
-class Which(Command[Parameters]):
+class RoleMatrix(Command[Parameters]):
     """Put the roles of many sites side by side."""
 
     name = "role.matrix"
@@ -89,7 +89,7 @@ class OneRole(Parameters):
     """What the site to compare with has."""
 
 
-class Compare(Command[OneRole]):
+class CompareRole(Command[OneRole]):
     """Put one role of many sites side by side."""
 
     name = "role.compare"

@@ -59,7 +59,7 @@ class Script(Parameters):
         return self
 
 
-class Exec(Command[Script]):
+class RunScript(Command[Script]):
     """Run a script."""
 
     name = "exec"

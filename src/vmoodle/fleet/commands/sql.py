@@ -79,7 +79,7 @@ class Sql(Parameters):
         return self
 
 
-class Change(Sql):
+class SqlThatChanges(Sql):
     """A statement or a script that may change a site."""
 
     @model_validator(mode="after")
@@ -90,7 +90,7 @@ class Change(Sql):
         return self
 
 
-class Read(Command[Sql]):
+class ReadBySql(Command[Sql]):
     """Ask; the database itself refuses every change."""
 
     name = "sql.read"
@@ -115,15 +115,15 @@ class Read(Command[Sql]):
         return Table(rows.columns, cells, truncated=rows.cut)
 
 
-class Write(Command[Change]):
+class WriteBySql(Command[SqlThatChanges]):
     """Change rows and tables: one transaction on each site."""
 
     name = "sql.write"
     title = "Change by SQL, after a trial that is taken back."
     effect = Effect.WRITES
-    model = Change
+    model = SqlThatChanges
 
-    def __init__(self, given: Change) -> None:
+    def __init__(self, given: SqlThatChanges) -> None:
         super().__init__(given)
         self._script = cache(given.script)
 
