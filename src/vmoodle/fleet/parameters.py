@@ -107,6 +107,8 @@ SettledSecret = Annotated[
 """A secret that nobody gives: `Command.settle` puts it in, and it is kept as any secret is."""
 
 MASK = "***"
+# In Python no field is called so.
+_OPTIONS = {"source": "from"}
 _KIND_OF_TYPE = {
     bool: Kind.BOOLEAN,
     int: Kind.NUMBER,
@@ -145,7 +147,7 @@ class Parameter:
     @property
     def option(self) -> str:
         """The option of the command line; a secret comes from a file, never from an argument."""
-        words = self.name.replace("_", "-")
+        words = _OPTIONS.get(self.name, self.name.replace("_", "-"))
         return f"--{words}-file" if self.kind is Kind.SECRET else f"--{words}"
 
     @property
