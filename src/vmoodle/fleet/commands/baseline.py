@@ -129,7 +129,7 @@ class Apply(_OfBaseline):
 
     def run(self, site: TargetSite) -> Changed:
         """Change what differs, all in one transaction, and have Moodle see it at once."""
-        with site.change() as connection:
+        with site.connect(read_only=False) as connection:
             plan = self.plan(connection, site)
             made = make_so(connection, plan, _site(site))
         notes = site.drop_caches(made.stale)

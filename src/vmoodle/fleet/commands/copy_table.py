@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -136,19 +136,19 @@ class CopyTable(Command[TableToCopy]):
         counted = self._counted(site)
         if counted is not None:
             return counted
-        with site.change(dry=True, one_moment=True) as connection:
+        with _change(site, dry=True) as connection:
             change = self._copy(site, connection)
         return _answer(change, self._left_behind)
 
     def run(self, site: TargetSite) -> Changed:
         """Make the copy in one transaction."""
-        with site.change(one_moment=True) as connection:
+        with _change(site) as connection:
             change = self._copy(site, connection)
         return Changed(_answer(change, f"{self._left_behind} {_CACHED}".strip()), change.undo)
 
     def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Changed:
         """Put the rows back that were there, or take away those that were added."""
-        with site.change(dry=dry, one_moment=True) as connection:
+        with _change(site, dry=dry) as connection:
             opened = _open(site, connection, self.given)
             refuse_columns(self.given.table, self._columns, opened.columns)
             change = take_back(connection, self._part(site, opened), kept, opened.prefix)
@@ -242,6 +242,13 @@ class _Opened:
     ids: list[str]
     holders: list[str]
     """What other tables have rows that belong to these; such rows are not copied."""
+
+
+def _change(site: TargetSite, *, dry: bool = False) -> AbstractContextManager[SiteConnection]:
+    """Open a site for one change, which with `dry` leaves no trace."""
+    # On PostgreSQL one moment would be from before the table is locked: without what others wrote
+    # while that was waited for.
+    return site.change(dry=dry, one_moment=site.dialect != "postgresql")
 
 
 def _open(site: TargetSite, connection: SiteConnection, given: TableToCopy) -> _Opened:

@@ -186,7 +186,7 @@ def _change(site: TargetSite, before: Maintenance, wanted: Maintenance) -> Chang
     """Make a site what is wanted: settings and their cache, then the page."""
     if wanted == before:
         return Changed(_answer(before, before))
-    with site.change() as connection:
+    with site.connect(read_only=False) as connection:
         write_settings(connection, before, wanted, site.forced)
     stale = site.drop_caches([Change.SETTINGS])
     try:
@@ -203,7 +203,7 @@ def _change(site: TargetSite, before: Maintenance, wanted: Maintenance) -> Chang
                 "Run `vmoodle exec` with admin/cli/maintenance.php --enable to see why.",
             )
     except VMoodleError:
-        with site.change() as connection:
+        with site.connect(read_only=False) as connection:
             write_settings(connection, wanted, before, site.forced)
         site.drop_caches([Change.SETTINGS])
         raise
