@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,10 @@ from vmoodle.files import write_beside
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
+# What a mark is made for, so that the key serves nothing else.
+_FOR_MARKS = b"vmoodle: marks of secrets"
+_MARK_BYTES = 5
+_SHORTEST_SECRET, _SHORTEST_BEGINNING = 3, 8
 # Letters and digits that cannot be mistaken for one another when read aloud from a screen.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
@@ -51,6 +57,19 @@ class Secret:
         raise TypeError("a Secret is not pickled; store its id")
 
 
+def without_secrets(text: str, secrets: Iterable[Secret]) -> str:
+    """Return a text in which `***` stands for each secret, also where only its beginning is told.
+
+    What is shorter than three characters is no secret.
+    """
+    for secret in secrets:
+        value = secret.reveal()
+        shortest = max(min(len(value), _SHORTEST_BEGINNING), _SHORTEST_SECRET)
+        for end in range(len(value), shortest - 1, -1):
+            text = text.replace(value[:end], "***")
+    return text
+
+
 def generate_password(length: int = 24) -> Secret:
     """Return a random password that meets Moodle's default policy (all four character classes)."""
     body = "".join(secrets.choice(_ALPHABET) for _ in range(length - 4))
@@ -73,6 +92,7 @@ class Keyring:
         self._path = path
         self._exposed_too = exposed_too
         self._opened: MultiFernet | None = None
+        self._marking: bytes | None = None
 
     def ensure(self) -> None:
         """Create the key file when there is none; raise Refused when others can read it."""
@@ -102,6 +122,16 @@ class Keyring:
                 f"A stored secret cannot be opened with the keys in {self._path}.",
                 "Put back the key file that belongs to this registry (it is part of the backup).",
             ) from error
+
+    def mark(self, secret: Secret) -> str:
+        """Return a short mark of a secret: the same for the same one, and no way back to it.
+
+        It is made with the oldest key of the file, so that a newer one in front changes no mark.
+        """
+        if self._marking is None:
+            self._marking = hmac.digest(self._keys()[-1], _FOR_MARKS, "sha256")
+        digest = hmac.digest(self._marking, secret.reveal().encode(), "sha256")
+        return digest[:_MARK_BYTES].hex()
 
     def _keys(self) -> list[bytes]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,17 @@ def test_a_secret_is_never_shown_only_whether_it_differs(mixed: Mixed) -> None:
     values = [told[site]["smtppass"]["value"] for site in ("m1", "m2", "p1")]
     assert values[0] == values[1] != values[2]
     assert "s3cret" not in mixed.fleet.run("config", "compare", "smtp*", "--on", "*").stdout
+
+
+def test_two_runs_tell_on_which_sites_a_secret_was_changed(mixed: Mixed) -> None:
+    for site in NAMES:
+        put(mixed, site, "smtppass", "first-s3cret")
+    before = mixed.fleet.json("config", "get", "smtppass", "--on", "*")["run"]
+    put(mixed, "p2", "smtppass", "second-s3cret")
+    after = mixed.fleet.json("config", "get", "smtppass", "--on", "*")["run"]
+    ended = mixed.fleet.run("run", "diff", before, after, "--json")
+    assert [row["site"] for row in json.loads(ended.stdout)["differences"]] == ["p2"]
+    assert "s3cret" not in ended.stdout
 
 
 def test_what_names_no_setting_is_refused(mixed: Mixed) -> None:

@@ -80,13 +80,36 @@ def test_what_cannot_be_run_is_refused_before_any_site_is_touched(fleet: Fleet) 
         ("exec.usage", "--all", "--on", "*", *script),
         ("exec.usage", "--yes", "south", *script),
         ("exec.usage", "--all", "--dry-run", *script),
-        ("exec.secret", "--on", "*", "--", "admin/cli/reset_password.php", "--password=Hidden1"),
+        ("exec.secret", "--on", "*", "--", SCRIPT, "--name=smtppass"),
+        ("exec.secret", "--on", "*", "--", SCRIPT),
         ("run.unconfirmed", "--on", "*", *script),
     ):
         ended = fleet.run("exec", "--json", *words, status=None)
         problem = json.loads(ended.stderr.splitlines()[-1])
         assert ended.returncode > 1
         assert problem["code"] == code, (words, problem)
-        assert "Hidden1" not in str(problem)
     gone = fleet.json("exec", "--on", "*", "--dry-run", "--", "admin/cli/nosuch.php", status=1)
     assert {row["error"]["code"] for row in gone["results"]} == {"exec.script"}
+
+
+def test_a_secret_among_the_arguments_reaches_the_script_and_is_kept_nowhere(fleet: Fleet) -> None:
+    words = ("exec", "--on", "south", "--yes", "--confirm", "south")
+    dry = fleet.run("exec", "--on", "south", "--dry-run", "--", SCRIPT, "--name=smtppass",
+                    "--set=Hid den'1")  # fmt: skip
+    assert "--set=***" in dry.stdout
+    fleet.json(*words, "--", SCRIPT, "--name=smtppass", "--set=Hid den'1")
+    read = fleet.run("exec", "south", "--", SCRIPT, "--name=smtppass")
+    assert read.stdout == "Hid den'1\n"
+    reset = ("admin/cli/reset_password.php", "-u=admin", "-p=Hidden-2x")
+    assert fleet.json(*words, "--", *reset)["summary"]["ok"] == 1
+    unknown = ("--name=x", "--apitoken=Hidden-3", "--password", "Hidden-4")
+    told = results(fleet.json(*words, "--", SCRIPT, *unknown, status=1))["south"]
+    assert "***" in told["error"]["detail"]
+    for run in fleet.json("run", "list", "--command", "exec"):
+        assert "Hid" not in str(fleet.json("run", "show", run["run"]))
+        assert "Hid" not in str(run)
+    assert b"Hid" not in (fleet.home / "registry.sqlite3").read_bytes()
+    log = (fleet.home / "log" / "operations.log").read_text()
+    assert "Hid" not in log
+    last = fleet.json("run", "list", "--command", "exec")[0]["run"]
+    assert fleet.problem("run", "again", last, "--yes")["code"] == "run.secret"

@@ -359,7 +359,7 @@ def test_bad_input_is_refused_before_any_site_is_asked(
         (("capability", "student", "mod/quiz", "--allow"), "role.capability.name"),
         (("capability", "student", VIEW), "role.source"),
         (("capability", "student", "mod/quiz:vieww", "--from", "m1"), "role.capability"),
-        (("capability", "student", VIEW, "--allow", "--inherit"), "usage"),
+        (("capability", "student", VIEW, "--allow", "--inherit"), "command.exclusive"),
         (("resync", "--from", "m1", "--component", "mod_none"), "role.component"),
         (("resync", "--from", "m1"), "role.source"),
     ):

@@ -106,6 +106,38 @@ def test_parameters_are_bound_and_a_script_is_read(mixed: Mixed, tmp_path: Path)
     assert mixed.fleet.problem("query", "show", "users")["code"] == "sql.query.unknown"
 
 
+def test_a_parameter_from_a_file_is_shown_and_kept_nowhere(mixed: Mixed, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret-of-mail\n")
+    sql = "UPDATE {user} SET username = :pw WHERE id = 2"
+    words = (sql, "--param-file", f"pw={secret}", "--write", "--yes", "--confirm", ",".join(NAMES))
+    ended = mixed.fleet.run("sql", *words, "--on", "*")
+    assert "s3cret" not in ended.stdout + ended.stderr
+    assert mixed.ask("p2", "SELECT username FROM {user} WHERE id = 2") == [("s3cret-of-mail",)]
+    run = mixed.fleet.json("run", "list", "--command", "sql.write")[0]
+    assert run["parameters"]["secrets"] == "***"
+    assert mixed.fleet.problem("run", "again", run["run"], "--yes")["code"] == "run.secret"
+    asked = ("SELECT id FROM {user} WHERE username = :pw", "--param-file", "pw=-", "--json")
+    told = mixed.fleet.run("sql", *asked, "--on", "*", stdin="s3cret-of-mail")
+    assert {row["value"] for row in json.loads(told.stdout)["results"]} == {2}
+    refused = "SELECT id FROM {user} WHERE CAST(:pw AS {nosuch}) = 1 AND id = :pw"
+    failed = mixed.fleet.run("sql", refused, *asked[1:], "--on", "*", stdin="s3cret", status=1)
+    for text in (told.stdout, failed.stdout, failed.stderr, str(mixed.fleet.json("run", "list"))):
+        assert "s3cret" not in text
+    assert b"s3cret" not in (mixed.fleet.home / "registry.sqlite3").read_bytes()
+
+
+def test_a_server_that_quotes_a_secret_is_not_repeated(mixed: Mixed, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("admin-s3cret")
+    make = "INSERT INTO {user} (id, username, deleted) SELECT :pw, 'x', 0 FROM {user}"
+    words = ("sql", make, "--param-file", f"pw={secret}", "--write", "--dry-run", "--on", "*")
+    told = mixed.fleet.json(*words, status=1)
+    said = str([row["error"] for row in told["results"]])
+    assert "s3cret" not in said
+    assert "***" in said
+
+
 def test_one_dialect_is_put_into_the_other(mixed: Mixed) -> None:
     sql = "SELECT GROUP_CONCAT(`username` SEPARATOR '+') AS x FROM {user} WHERE deleted = :d"
     words = ("--on", "*", "--dialect", "mariadb", "--param", "d=0")

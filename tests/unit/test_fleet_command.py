@@ -16,6 +16,7 @@ from tests.fleet import Fleet
 from vmoodle.errors import InvalidInput, NotFound, VMoodleError
 from vmoodle.fleet import command_sets
 from vmoodle.fleet.command import Command, Effect, facts, refuse_malformed
+from vmoodle.fleet.copy_source import FromSite, PerhapsFromSite, sources_of
 from vmoodle.fleet.options import read_options
 from vmoodle.fleet.parameters import (
     Constant,
@@ -107,6 +108,14 @@ def test_what_is_wrong_with_options_is_said() -> None:
     for values in ({"name": "x", "stamp": "then"}, {"name": "x", "other": 1}):
         with pytest.raises(InvalidInput):
             given(Everything, values)
+
+
+def test_a_source_is_named_by_from_and_is_never_a_target() -> None:
+    values = given(FromSite, read_options(FromSite, ["--from", "school1"], Secret))
+    assert list(sources_of(values)) == ["school1"]
+    assert not sources_of(given(PerhapsFromSite, {}))
+    with pytest.raises(InvalidInput):
+        read_options(FromSite, ["--source", "school1"], Secret)
 
 
 def test_the_schema_names_what_is_to_be_given_and_how_to_ask_for_it() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vmoodle.errors import Refused, Unavailable
-from vmoodle.secret import Keyring, Secret, generate_password
+from vmoodle.secret import Keyring, Secret, generate_password, without_secrets
 
 PLANTED = "planted-password"
 
@@ -23,6 +23,12 @@ def test_a_secret_shows_three_asterisks_everywhere() -> None:
 def test_a_secret_is_not_pickled() -> None:
     with pytest.raises(TypeError):
         pickle.dumps(Secret(PLANTED))
+
+
+def test_a_text_is_told_without_its_secrets_even_where_they_are_cut_off() -> None:
+    secrets = [Secret("admin-s3cret"), Secret("x"), Secret("")]
+    told = without_secrets("Duplicate 'admin-s3cret', near 'admin-s3…', x", secrets)
+    assert told == "Duplicate '***', near '***…', x"
 
 
 def test_a_keyring_opens_what_it_closed(tmp_path: Path) -> None:
@@ -43,6 +49,21 @@ def test_an_older_key_still_opens_after_a_newer_one_was_put_first(tmp_path: Path
     both.touch(mode=0o600)
     both.write_bytes((tmp_path / "new").read_bytes() + (tmp_path / "old").read_bytes())
     assert Keyring(both).decrypt(token) == Secret(PLANTED)
+
+
+def test_a_mark_tells_equal_secrets_by_one_installations_key_and_outlives_a_newer_key(
+    tmp_path: Path,
+) -> None:
+    old, new = Keyring(tmp_path / "old"), Keyring(tmp_path / "new")
+    old.ensure()
+    new.ensure()
+    mark = old.mark(Secret(PLANTED))
+    assert mark == Keyring(tmp_path / "old").mark(Secret(PLANTED))
+    assert mark not in {old.mark(Secret("another")), new.mark(Secret(PLANTED))}
+    both = tmp_path / "both"
+    both.touch(mode=0o600)
+    both.write_bytes((tmp_path / "new").read_bytes() + (tmp_path / "old").read_bytes())
+    assert Keyring(both).mark(Secret(PLANTED)) == mark
 
 
 def test_the_wrong_key_is_a_clear_error(tmp_path: Path) -> None:

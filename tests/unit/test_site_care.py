@@ -12,7 +12,7 @@ import pytest
 
 from vmoodle.errors import Conflict, Failed, InvalidInput, NotFound, Refused, Unavailable
 from vmoodle.fleet.commands.checks import Health
-from vmoodle.fleet.commands.maintenance import Closing, On
+from vmoodle.fleet.commands.maintenance import CloseSites, Closing
 from vmoodle.fleet.parameters import given, masked, restored
 from vmoodle.fleet.result import Matrix
 from vmoodle.installation import Installation
@@ -92,14 +92,14 @@ def closing(**values: object) -> Closing:
 
 
 def test_all_sites_close_at_the_moment_that_is_settled_once(installation: Installation) -> None:
-    settled = On.settle(closing(minutes=90), installation)
+    settled = CloseSites.settle(closing(minutes=90), installation)
     moment = datetime.fromisoformat(settled.at)
     assert settled.minutes is None
     assert timedelta(minutes=89) < moment - datetime.now(UTC) <= timedelta(minutes=90)
-    assert On.settle(settled, installation) == settled
-    with_offset = On.settle(closing(at=f"{moment:%Y-%m-%dT%H:%M}-02:00"), installation)
+    assert CloseSites.settle(settled, installation) == settled
+    with_offset = CloseSites.settle(closing(at=f"{moment:%Y-%m-%dT%H:%M}-02:00"), installation)
     assert datetime.fromisoformat(with_offset.at).utcoffset() == -timedelta(hours=2)
-    clock = datetime.fromisoformat(On.settle(closing(at="0:07"), installation).at)
+    clock = datetime.fromisoformat(CloseSites.settle(closing(at="0:07"), installation).at)
     assert (clock.hour, clock.minute, clock.utcoffset()) == (0, 7, timedelta(0))
     assert timedelta(0) < clock - datetime.now(UTC) <= timedelta(days=1)
 
@@ -109,16 +109,20 @@ def test_a_time_that_is_not_of_the_coming_year_is_refused(
     at: str, installation: Installation
 ) -> None:
     with pytest.raises(InvalidInput) as error:
-        On.settle(closing(at=at), installation)
+        CloseSites.settle(closing(at=at), installation)
     assert error.value.code == "maintenance.time"
 
 
 def test_what_cannot_be_asked_together_is_refused() -> None:
     for values in (
-        {"at": "22:00", "minutes": 5}, {"at": "22:00", "but_admins": True}, {"minutes": 0},
+        {"at": "22:00", "minutes": 5}, {"at": "22:00", "but_admins": True},
+        {"minutes": 1, "but_admins": True},
     ):  # fmt: skip
-        with pytest.raises(InvalidInput):
+        with pytest.raises(InvalidInput) as together:
             given(Closing, values)
+        assert together.value.code == "command.exclusive"
+    with pytest.raises(InvalidInput):
+        given(Closing, {"minutes": 0})
     with pytest.raises(InvalidInput) as error:
         given(Closing, {"at": "25:00"})
     assert error.value.code == "maintenance.time"

@@ -14,6 +14,7 @@ from vmoodle.cli.run_start import (
     Confirm,
     Detach,
     DryRun,
+    From,
     On,
     Timeout,
     Yes,
@@ -120,7 +121,7 @@ def drift(
 
 @app.command()
 def capture(
-    source: Annotated[str, typer.Option("--from", help="The site that is as it should be.")],
+    source: From,
     file: Annotated[Path, typer.Argument(help="A new file.")],
     role: Annotated[
         list[str] | None, typer.Option(help="A role by shortname; * and ? too. Repeatable.")

@@ -11,6 +11,8 @@ from vmoodle.cli.run_start import (
     Confirm,
     Detach,
     DryRun,
+    From,
+    Keep,
     On,
     Timeout,
     Yes,
@@ -97,11 +99,9 @@ def copy_settings(
         list[str],
         typer.Argument(metavar="COMPONENT|SETTING...", help="auth_ldap, or settings by name."),
     ],
-    source: Annotated[str, typer.Option("--from", help="The site they are copied from.")],
+    source: From,
     on: On,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Keep what a component has beyond the source.")
-    ] = False,
+    keep: Keep = False,
     with_secrets: Annotated[
         bool, typer.Option("--with-secrets", help="Copy passwords and keys too.")
     ] = False,

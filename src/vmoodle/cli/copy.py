@@ -11,6 +11,8 @@ from vmoodle.cli.run_start import (
     Confirm,
     Detach,
     DryRun,
+    From,
+    Keep,
     On,
     Timeout,
     Yes,
@@ -21,8 +23,6 @@ app = typer.Typer(
     help="Files, wording and tables of one site on others; `site clone` copies a whole site.",
     no_args_is_help=True,
 )
-
-From = Annotated[str, typer.Option("--from", metavar="SITE", help="The site it comes from.")]
 
 
 @app.command()
@@ -56,9 +56,7 @@ def language(
     component: Annotated[
         str, typer.Option(help="Only the strings of this component, as mod_quiz.")
     ] = "",
-    remove: Annotated[
-        bool, typer.Option("--remove", help="Take away strings that the source has not.")
-    ] = False,
+    keep: Keep = True,
     dry_run: DryRun = False,
     yes: Yes = False,
     confirm: Confirm = None,
@@ -66,8 +64,8 @@ def language(
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Copy a site's own wording (language customisation); the target's other strings stay."""
-    values = {"source": source, "lang": lang or [], "component": component, "remove": remove}
+    """Copy a site's own wording (language customisation)."""
+    values = {"source": source, "lang": lang or [], "component": component, "remove": not keep}
     order_and_carry_out(
         "copy.language", values, on, timeout=timeout, dry=dry_run, yes=yes, confirm=confirm,
         detach=detach, json=json,

@@ -11,6 +11,7 @@ from vmoodle.cli.run_start import (
     Confirm,
     Detach,
     DryRun,
+    From,
     On,
     Timeout,
     Yes,
@@ -87,9 +88,7 @@ def set_(
 
 @app.command()
 def sync(
-    source: Annotated[
-        str, typer.Option("--from", help="The site whose states and orders are taken over.")
-    ],
+    source: From,
     on: On,
     type: Types = None,
     keep_order: Annotated[

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from vmoodle.cli.output import Json, print_block, print_json, print_table, say
-from vmoodle.cli.run_start import Confirm, Detach, DryRun, On, Timeout, Yes, order_and_carry_out
+from vmoodle.cli.run_start import (
+    Confirm,
+    Detach,
+    DryRun,
+    From,
+    Keep,
+    On,
+    Timeout,
+    Yes,
+    order_and_carry_out,
+)
 
 app = typer.Typer(help="Roles over many sites, compared and made the same.", no_args_is_help=True)
 
@@ -20,7 +30,6 @@ SomeRoles = Annotated[
     typer.Argument(metavar="[ROLE...]", help="Roles by shortname; * and ? too; all without."),
 ]
 Of = Annotated[str, typer.Option("--of", help="The site whose roles they are.")]
-From = Annotated[str, typer.Option("--from", help="The site that has it as it is to be.")]
 Against = Annotated[
     str, typer.Option("--against", help="Compare with this site, not with what most have.")
 ]
@@ -119,7 +128,7 @@ def export(
 def sync(
     on: On,
     role: SomeRoles = None,
-    source: Annotated[str, typer.Option("--from", help="The site whose roles they are.")] = "",
+    source: From = "",
     file: Annotated[str, typer.Option(help="A YAML file of them instead; - is stdin.")] = "",
     part: Annotated[
         list[str] | None,
@@ -128,9 +137,7 @@ def sync(
             "allow-override, allow-switch or allow-view; repeatable."
         ),
     ] = None,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Remove nothing that a site has beyond it.")
-    ] = False,
+    keep: Keep = False,
     no_create: Annotated[
         bool, typer.Option("--no-create", help="Do not make a role that a site has not.")
     ] = False,
@@ -186,7 +193,7 @@ def capability(
         bool, typer.Option("--prohibit", help="They have it not, whatever else is said.")
     ] = False,
     inherit: Annotated[bool, typer.Option("--inherit", help="They say nothing of it.")] = False,
-    source: Annotated[str, typer.Option("--from", help="What they say on this site.")] = "",
+    source: From = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     confirm: Confirm = None,
@@ -195,10 +202,11 @@ def capability(
     json: Json = False,
 ) -> None:
     """Set or remove one capability of roles at system level."""
+    from vmoodle.fleet.parameters import refuse_together
+
     words = {"allow": allow, "prevent": prevent, "prohibit": prohibit, "inherit": inherit}
+    refuse_together(*((f"--{word}", chosen) for word, chosen in words.items()))
     said = [word for word, chosen in words.items() if chosen]
-    if len(said) > 1:
-        raise typer.BadParameter(f"--{said[0]} and --{said[1]} at once")
     order_and_carry_out(
         "role.capability",
         {

@@ -189,7 +189,7 @@ def _by_row(run: Run, told: Iterable[tuple[str, Result]]) -> None:
         )
         for one in rows[:_MOST_ROWS]
     ]
-    if shown or not silent:
+    if shown or (asked and not silent):
         headings = [name.upper().replace("_", " ") for name in columns]
         print_table([*headings, "SITES", "WHICH"], shown, "No rows.")
     if len(rows) > _MOST_ROWS:

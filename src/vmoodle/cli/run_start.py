@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 On = Annotated[
     str, typer.Option("--on", help="Which sites, as 'north* & !version:4.5*'; * is every site.")
 ]
+From = Annotated[str, typer.Option("--from", metavar="SITE", help="The site it comes from.")]
+Keep = Annotated[
+    bool,
+    typer.Option("--keep/--remove", help="Keep or remove what a site has beyond the source."),
+]
 Timeout = Annotated[float | None, typer.Option(min=0.1, help="Seconds it may take on a site.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before sites are changed.")]
 Confirm = Annotated[

@@ -20,6 +20,13 @@ def sql(
     param: Annotated[
         list[str] | None, typer.Option(help="name=value for :name in the SQL; repeatable.")
     ] = None,
+    param_file: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=FILE: the value of :NAME is the file's content, - standard input; for "
+            "secrets. Repeatable."
+        ),
+    ] = None,
     dialect: Annotated[
         str,
         typer.Option(help="Whose SQL it is, mariadb or postgresql; the other gets a translation."),
@@ -34,20 +41,28 @@ def sql(
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Run SQL on sites as their own accounts; without --write nothing can be changed."""
+    """Run SQL on sites as their own accounts; without --write nothing can be changed.
+
+    A secret is given by --param-file, for others can see the arguments of a call.
+    """
+    from vmoodle.cli.value_files import read_secret_files
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.commands.sql import Read, Write
+    from vmoodle.fleet.commands.sql import ReadBySql, WriteBySql
     from vmoodle.fleet.order import prepare
     from vmoodle.fleet.parameters import given
     from vmoodle.fleet.saved_queries import the_sql
 
     text, own_dialect = the_sql(sql, file, query)
-    command = Write if write else Read
-    values = given(
-        command.model, {"sql": text, "param": param or [], "dialect": dialect or own_dialect}
-    )
+    command = WriteBySql if write else ReadBySql
+    asked = {
+        "sql": text,
+        "param": param or [],
+        "secrets": read_secret_files(param_file or []),
+        "dialect": dialect or own_dialect,
+    }
+    values = given(command.model, asked)
     order = prepare(installation, command, values, on, timeout=timeout)
     carry_out(
         installation, order, yes=yes, confirm=confirm, dry=dry_run and write, detach=detach,

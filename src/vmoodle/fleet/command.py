@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from vmoodle.errors import InvalidInput, Refused
+from vmoodle.fleet.copy_source import sources_of
 from vmoodle.fleet.parameters import Parameters, parameters, schema
 from vmoodle.fleet.result import Changed, Compared, Result, compared
 from vmoodle.fleet.target_site import TargetSite
@@ -84,9 +85,9 @@ class Command(ABC, Generic[P]):
         return given
 
     @classmethod
-    def leaves_out(cls, given: P) -> Collection[str]:  # noqa: ARG003
-        """Return the sites that the parameters name as a source: they are never targets."""
-        return ()
+    def leaves_out(cls, given: P) -> Collection[str]:
+        """Return the sites that are never targets: by default the one that is the source."""
+        return sources_of(given)
 
     @classmethod
     def compare(cls, given: P, answers: Iterable[tuple[str, Result]]) -> list[Compared]:  # noqa: ARG003

@@ -1,7 +1,8 @@
-"""The site that something is copied from."""
+"""The site that something is copied from: named among the parameters, read, and never a target."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -12,14 +13,22 @@ if TYPE_CHECKING:
     from vmoodle.fleet.target_site import TargetSite
     from vmoodle.installation import Installation
 
-THE_SOURCE = "the source itself"
-"""What a copy answers for the site it is from: to copy to all sites is to copy to all others."""
+
+class PerhapsFromSite(Parameters):
+    """What is made so may have a source."""
+
+    source: str = Field(default="", description="The site it comes from, by its shortname.")
 
 
-class FromSite(Parameters):
+class FromSite(PerhapsFromSite):
     """What is copied has a source."""
 
     source: str = Field(description="The site it comes from, by its shortname.")
+
+
+def sources_of(given: Parameters) -> Collection[str]:
+    """Return the sites that the parameters name as a source: to copy to all is to all others."""
+    return [given.source] if isinstance(given, PerhapsFromSite) and given.source else []
 
 
 def open_source(installation: Installation, shortname: str) -> TargetSite:

@@ -8,6 +8,7 @@ console's form and the JSON schema are all made from it.
 from __future__ import annotations
 
 import enum
+import json
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -106,6 +107,8 @@ SettledSecret = Annotated[
 """A secret that nobody gives: `Command.settle` puts it in, and it is kept as any secret is."""
 
 MASK = "***"
+# In Python no field is called so.
+_OPTIONS = {"source": "from"}
 _KIND_OF_TYPE = {
     bool: Kind.BOOLEAN,
     int: Kind.NUMBER,
@@ -144,7 +147,7 @@ class Parameter:
     @property
     def option(self) -> str:
         """The option of the command line; a secret comes from a file, never from an argument."""
-        words = self.name.replace("_", "-")
+        words = _OPTIONS.get(self.name, self.name.replace("_", "-"))
         return f"--{words}-file" if self.kind is Kind.SECRET else f"--{words}"
 
     @property
@@ -193,6 +196,15 @@ def given(model: type[Parameters], values: Mapping[str, object]) -> Parameters:
         raise _first_problem(error, model) from error
 
 
+def refuse_together(*options: tuple[str, object]) -> None:
+    """Raise InvalidInput `command.exclusive` where more than one of the options is given."""
+    chosen = [option for option, value in options if value]
+    if len(chosen) > 1:
+        raise InvalidInput(
+            "command.exclusive", f"{chosen[0]} and {chosen[1]} exclude each other.", "Give one."
+        )
+
+
 def schema(model: type[Parameters]) -> dict[str, Any]:
     """Return the JSON schema of what is to be given: without the constants."""
     whole = model.model_json_schema(schema_generator=_Schema)
@@ -223,6 +235,27 @@ def restored(model: type[Parameters], values: Mapping[str, object]) -> Parameter
 def has_secrets(values: Parameters) -> bool:
     """Tell whether there is a secret among the parameters, be it a masked one."""
     return any(isinstance(value, Secret) and value.reveal() for _name, value in values)
+
+
+def secret_texts(secret: Secret) -> dict[str, str]:
+    """Return the texts by name that a secret holds as a JSON object; none for an empty one.
+
+    A masked one holds none. Raise InvalidInput `command.secrets` for anything else.
+    """
+    text = secret.reveal()
+    if text in ("", MASK):
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+        raise InvalidInput(
+            "command.secrets",
+            "The secrets are no JSON object of texts.",
+            'As in {"auth_ldap/bind_pw": "…"}, in one line.',
+        )
+    return found
 
 
 def _plain(values: Parameters, of_secret: Callable[[Secret], str]) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vmoodle.engines.protocol import SiteConnection
+from vmoodle.fleet.change_rows import change_table
 from vmoodle.fleet.command import Command, Comparison, Effect, P
 from vmoodle.fleet.copy_source import open_source
-from vmoodle.fleet.result import Changed, Result, Table
+from vmoodle.fleet.result import Cell, Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.roles.changes import Applied, apply_plans
 from vmoodle.moodle.roles.definitions import SiteRoles, read_roles
@@ -23,7 +23,6 @@ from vmoodle.moodle.roles.plan import Part, RolePlan, key_words
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
-COLUMNS = ("role", "part", "key", "old", "new", "note")
 _LONGEST = 100
 
 
@@ -47,7 +46,7 @@ class RoleChange(Command[P]):
         """Change the cells; what is kept is each cell as it was."""
         with site.connect() as connection:
             plans = list(self.plans(read_roles(connection)))
-        with site.connect(read_only=False) as connection:
+        with site.change() as connection:
             applied = apply_plans(connection, plans)
         return changed(site, applied)
 
@@ -56,18 +55,11 @@ class RoleChange(Command[P]):
         return take_back(site, kept, dry=dry)
 
 
-class _TrialError(Exception):
-    """Ends the transaction of a trial."""
-
-
 def take_back(site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
-    """Put the cells of kept plans back; with `dry` in a transaction that is taken back itself."""
+    """Put the cells of kept plans back; with `dry` only try it."""
     plans = [RolePlan.from_data(data) for data in kept]
-    applied: list[Applied] = []
-    with suppress(_TrialError), site.connect(read_only=False) as connection:
-        applied += apply_plans(connection, plans)
-        if dry:
-            raise _TrialError
+    with site.change(dry=dry) as connection:
+        applied = apply_plans(connection, plans)
     return told(one.done for one in applied) if dry else changed(site, applied)
 
 
@@ -82,15 +74,14 @@ def changed(site: TargetSite, applied: list[Applied], notes: Iterable[str] = ())
 
 def told(plans: Iterable[RolePlan], notes: Iterable[str] = ()) -> Table:
     """Return a row for each cell of the plans, and one for each reason to skip some; the notes."""
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[Cell, ...]] = []
     for plan in plans:
         rows += [
             (plan.role, change.part, *(_short(text) for text in change.words), "")
             for change in plan.changes
         ]
         rows += _skipped(plan)
-    rows += [("", "", "", "", "", note) for note in notes]
-    return Table(COLUMNS, tuple(rows))
+    return change_table(("role", "part", "key"), rows, notes)
 
 
 def _skipped(plan: RolePlan) -> Iterator[tuple[str, ...]]:

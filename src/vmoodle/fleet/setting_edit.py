@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.fleet.result import Changed, Table
+from vmoodle.fleet.change_rows import change_table
+from vmoodle.fleet.result import Cell, Changed, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.config.effects import entail
 from vmoodle.moodle.config.names import SettingName
@@ -21,22 +20,27 @@ from vmoodle.moodle.config.settings import (
     set_settings,
     undo_of,
 )
+from vmoodle.secret import Keyring, Secret
 
 _AS_IT_IS = "is so already"
 
 
+@dataclass(frozen=True)
 class Masks:
-    """Shows values; of a secret a mark, the same in one run only where the secret is."""
+    """Shows values; of a secret a mark, the same wherever and whenever the secret is."""
 
-    def __init__(self) -> None:
-        self._key = os.urandom(16)
+    keyring: Keyring
 
     def shown(self, setting: SettingName, value: str | None) -> str | None:
         """Return a value as it may be seen."""
         if value is None or not setting.hides(value):
             return value
-        mark = hashlib.blake2b(value.encode(), key=self._key, digest_size=3).hexdigest()
-        return f"*** ({mark})"
+        return f"*** ({self.keyring.mark(Secret(value))})"
+
+
+def masks(site: TargetSite) -> Masks:
+    """Return what shows the values of a site, by the key of its installation."""
+    return Masks(site.installation.keyring)
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,6 @@ class SettingEdit:
     ) -> None:
         self._wanted = wanted
         self._minds_forced = minds_forced
-        self._masks = Masks()
 
     def preview(self, site: TargetSite) -> Table:
         """Return what `carry_out` would change; raise as `plan_settings`."""
@@ -71,39 +74,39 @@ class SettingEdit:
                 connection, wanted.values, forced=self._forced(site), create=wanted.create,
                 seen=wanted.seen,
             )  # fmt: skip
-        return self._told(changes, wanted)
+        return _told(masks(site), changes, wanted)
 
     def carry_out(self, site: TargetSite) -> Changed:
         """Set the values, and have Moodle see them at once; raise as `plan_settings`."""
-        with site.connect(read_only=False) as connection:
+        with site.change() as connection:
             wanted = self._wanted(connection, site)
             changes = set_settings(
                 connection, wanted.values, forced=self._forced(site), create=wanted.create,
                 seen=wanted.seen,
             )  # fmt: skip
             stale = entail(connection, changes)
-        return Changed(self._told(changes, wanted, site.drop_caches(stale)), as_kept(changes))
+        told = _told(masks(site), changes, wanted, site.drop_caches(stale))
+        return Changed(told, as_kept(changes))
 
     def _forced(self, site: TargetSite) -> Forced:
         return site.forced if self._minds_forced else {}
 
-    def _told(
-        self, changes: Collection[SettingChange], wanted: Wanted, notes: Sequence[str] = ()
-    ) -> Table:
-        changed = {change.setting for change in changes}
-        rows = [self._row(change, _note(change.old, change.new)) for change in changes]
-        rows += [
-            self._row(SettingChange(setting, value, value), _AS_IT_IS)
-            for setting, value in wanted.values.items()
-            if setting not in changed
-        ]
-        rows += [(str(setting), None, None, f"left: {why}") for setting, why in wanted.left.items()]
-        rows += [("", None, None, note) for note in notes]
-        return Table(("setting", "old", "new", "note"), tuple(rows))
 
-    def _row(self, change: SettingChange, note: str) -> tuple[str, str | None, str | None, str]:
-        setting, shown = change.setting, self._masks.shown
-        return str(setting), shown(setting, change.old), shown(setting, change.new), note
+def _told(
+    masks: Masks, changes: Collection[SettingChange], wanted: Wanted, notes: Sequence[str] = ()
+) -> Table:
+    def row(setting: SettingName, old: str | None, new: str | None, note: str) -> tuple[Cell, ...]:
+        return str(setting), masks.shown(setting, old), masks.shown(setting, new), note
+
+    changed = {change.setting for change in changes}
+    rows = [row(one.setting, one.old, one.new, _note(one.old, one.new)) for one in changes]
+    rows += [
+        row(setting, value, value, _AS_IT_IS)
+        for setting, value in wanted.values.items()
+        if setting not in changed
+    ]
+    rows += [(str(setting), None, None, f"left: {why}") for setting, why in wanted.left.items()]
+    return change_table(("setting",), rows, notes)
 
 
 def _note(old: str | None, new: str | None) -> str:

@@ -11,7 +11,8 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from vmoodle.engines.placeholders import expand
@@ -36,6 +37,7 @@ _PARAMETERS = {
 _POSITION = re.compile(r"%[%s]")
 _BLANK = re.compile(r"(?:\s|/\*(?!M?!).*?\*/|--[^\n]*(?:\n|\Z)|\#[^\n]*(?:\n|\Z)|\()*", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]+")
+NO_SECRETS: Mapping[str, str] = MappingProxyType({})
 _TRANSACTION = frozenset(
     {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE"}
     | {"XA", "LOCK", "UNLOCK"}
@@ -47,7 +49,7 @@ class Statement:
     """One statement as the engine's connection takes it, with its parameters."""
 
     sql: str
-    values: tuple[str, ...] = ()
+    values: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def word(self) -> str:
@@ -56,11 +58,16 @@ class Statement:
 
 
 def statements(
-    sql: str, parameters: Sequence[str], dialect: Dialect, written_for: str = ""
+    sql: str,
+    parameters: Sequence[str],
+    dialect: Dialect,
+    written_for: str = "",
+    secrets: Mapping[str, str] = NO_SECRETS,
 ) -> tuple[Statement, ...]:
     """Return the statements of a script for an engine, with the parameters each takes.
 
-    A parameter is `name=value` for `:name` in the SQL, or the value of the next `%s`. With
+    A parameter is `name=value` for `:name` in the SQL, or the value of the next `%s`; a secret one
+    has a name and is in no error. With
     `written_for` another engine, the statements are put into this one's dialect. Raise InvalidInput
     `sql.syntax`, `sql.parameter`, `sql.dialect`, `sql.empty`.
     """
@@ -68,7 +75,7 @@ def statements(
     if written_for in _OF_SQLGLOT and written_for != dialect:
         source = "mariadb" if written_for == "mariadb" else "postgresql"
     texts = split(sql, source)
-    named, positional = _sorted_parameters(texts, parameters, source)
+    named, positional = _sorted_parameters(texts, parameters, secrets, source)
     if source != dialect:
         if positional:
             raise _untranslatable("it has %s; name its parameters (:name)", source, dialect)
@@ -134,14 +141,16 @@ def _split(text: str, dialect: Dialect) -> list[str]:
 
 
 def _sorted_parameters(
-    texts: Sequence[str], parameters: Sequence[str], dialect: Dialect
+    texts: Sequence[str], parameters: Sequence[str], secrets: Mapping[str, str], dialect: Dialect
 ) -> tuple[dict[str, str], list[str]]:
     """Return the parameters by name, and those by position."""
-    if not parameters:
+    if not parameters and not secrets:
         return {}, []
     wanted = {match["name"] for text in texts for match in _PARAMETERS[dialect].finditer(text)}
     wanted.discard(None)
-    named: dict[str, str] = {}
+    if foreign := sorted(secrets.keys() - wanted):
+        raise _wrong(f"Nothing in the SQL takes the parameter {foreign[0]!r}")
+    named = dict(secrets)
     positional = []
     for one in parameters:
         name, separator, value = one.partition("=")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,20 @@ class TargetSite:
             self.database, read_only=read_only, statement_timeout=limit, one_moment=one_moment
         )
 
+    @contextmanager
+    def change(self, *, dry: bool = False, one_moment: bool = False) -> Iterator[SiteConnection]:
+        """Open its database for one change, as `connect`; with `dry` all is taken back at the end.
+
+        A trial so makes what it tells: nothing of it stays.
+        """
+        with (
+            suppress(_TakenBackError),
+            self.connect(read_only=False, one_moment=one_moment) as connection,
+        ):
+            yield connection
+            if dry:
+                raise _TakenBackError
+
     def drop_caches(self, changes: Iterable[Change]) -> list[str]:
         """Drop what it has cached of what was changed, after the commit, so that it shows at once.
 
@@ -106,6 +120,10 @@ class TargetSite:
         if done.exit_status != 0:
             raise script_failed(what, done)
         return done.output_tail
+
+
+class _TakenBackError(Exception):
+    """Ends the transaction of a trial."""
 
 
 def script_failed(script: str, done: CompletedScript) -> Failed:

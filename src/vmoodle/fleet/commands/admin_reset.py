@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Failed, InvalidInput, Unavailable, VMoodleError
-from vmoodle.fleet.command import Command, Effect
+from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.commands.admins import Who
-from vmoodle.fleet.parameters import SecretParameter
+from vmoodle.fleet.parameters import SecretParameter, refuse_together
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.care.account_reset import (
@@ -49,8 +49,13 @@ class Reset(Who):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        if bool(self.password) == bool(self.password_out):
-            raise ValueError("give --password-file, or --password-out for one for each site")
+        refuse_together(("--password-file", self.password), ("--password-out", self.password_out))
+        if not self.password and not self.password_out:
+            raise InvalidInput(
+                "account.password",
+                "No password is given.",
+                "Give --password-file, or --password-out for one of its own for each site.",
+            )
         if self.password:
             checked_password(self.password)
         return self
@@ -62,6 +67,7 @@ class ResetPassword(Command[Reset]):
     name = "admin.reset"
     title = "Give an administrator a new password to begin with, and unlock the account."
     effect = Effect.WRITES
+    comparison = Comparison.BY_ROW
     model = Reset
 
     @classmethod

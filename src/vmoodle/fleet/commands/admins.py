@@ -32,7 +32,7 @@ class Who(Parameters):
     username: str = Field(min_length=1, max_length=100, description="The username, on every site.")
 
 
-class List(Command[Parameters]):
+class ListAdministrators(Command[Parameters]):
     """Tell."""
 
     name = "admin.list"
@@ -61,11 +61,12 @@ class _ChangeList(Command[Who]):
     """What changes who administers a site, and can be taken back."""
 
     effect = Effect.WRITES
+    comparison = Comparison.BY_ROW
     model = Who
 
     def run(self, site: TargetSite) -> Changed:
         """Change it, and return who administers the site now."""
-        with site.connect(read_only=False) as connection:
+        with site.change() as connection:
             account, now, ids = self._plan(connection, site)
             write_administrators(connection, ids, account.id, site.forced)
             after = administrators(connection, site.forced)
@@ -120,7 +121,7 @@ class _ChangeList(Command[Who]):
         raise NotImplementedError
 
 
-class Add(_ChangeList):
+class AddAdministrator(_ChangeList):
     """One more."""
 
     name = "admin.add"
@@ -130,7 +131,7 @@ class Add(_ChangeList):
         return with_added(now, account)
 
 
-class Remove(_ChangeList):
+class RemoveAdministrator(_ChangeList):
     """One less."""
 
     name = "admin.remove"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +9,11 @@ from pydantic import Field
 
 from vmoodle.errors import Unavailable, VMoodleError
 from vmoodle.fleet.baseline_document import read_baseline
+from vmoodle.fleet.change_rows import change_table
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Constant, LongText, Parameters
 from vmoodle.fleet.result import Cell, Changed, Result, Table
-from vmoodle.fleet.setting_edit import Masks, as_kept, from_kept
+from vmoodle.fleet.setting_edit import Masks, as_kept, from_kept, masks
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.config.names import parse_setting
@@ -57,7 +57,6 @@ class _OfBaseline(Command[Document]):
 
     def __init__(self, given: Document) -> None:
         super().__init__(given)
-        self._masks = Masks()
         # Most sites are to be the same.
         self._states: dict[tuple[int, ...], DesiredState] = {}
 
@@ -84,16 +83,13 @@ class _OfBaseline(Command[Document]):
             connection, self._desired(site), _site(site), create=self.given.new, lock=lock
         )
 
-    def _changes(self, cells: Iterable[DesiredCell], notes: Sequence[str] = ()) -> Table:
-        rows = [(*self._cells(cell), _note(cell, "was not set", "is unset")) for cell in cells]
-        rows += [("", "", None, None, note) for note in notes]
-        return Table(("part", "name", "old", "new", "note"), tuple(rows))
-
-    def _cells(self, cell: DesiredCell) -> tuple[Cell, Cell, Cell, Cell]:
-        if cell.part != "setting":
-            return cell.part, cell.name, cell.old, cell.new
-        setting, shown = parse_setting(cell.name), self._masks.shown
-        return cell.part, cell.name, shown(setting, cell.old), shown(setting, cell.new)
+    def _changes(
+        self, site: TargetSite, cells: Iterable[DesiredCell], notes: Sequence[str] = ()
+    ) -> Table:
+        rows = [
+            (*_cells(masks(site), cell), _note(cell, "was not set", "is unset")) for cell in cells
+        ]
+        return change_table(("part", "name"), rows, notes)
 
     def _desired(self, site: TargetSite) -> DesiredState:
         if site.shortname in self.given.undecided:
@@ -120,7 +116,8 @@ class Drift(_OfBaseline):
         with site.connect() as connection:
             plan = self.plan(connection, site)
         rows = [
-            (*self._cells(cell), _note(cell, "not set", "should not be set")) for cell in plan.cells
+            (*_cells(masks(site), cell), _note(cell, "not set", "should not be set"))
+            for cell in plan.cells
         ]
         return Table(("part", "name", "is", "should_be", "note"), tuple(rows))
 
@@ -140,24 +137,22 @@ class Apply(_OfBaseline):
             made = make_so(connection, plan, _site(site))
         notes = site.drop_caches(made.stale)
         stuck = [cell for cell in plan.cells if cell.verdict != Verdict.CHANGE]
-        return Changed(self._changes([*cells_of(made), *stuck], notes), _kept(made))
+        return Changed(self._changes(site, [*cells_of(made), *stuck], notes), _kept(made))
 
     def dry_run(self, site: TargetSite) -> Result:
         """Return what would be changed, and what would stay."""
         with site.connect() as connection:
-            return self._changes(self.plan(connection, site).cells)
+            return self._changes(site, self.plan(connection, site).cells)
 
     def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
         """Give back what was; raise Conflict where somebody has changed it since."""
         made = _from_kept(kept)
-        with suppress(_TriedOutError), site.connect(read_only=False) as connection:
+        with site.change(dry=dry) as connection:
             back = take_back(connection, made, _site(site))
-            if dry:
-                raise _TriedOutError
         if dry:
-            return self._changes(cells_of(back))
+            return self._changes(site, cells_of(back))
         notes = site.drop_caches(back.stale)
-        return Changed(self._changes(cells_of(back), notes), _kept(back))
+        return Changed(self._changes(site, cells_of(back), notes), _kept(back))
 
 
 def has_drifted(answer: Result, *, strict: bool = False) -> bool:
@@ -171,8 +166,11 @@ def has_drifted(answer: Result, *, strict: bool = False) -> bool:
     return any(strict or not str(row[-1]).startswith(skipped) for row in answer.rows)
 
 
-class _TriedOutError(Exception):
-    """Ends the transaction of a trial, so that nothing of it stays."""
+def _cells(masks: Masks, cell: DesiredCell) -> tuple[Cell, Cell, Cell, Cell]:
+    if cell.part != "setting":
+        return cell.part, cell.name, cell.old, cell.new
+    setting, shown = parse_setting(cell.name), masks.shown
+    return cell.part, cell.name, shown(setting, cell.old), shown(setting, cell.new)
 
 
 def _site(site: TargetSite) -> SiteConfiguration:

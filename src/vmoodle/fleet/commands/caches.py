@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from vmoodle.errors import Failed, InvalidInput
 from vmoodle.fleet.command import Command, Effect
-from vmoodle.fleet.parameters import Parameters
+from vmoodle.fleet.parameters import Parameters, refuse_together
 from vmoodle.fleet.result import Changed, Result, Scalar, Table
 from vmoodle.fleet.target_site import TargetSite, script_failed
 from vmoodle.moodle.caches.invalidation import Change, drop_caches
@@ -25,7 +25,7 @@ _TEMPLATES = SettingName(CORE, "templaterev")
 _DEFINITION = re.compile(r"[a-z][a-z0-9_]*/[a-z][a-z0-9_]*")
 
 
-class What(Parameters):
+class CachesToPurge(Parameters):
     """What is purged; nothing said is all."""
 
     part: list[Part] = Field(
@@ -38,8 +38,7 @@ class What(Parameters):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        if self.part and self.definition:
-            raise ValueError("--part and --definition exclude each other")
+        refuse_together(("--part", self.part), ("--definition", self.definition))
         for one in self.definition:
             if not _DEFINITION.fullmatch(one):
                 raise InvalidInput(
@@ -50,13 +49,13 @@ class What(Parameters):
         return self
 
 
-class Purge(Command[What]):
+class PurgeCaches(Command[CachesToPurge]):
     """Purge."""
 
     name = "cache.purge"
     title = "Purge caches, all or parts, as Moodle's purge_caches.php does."
     effect = Effect.WRITES
-    model = What
+    model = CachesToPurge
     idempotent = True
     scripts = True
     timeout = 300
@@ -100,7 +99,7 @@ def _answer(said: str, note: str = "") -> Result:
 
 def _renumber_templates(site: TargetSite) -> str:
     """Have browsers and the server take all templates anew; return which cache may be late."""
-    with site.connect(read_only=False) as connection:
+    with site.change() as connection:
         last = read_settings(connection, [_TEMPLATES], site.forced)[_TEMPLATES].stored or ""
         number = str(next_revision(last))
         set_settings(connection, {_TEMPLATES: number}, forced=site.forced, create=True, log=False)

@@ -18,7 +18,7 @@ from vmoodle.moodle.scripts.health_checks import SCRIPT, Check, Status, read_che
 _MOST_NAMES = 5
 
 
-class Which(Parameters):
+class ChosenChecks(Parameters):
     """Which checks."""
 
     filter: str = Field(default="", description="Only checks with this in their name, as cron.")
@@ -27,9 +27,9 @@ class Which(Parameters):
     )
 
 
-class _Checks(Command[Which]):
+class _Checks(Command[ChosenChecks]):
     effect = Effect.READS
-    model = Which
+    model = ChosenChecks
     scripts = True
     timeout = 120
 
@@ -51,7 +51,7 @@ class _Checks(Command[Which]):
         return found
 
 
-class Compare(_Checks):
+class CompareChecks(_Checks):
     """Put the checks of many sites side by side."""
 
     name = "checks.compare"

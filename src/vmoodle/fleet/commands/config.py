@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from vmoodle.errors import InvalidInput
 from vmoodle.fleet.command import Command, Comparison, Effect
-from vmoodle.fleet.copy_source import open_source
-from vmoodle.fleet.parameters import Constant, Parameters, SecretParameter, SettledSecret
+from vmoodle.fleet.copy_source import FromSite, open_source
+from vmoodle.fleet.parameters import (
+    Constant,
+    Parameters,
+    SecretParameter,
+    SettledSecret,
+    secret_texts,
+)
 from vmoodle.fleet.result import Changed, Matrix, Result, Table
-from vmoodle.fleet.setting_edit import Masks, SettingEdit, Wanted, take_back
+from vmoodle.fleet.setting_edit import SettingEdit, Wanted, masks, take_back
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.config.copies import CopySource, plan_copy, read_source
 from vmoodle.moodle.config.names import (
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
 
-class Which(Parameters):
+class SettingPatterns(Parameters):
     """Settings, by name."""
 
     setting: list[str] = Field(
@@ -51,22 +56,18 @@ class Which(Parameters):
             return read_matching(connection, patterns, site.forced)
 
 
-class Get(Command[Which]):
+class GetSettings(Command[SettingPatterns]):
     """Tell the values."""
 
     name = "config.get"
     title = "Tell settings of Moodle and its plugins, forced ones as such."
     effect = Effect.READS
-    model = Which
+    model = SettingPatterns
     comparison = Comparison.BY_ROW
-
-    def __init__(self, given: Which) -> None:
-        super().__init__(given)
-        self._masks = Masks()
 
     def run(self, site: TargetSite) -> Result:
         """Return the settings with the value Moodle goes by; of a secret only a mark."""
-        shown = self._masks.shown
+        shown = masks(site).shown
         rows = tuple(
             (str(name), shown(name, value.effective), value.is_forced, shown(name, value.stored))
             for name, value in self.given.read(site).items()
@@ -74,33 +75,29 @@ class Get(Command[Which]):
         return Table(("setting", "value", "forced", "stored"), rows)
 
 
-class Compare(Command[Which]):
+class CompareSettings(Command[SettingPatterns]):
     """Put the values of many sites side by side."""
 
     name = "config.compare"
     title = "Compare settings over sites: what most have, and who differs."
     effect = Effect.READS
-    model = Which
+    model = SettingPatterns
     comparison = Comparison.MATRIX
-
-    def __init__(self, given: Which) -> None:
-        super().__init__(given)
-        self._masks = Masks()
 
     def run(self, site: TargetSite) -> Result:
         """Return each setting's value; what is another on every site by nature is left out."""
         patterns = [parse_pattern(one) for one in self.given.setting]
         named = {SettingName(one.component, one.name) for one in patterns if one.is_exact}
-        cells = {}
+        cells, shown = {}, masks(site).shown
         for name, value in self.given.read(site).items():
             is_there = value.is_forced or value.stored is not None
             if is_there and (name in named or not name.differs_by_nature):
-                told = self._masks.shown(name, value.effective)
+                told = shown(name, value.effective)
                 cells[str(name)] = f"{told} (forced)" if value.is_forced else told
         return Matrix(cells)
 
 
-class Edit(Command[Any]):
+class EditSettings(Command[Any]):
     """What the commands that change settings have in common."""
 
     effect = Effect.WRITES
@@ -128,7 +125,7 @@ class Edit(Command[Any]):
         return take_back(site, kept, dry=dry)
 
 
-class Values(Parameters):
+class SettingValues(Parameters):
     """Settings with the values they are to have."""
 
     setting: list[str] = Field(
@@ -165,34 +162,23 @@ class Values(Parameters):
         return values
 
     def hidden(self) -> dict[SettingName, str]:
-        """Return the values that are secrets; raise InvalidInput `setting.secrets`."""
-        text = self.secrets.reveal()
-        try:
-            given = json.loads(text) if text else {}
-        except ValueError:
-            given = None
-        if not isinstance(given, dict) or not all(isinstance(v, str) for v in given.values()):
-            raise InvalidInput(
-                "setting.secrets",
-                "The secrets are no JSON object of texts.",
-                'As in {"auth_ldap/bind_pw": "…"}, in one line.',
-            )
+        """Return the values that are secrets; raise InvalidInput `command.secrets`."""
         values: dict[SettingName, str] = {}
-        for name, value in given.items():
+        for name, value in secret_texts(self.secrets).items():
             _enter(values, parse_setting(name), value)
         return values
 
 
-class Set(Edit):
+class SetSettings(EditSettings):
     """Give settings a value."""
 
     name = "config.set"
     title = "Set settings of Moodle and its plugins; shown at once, and can be taken back."
-    model = Values
-    given: Values
+    model = SettingValues
+    given: SettingValues
 
     @classmethod
-    def settle(cls, given: Values, installation: Installation) -> Values:  # noqa: ARG003
+    def settle(cls, given: SettingValues, installation: Installation) -> SettingValues:  # noqa: ARG003
         """Check all of it, and put in which of them are secrets."""
         hidden, clear = given.hidden(), given.in_clear()
         _refuse_none([*hidden, *clear])
@@ -206,7 +192,7 @@ class Set(Edit):
         return Wanted({**self.given.in_clear(), **self.given.hidden()}, create=self.given.new)
 
 
-class Names(Parameters):
+class SettingNames(Parameters):
     """Settings, each named in full."""
 
     setting: list[str] = Field(description="name of Moodle's own, component/name of a plugin's.")
@@ -219,23 +205,22 @@ class Names(Parameters):
         return self
 
 
-class Unset(Edit):
+class UnsetSettings(EditSettings):
     """Remove settings, so that Moodle goes by its default."""
 
     name = "config.unset"
     title = "Unset settings of Moodle and its plugins; they can be taken back."
-    model = Names
-    given: Names
+    model = SettingNames
+    given: SettingNames
 
     def wanted(self, connection: SiteConnection, site: TargetSite) -> Wanted:  # noqa: ARG002
         """Return that none of them is set."""
         return Wanted({parse_setting(one): None for one in self.given.setting})
 
 
-class Copied(Parameters):
+class SettingsToCopy(FromSite):
     """What is copied from which site; the values are put in when it is ordered."""
 
-    source: str = Field(description="The site it is copied from.")
     what: list[str] = Field(description="Components (auth_ldap), or settings by name.")
     keep: bool = Field(
         default=False, description="Keep what a site's component has beyond the source."
@@ -254,21 +239,16 @@ class Copied(Parameters):
         return self
 
 
-class Copy(Edit):
+class CopySettings(EditSettings):
     """Give sites the configuration that one site has."""
 
     name = "config.copy"
     title = "Copy a plugin's configuration, or settings by name, from one site to others."
-    model = Copied
-    given: Copied
+    model = SettingsToCopy
+    given: SettingsToCopy
 
     @classmethod
-    def leaves_out(cls, given: Copied) -> Collection[str]:
-        """Return the site that is the source."""
-        return [given.source]
-
-    @classmethod
-    def settle(cls, given: Copied, installation: Installation) -> Copied:
+    def settle(cls, given: SettingsToCopy, installation: Installation) -> SettingsToCopy:
         """Read the source, once for all sites."""
         site = open_source(installation, given.source)
         with site.connect() as connection:
@@ -287,7 +267,7 @@ class Copy(Edit):
     def wanted(self, connection: SiteConnection, site: TargetSite) -> Wanted:
         """Return what differs on the site from what the source had."""
         given = self.given
-        values = given.values | json.loads(given.secrets.reveal() or "{}")
+        values = given.values | secret_texts(given.secrets)
         source = CopySource(
             {parse_setting(name): value for name, value in values.items()},
             {parse_setting(name): why for name, why in given.left.items()},

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from vmoodle.errors import Conflict, NotFound
-from vmoodle.fleet.command import Command, Effect
-from vmoodle.fleet.copy_source import THE_SOURCE, FromSite, open_source
+from vmoodle.fleet.command import Command, Comparison, Effect
+from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.parameters import Constant, Search
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
 _COLUMNS = ("file", "change", "note")
-_THE_SOURCE = Table(_COLUMNS, (("all", THE_SOURCE, ""),))
 
 
 def _areas(site: TargetSite) -> list[str]:
@@ -42,7 +41,7 @@ def _areas(site: TargetSite) -> list[str]:
         return [str(one) for one in areas_of(connection)]
 
 
-class Which(FromSite):
+class FilesToCopy(FromSite):
     """A file area of a source site."""
 
     area: Annotated[str, Search(_areas)] = Field(
@@ -59,21 +58,22 @@ class Which(FromSite):
         return self
 
 
-class Copy(Command[Which]):
+class CopyFiles(Command[FilesToCopy]):
     """Replace what sites have in the area by what the source has."""
 
     name = "copy.files"
     title = "Copy a file area, as core_admin/logo, to other sites, with the setting that names it."
     effect = Effect.WRITES
-    model = Which
+    model = FilesToCopy
     idempotent = True
+    comparison = Comparison.BY_ROW
 
-    def __init__(self, given: Which) -> None:
+    def __init__(self, given: FilesToCopy) -> None:
         super().__init__(given)
         self._area = parse_area(given.area)
 
     @classmethod
-    def settle(cls, given: Which, installation: Installation) -> Which:
+    def settle(cls, given: FilesToCopy, installation: Installation) -> FilesToCopy:
         """Read the source's rows; raise NotFound where it has no file, or not all contents."""
         source = open_source(installation, given.source)
         with source.connect() as connection:
@@ -83,8 +83,6 @@ class Copy(Command[Which]):
 
     def dry_run(self, site: TargetSite) -> Result:
         """Return each file and setting with what would happen to it."""
-        if site.shortname == self.given.source:
-            return _THE_SOURCE
         with site.connect() as connection:
             there = read_area(connection, self._area)
             change = plan_area(connection, self._area, there, self._wanted, site.forced)
@@ -92,8 +90,6 @@ class Copy(Command[Which]):
 
     def run(self, site: TargetSite) -> Changed:
         """Write the contents, then replace the area's rows in one transaction."""
-        if site.shortname == self.given.source:
-            return Changed(_THE_SOURCE)
         wanted = self._wanted
         self._fill_pool(site, Path(self.given.pool), wanted, self.given.source)
         with site.connect(read_only=False) as connection:

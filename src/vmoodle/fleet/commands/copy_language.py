@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from vmoodle.errors import InvalidInput, NotFound
-from vmoodle.fleet.command import Command, Effect
-from vmoodle.fleet.copy_source import THE_SOURCE, FromSite, open_source
+from vmoodle.fleet.command import Command, Comparison, Effect
+from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
@@ -37,10 +37,9 @@ if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
 _COLUMNS = ("strings", "change", "note")
-_THE_SOURCE = Table(_COLUMNS, (("all", THE_SOURCE, ""),))
 
 
-class Which(FromSite):
+class StringsToCopy(FromSite):
     """Strings of a source site."""
 
     lang: list[str] = Field(
@@ -69,16 +68,17 @@ class Which(FromSite):
         return file_of(self.component) if self.component else ""
 
 
-class Copy(Command[Which]):
+class CopyLanguage(Command[StringsToCopy]):
     """Give sites the strings of a source, file by file."""
 
     name = "copy.language"
     title = "Copy a site's own wording (language customisation) to other sites."
     effect = Effect.WRITES
-    model = Which
+    comparison = Comparison.BY_ROW
+    model = StringsToCopy
 
     @classmethod
-    def settle(cls, given: Which, installation: Installation) -> Which:
+    def settle(cls, given: StringsToCopy, installation: Installation) -> StringsToCopy:
         """Read the source's strings; raise NotFound `language.none` where it has none."""
         source = open_source(installation, given.source)
         packs = strings_of(read_packs(_place(source), frozenset(given.lang), given.file))
@@ -92,15 +92,11 @@ class Copy(Command[Which]):
 
     def dry_run(self, site: TargetSite) -> Result:
         """Return the files with how many strings are added, changed and removed."""
-        if site.shortname == self.given.source:
-            return _THE_SOURCE
         changes, _before = self._plan(site)
         return _answer(changes, _words(site, changes))
 
     def run(self, site: TargetSite) -> Changed:
         """Write the files, then what follows from them in the site's database and caches."""
-        if site.shortname == self.given.source:
-            return Changed(_THE_SOURCE)
         changes, before = self._plan(site)
         if not changes:
             return Changed(_answer([], []))

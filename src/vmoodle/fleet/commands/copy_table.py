@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, InvalidInput, Refused
 from vmoodle.fleet.command import Command, Comparison, Effect
-from vmoodle.fleet.copy_source import THE_SOURCE, FromSite, open_source
+from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
@@ -55,10 +55,10 @@ _COLUMNS = ("before", "removed", "added", "undo", "note")
 # A trial of more rows would hold a site's table twice as long; it only counts them.
 _MOST_TRIED = 50_000
 _TOO_MANY = f"no: more than {MOST_KEPT_ROWS:,} rows or {MOST_KEPT_BYTES // 1_000_000} MB"
-_CACHED = "Moodle may keep what it had read of the table: purge the site's caches."
+_CACHED = "Moodle may keep what it had read of the table: vmoodle cache purge."
 
 
-class Which(FromSite):
+class TableToCopy(FromSite):
     """A table of a source site, whole or in part."""
 
     table: str = Field(description="The table without prefix, as local_news.")
@@ -100,18 +100,18 @@ class Which(FromSite):
         return self.replace and not self.where
 
 
-class Copy(Command[Which]):
+class CopyTable(Command[TableToCopy]):
     """Replace the rows of sites by those of a source, or add what they lack."""
 
     name = "copy.table"
     title = "Copy a table to other sites of either engine: replaced, or filled up by a key."
     effect = Effect.WRITES
-    model = Which
+    model = TableToCopy
     comparison = Comparison.MERGED
     timeout = 900.0
 
     @classmethod
-    def settle(cls, given: Which, installation: Installation) -> Which:
+    def settle(cls, given: TableToCopy, installation: Installation) -> TableToCopy:
         """Look at the source's table; raise Refused `table.refused`, `table.ids`."""
         source = open_source(installation, given.source)
         with source.connect(one_moment=True, timeout=cls.timeout) as connection:
@@ -133,26 +133,22 @@ class Copy(Command[Which]):
 
     def dry_run(self, site: TargetSite) -> Result:
         """Make the copy and take it back; of a large table only count the rows."""
-        if site.shortname == self.given.source:
-            return _the_source()
         counted = self._counted(site)
         if counted is not None:
             return counted
-        with _transaction(site, taken_back=True) as connection:
+        with _change(site, dry=True) as connection:
             change = self._copy(site, connection)
         return _answer(change, self._left_behind)
 
     def run(self, site: TargetSite) -> Changed:
         """Make the copy in one transaction."""
-        if site.shortname == self.given.source:
-            return Changed(_the_source())
-        with _transaction(site) as connection:
+        with _change(site) as connection:
             change = self._copy(site, connection)
         return Changed(_answer(change, f"{self._left_behind} {_CACHED}".strip()), change.undo)
 
     def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Changed:
         """Put the rows back that were there, or take away those that were added."""
-        with _transaction(site, taken_back=dry) as connection:
+        with _change(site, dry=dry) as connection:
             opened = _open(site, connection, self.given)
             refuse_columns(self.given.table, self._columns, opened.columns)
             change = take_back(connection, self._part(site, opened), kept, opened.prefix)
@@ -248,23 +244,14 @@ class _Opened:
     """What other tables have rows that belong to these; such rows are not copied."""
 
 
-@contextmanager
-def _transaction(site: TargetSite, *, taken_back: bool = False) -> Iterator[SiteConnection]:
-    """Open a site for one change, which with `taken_back` leaves no trace."""
-
-    class TakenBack(Exception):
-        pass
-
+def _change(site: TargetSite, *, dry: bool = False) -> AbstractContextManager[SiteConnection]:
+    """Open a site for one change, which with `dry` leaves no trace."""
     # On PostgreSQL one moment would be from before the table is locked: without what others wrote
     # while that was waited for.
-    one_moment = site.dialect != "postgresql"
-    with suppress(TakenBack), site.connect(read_only=False, one_moment=one_moment) as connection:
-        yield connection
-        if taken_back:
-            raise TakenBack
+    return site.change(dry=dry, one_moment=site.dialect != "postgresql")
 
 
-def _open(site: TargetSite, connection: SiteConnection, given: Which) -> _Opened:
+def _open(site: TargetSite, connection: SiteConnection, given: TableToCopy) -> _Opened:
     schema = read_table(connection, given.table)
     keys = references(site.codebase)
     people = refuse_table(given.table, schema, keys, replaced=given.replace)
@@ -283,7 +270,7 @@ def _open(site: TargetSite, connection: SiteConnection, given: Which) -> _Opened
     return _Opened(part, schema.prefix, columns, dict(people), ids, held)
 
 
-def _refuse_ids(connection: SiteConnection, opened: _Opened, given: Which) -> None:
+def _refuse_ids(connection: SiteConnection, opened: _Opened, given: TableToCopy) -> None:
     """Refuse rows that hold ids of other tables: the same numbers mean others on each site."""
     condition, values = opened.part.condition()
     for name in opened.ids:
@@ -301,17 +288,13 @@ def _refuse_ids(connection: SiteConnection, opened: _Opened, given: Which) -> No
             )
 
 
-def _source_changed(given: Which) -> Conflict:
+def _source_changed(given: TableToCopy) -> Conflict:
     return Conflict(
         "table.source",
         f"The table {given.table} of {given.source} was changed after the copy was ordered;"
         " nothing was changed here.",
         "Order it again.",
     )
-
-
-def _the_source() -> Table:
-    return Table(_COLUMNS, ((None, None, None, "", THE_SOURCE),))
 
 
 def _answer(change: TableChange, note: str) -> Table:

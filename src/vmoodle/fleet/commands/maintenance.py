@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
 from pydantic import Field, model_validator
 
 from vmoodle.errors import Conflict, Failed, InvalidInput
-from vmoodle.fleet.command import Command, Effect
-from vmoodle.fleet.parameters import LongText, Parameters
+from vmoodle.fleet.command import Command, Comparison, Effect
+from vmoodle.fleet.parameters import LongText, Parameters, refuse_together
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.caches.invalidation import Change
@@ -59,10 +59,10 @@ class Closing(Parameters):
     def _fit(self) -> Self:
         if self.message:
             checked_message(self.message)
-        if self.at and self.minutes is not None:
-            raise ValueError("--at and --in exclude each other")
-        if self.but_admins and (self.at or self.minutes is not None):
-            raise ValueError("Moodle closes to everybody when it closes later")
+        # Moodle closes to everybody when it closes later.
+        refuse_together(
+            ("--at", self.at), ("--in", self.minutes), ("--but-admins", self.but_admins)
+        )
         _moment(self.at)
         return self
 
@@ -71,6 +71,7 @@ class _Maintain(Command[P], Generic[P]):
     """What changes the maintenance of a site and can be taken back."""
 
     effect = Effect.INTERRUPTS
+    comparison = Comparison.BY_ROW
     idempotent = True
     scripts = True
 
@@ -106,7 +107,7 @@ class _Maintain(Command[P], Generic[P]):
         raise NotImplementedError
 
 
-class On(_Maintain[Closing]):
+class CloseSites(_Maintain[Closing]):
     """Close."""
 
     name = "maintenance.on"
@@ -151,7 +152,7 @@ class On(_Maintain[Closing]):
         return Maintenance(enabled, None, message, before.page if same else NEW_PAGE)
 
 
-class Off(_Maintain[Parameters]):
+class OpenSites(_Maintain[Parameters]):
     """Open."""
 
     name = "maintenance.off"
@@ -164,7 +165,7 @@ class Off(_Maintain[Parameters]):
         return Maintenance(enabled, None, before.message, None)
 
 
-class Show(Command[Parameters]):
+class ShowMaintenance(Command[Parameters]):
     """Tell."""
 
     name = "maintenance.show"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from vmoodle.errors import InvalidInput, NotFound
 from vmoodle.fleet.code_trees import CodeTrees
 from vmoodle.fleet.command import Command, Comparison, Effect
-from vmoodle.fleet.copy_source import open_source
+from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.parameters import Constant, Parameters
 from vmoodle.fleet.plugin_changes import PluginChanges
 from vmoodle.fleet.result import Cell, Changed, Matrix, Result, Table
@@ -205,10 +205,9 @@ class Set(Command[States]):
         return self._changes.undo(site, kept, dry=dry)
 
 
-class Source(Parameters):
+class Source(FromSite):
     """The site whose states are taken over."""
 
-    source: str = Field(description="The site whose states and orders are taken over.")
     type: list[str] = Field(
         default_factory=list, description="Only plugins of this kind, as filter; repeatable."
     )
@@ -245,11 +244,6 @@ class Sync(Command[Source]):
         self._changes = PluginChanges()
         self._states = {name: PluginState(state) for name, state in given.states.items()}
         self._orders = {kind: tuple(names) for kind, names in given.orders.items()}
-
-    @classmethod
-    def leaves_out(cls, given: Source) -> Collection[str]:
-        """Return the site that is the source."""
-        return [given.source]
 
     @classmethod
     def settle(cls, given: Source, installation: Installation) -> Source:

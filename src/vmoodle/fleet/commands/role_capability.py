@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from vmoodle.errors import InvalidInput, NotFound
 from vmoodle.fleet.commands.roles import unknown_component
-from vmoodle.fleet.parameters import Constant, Parameters
+from vmoodle.fleet.copy_source import FromSite, PerhapsFromSite
+from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.role_change import RoleChange, ask_source
 from vmoodle.moodle.roles.definitions import Permission, SiteRoles, named, read_roles
 from vmoodle.moodle.roles.plan import Part, RolePlan, capabilities_of, near, plan_permissions
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _CAPABILITY = re.compile(r"[a-z][a-z0-9_]*/[a-z0-9_]+:[a-z0-9_]+")
 
 
-class OneCapability(Parameters):
+class OneCapability(PerhapsFromSite):
     """Roles, a capability, and what it is to be."""
 
     role: list[str] = Field(description="Roles by shortname; * and ? too.")
@@ -30,7 +31,6 @@ class OneCapability(Parameters):
     permission: Literal["", "allow", "prevent", "prohibit", "inherit"] = Field(
         default="", description="What the roles are to have; inherit removes it."
     )
-    source: str = Field(default="", description="The site whose permission it is, instead.")
     settled: Annotated[dict[str, Any], Constant(dict)] = Field(default_factory=dict)
     """What the source said when this was ordered."""
 
@@ -46,7 +46,7 @@ class OneCapability(Parameters):
         return self
 
 
-class Capability(RoleChange[OneCapability]):
+class SetCapability(RoleChange[OneCapability]):
     """Set or remove one capability of roles."""
 
     name = "role.capability"
@@ -64,11 +64,6 @@ class Capability(RoleChange[OneCapability]):
         settled = permissions_of(site, roles, {known}).as_data()
         return given.model_copy(update={"settled": settled})
 
-    @classmethod
-    def leaves_out(cls, given: OneCapability) -> Collection[str]:
-        """Return the site that is the source."""
-        return [given.source] if given.source else []
-
     def plans(self, site: SiteRoles) -> Iterable[RolePlan]:
         """Return what gives the roles the permission."""
         if self.given.source:
@@ -78,10 +73,9 @@ class Capability(RoleChange[OneCapability]):
         return plan_permissions(self.given.role, self.given.capability, permission, site)
 
 
-class Group(Parameters):
+class CapabilitiesToSync(FromSite):
     """A capability or a component, of which site, and for which roles."""
 
-    source: str = Field(description="The site whose permissions they are.")
     capability: str = Field(default="", description="One capability, as mod/quiz:view.")
     component: str = Field(default="", description="All of a component, as mod_quiz.")
     role: list[str] = Field(
@@ -103,15 +97,15 @@ class Group(Parameters):
         return self
 
 
-class Resync(RoleChange[Group]):
+class ResyncCapabilities(RoleChange[CapabilitiesToSync]):
     """Make one capability, or a component's, of all roles the same as on a source."""
 
     name = "role.resync"
     title = "Make a capability, or all of a component, of all roles what it is on one site."
-    model = Group
+    model = CapabilitiesToSync
 
     @classmethod
-    def settle(cls, given: Group, installation: Installation) -> Group:
+    def settle(cls, given: CapabilitiesToSync, installation: Installation) -> CapabilitiesToSync:
         """Return the parameters with the permissions of the source."""
         site = ask_source(installation, given.source, read_roles)
         if given.capability:
@@ -123,11 +117,6 @@ class Resync(RoleChange[Group]):
         roles = named(given.role or ["*"], site.shortnames, site.called)
         settled = permissions_of(site, roles, capabilities).as_data()
         return given.model_copy(update={"settled": settled})
-
-    @classmethod
-    def leaves_out(cls, given: Group) -> Collection[str]:
-        """Return the site that is the source."""
-        return [given.source]
 
     def plans(self, site: SiteRoles) -> Iterable[RolePlan]:
         """Return what makes the permissions the source's."""

@@ -18,19 +18,19 @@ from vmoodle.moodle.roles.plan import RolePlan
 from vmoodle.moodle.roles.reset import CODE, WHAT, as_input, read_output
 
 
-class Roles(Parameters):
+class RolesToReset(Parameters):
     """Which roles."""
 
     role: list[str] = Field(description="Roles by shortname; * and ? too.")
 
 
-class Reset(Command[Roles]):
+class ResetRoles(Command[RolesToReset]):
     """Give roles the permissions of their archetypes again."""
 
     name = "role.reset"
     title = "Reset roles to the permissions of their archetypes, by Moodle itself."
     effect = Effect.WRITES
-    model = Roles
+    model = RolesToReset
     idempotent = True
     comparison = Comparison.BY_ROW
     scripts = True

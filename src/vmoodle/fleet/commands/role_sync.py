@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from vmoodle.errors import InvalidInput
-from vmoodle.fleet.commands.roles import Allows
-from vmoodle.fleet.parameters import Constant, LongText, Parameters
+from vmoodle.fleet.commands.roles import AllowTables
+from vmoodle.fleet.copy_source import FromSite, PerhapsFromSite
+from vmoodle.fleet.parameters import Constant, LongText
 from vmoodle.fleet.role_change import RoleChange, ask_source, parts_named
 from vmoodle.moodle.roles.definitions import SiteRoles, named, read_roles
 from vmoodle.moodle.roles.documents import from_yaml
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
 
-class Wanted(Parameters):
+class RolesToSync(PerhapsFromSite):
     """Which roles, of which site or file, and what of them."""
 
     role: list[str] = Field(
         default_factory=list, description="Roles by shortname; * and ? too. Of a file all."
     )
-    source: str = Field(default="", description="The site whose roles they are.")
     document: Annotated[str, LongText()] = Field(
         default="", description="Definitions in YAML, in place of a site."
     )
@@ -42,15 +42,15 @@ class Wanted(Parameters):
     """What the source said when this was ordered."""
 
 
-class Sync(RoleChange[Wanted]):
+class SyncRoles(RoleChange[RolesToSync]):
     """Make roles the same as those of a source."""
 
     name = "role.sync"
     title = "Make roles what they are on one site or in a file; overrides in courses stay."
-    model = Wanted
+    model = RolesToSync
 
     @classmethod
-    def settle(cls, given: Wanted, installation: Installation) -> Wanted:
+    def settle(cls, given: RolesToSync, installation: Installation) -> RolesToSync:
         """Return the parameters with the definitions of the source."""
         if bool(given.source) == bool(given.document):
             raise InvalidInput(
@@ -63,11 +63,6 @@ class Sync(RoleChange[Wanted]):
         ).as_data()
         return given.model_copy(update={"settled": settled})
 
-    @classmethod
-    def leaves_out(cls, given: Wanted) -> Collection[str]:
-        """Return the site that is the source."""
-        return [given.source] if given.source else []
-
     def plans(self, site: SiteRoles) -> Iterable[RolePlan]:
         """Return what makes the site's roles the source's."""
         return plan_roles(
@@ -79,36 +74,30 @@ class Sync(RoleChange[Wanted]):
         )
 
 
-class WantedAllows(Allows):
+class AllowsToSync(FromSite, AllowTables):
     """Which pairs of roles, of which site."""
 
     role: list[str] = Field(
         default_factory=list, description="Only pairs with one of these roles; all without."
     )
-    source: str = Field(description="The site whose tables they are.")
     settled: Annotated[dict[str, Any], Constant(dict)] = Field(default_factory=dict)
     """What the source said when this was ordered."""
 
 
-class SyncAllows(RoleChange[WantedAllows]):
+class SyncAllows(RoleChange[AllowsToSync]):
     """Make the allow tables the same as those of a source."""
 
     name = "role.sync-allows"
     title = "Make which roles may assign, override, switch to and see which what it is on one site."
-    model = WantedAllows
+    model = AllowsToSync
 
     @classmethod
-    def settle(cls, given: WantedAllows, installation: Installation) -> WantedAllows:
+    def settle(cls, given: AllowsToSync, installation: Installation) -> AllowsToSync:
         """Return the parameters with the tables of the source."""
         site = ask_source(installation, given.source, read_roles)
         roles = named(given.role, site.shortnames, site.called)
         settled = RoleSource.of_site(site, []).as_data()
         return given.model_copy(update={"role": roles, "settled": settled})
-
-    @classmethod
-    def leaves_out(cls, given: WantedAllows) -> Collection[str]:
-        """Return the site that is the source."""
-        return [given.source]
 
     def plans(self, site: SiteRoles) -> Iterable[RolePlan]:
         """Return what makes the site's pairs the source's."""
@@ -116,7 +105,7 @@ class SyncAllows(RoleChange[WantedAllows]):
         return plan_all_allows(source, site, self.given.allows, self.given.role)
 
 
-def _of_site(given: Wanted, installation: Installation) -> RoleSource:
+def _of_site(given: RolesToSync, installation: Installation) -> RoleSource:
     if not given.role:
         raise InvalidInput(
             "role.which", "No role is named.", "Name roles by their shortname; '*' is all."
@@ -125,7 +114,7 @@ def _of_site(given: Wanted, installation: Installation) -> RoleSource:
     return RoleSource.of_site(site, named(given.role, site.shortnames, site.called))
 
 
-def _of_documents(given: Wanted) -> RoleSource:
+def _of_documents(given: RolesToSync) -> RoleSource:
     found = {definition.shortname: (definition, parts) for definition, parts in
              from_yaml(given.document)}  # fmt: skip
     wanted = named(given.role or ["*"], list(found), "the file")

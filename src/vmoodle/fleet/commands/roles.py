@@ -34,7 +34,7 @@ def roles_offered(site: TargetSite) -> list[str]:
         return [one.shortname for one in read_role_list(connection)]
 
 
-class List(Command[Parameters]):
+class ListRoles(Command[Parameters]):
     """Tell the roles of each site."""
 
     name = "role.list"
@@ -52,7 +52,7 @@ class List(Command[Parameters]):
         )
 
 
-class Which(Command[Parameters]):
+class RoleMatrix(Command[Parameters]):
     """Put the roles of many sites side by side."""
 
     name = "role.matrix"
@@ -89,7 +89,7 @@ class OneRole(Parameters):
     """What the site to compare with has."""
 
 
-class Compare(Command[OneRole]):
+class CompareRole(Command[OneRole]):
     """Put one role of many sites side by side."""
 
     name = "role.compare"
@@ -134,18 +134,12 @@ class Compare(Command[OneRole]):
         ]
 
 
-class Allows(Parameters):
+class AllowTables(Parameters):
     """Which of the tables of who may do what with other roles."""
 
     table: list[Literal["assign", "override", "switch", "view"]] = Field(
         default_factory=list, description="Only these: assign, override, switch, view."
     )
-    all: bool = Field(default=False, description="Show what is the same on all of them too.")
-    against: str = Field(
-        default="", description="The site to compare with, in place of what most have."
-    )
-    standard: Annotated[dict[str, str], Constant(dict)] = Field(default_factory=dict)
-    """What the site to compare with has."""
 
     @property
     def allows(self) -> tuple[Allow, ...]:
@@ -153,17 +147,28 @@ class Allows(Parameters):
         return tuple(Allow(name) for name in self.table) or tuple(Allow)
 
 
-class CompareAllows(Command[Allows]):
+class ComparedAllows(AllowTables):
+    """Which of the tables, and what of them is shown."""
+
+    all: bool = Field(default=False, description="Show what is the same on all of them too.")
+    against: str = Field(
+        default="", description="The site to compare with, in place of what most have."
+    )
+    standard: Annotated[dict[str, str], Constant(dict)] = Field(default_factory=dict)
+    """What the site to compare with has."""
+
+
+class CompareAllows(Command[ComparedAllows]):
     """Put the allow tables of many sites side by side."""
 
     name = "role.compare-allows"
     title = "Compare which roles may assign, override, switch to and see which."
     effect = Effect.READS
-    model = Allows
+    model = ComparedAllows
     comparison = Comparison.MATRIX
 
     @classmethod
-    def settle(cls, given: Allows, installation: Installation) -> Allows:
+    def settle(cls, given: ComparedAllows, installation: Installation) -> ComparedAllows:
         """Return the parameters with what the site to compare with has."""
         if not given.against:
             return given
@@ -177,7 +182,9 @@ class CompareAllows(Command[Allows]):
         return Matrix(allows_column(found, self.given.allows))
 
     @classmethod
-    def compare(cls, given: Allows, answers: Iterable[tuple[str, Result]]) -> list[Compared]:
+    def compare(
+        cls, given: ComparedAllows, answers: Iterable[tuple[str, Result]]
+    ) -> list[Compared]:
         """Return the rows; a site that has not both roles does not stand out."""
         return [
             _compared(row, given.against, shown=given.all)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.fleet.command import Command, Effect
-from vmoodle.fleet.parameters import Parameters
+from vmoodle.fleet.parameters import Parameters, refuse_together
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite, script_failed
 from vmoodle.moodle.care.administrators import administrators, find_user
@@ -25,7 +25,7 @@ from vmoodle.moodle.care.sessions import (
 )
 
 
-class Whose(Parameters):
+class SessionsToEnd(Parameters):
     """Whose sessions end."""
 
     user: str = Field(default="", description="Only those of this user, by username.")
@@ -35,18 +35,17 @@ class Whose(Parameters):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        if self.user and self.but_admins:
-            raise ValueError("--user and --but-admins exclude each other")
+        refuse_together(("--user", self.user), ("--but-admins", self.but_admins))
         return self
 
 
-class Kill(Command[Whose]):
+class EndSessions(Command[SessionsToEnd]):
     """End sessions."""
 
     name = "session.kill"
     title = "End sessions: of everybody, of one user, or of all but administrators."
     effect = Effect.INTERRUPTS
-    model = Whose
+    model = SessionsToEnd
     idempotent = True
     scripts = True
     timeout = 120
@@ -60,7 +59,7 @@ class Kill(Command[Whose]):
         if users is None and not keep:
             _end_all(site)
         elif handler.by_rows:
-            with site.connect(read_only=False) as connection:
+            with site.change() as connection:
                 end_rows(connection, users, keep)
             if handler is Handler.FILE:
                 remove_files(session_directory(site.dataroot, site.forced), sids)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Annotated, Literal, Never, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,10 +13,17 @@ from vmoodle.engines.protocol import Most, SiteConnection
 from vmoodle.errors import Failed, Refused, Unavailable, VMoodleError
 from vmoodle.fleet import sql_text
 from vmoodle.fleet.command import Command, Comparison, Effect
-from vmoodle.fleet.parameters import LongText, Parameters
+from vmoodle.fleet.parameters import (
+    MASK,
+    LongText,
+    Parameters,
+    SecretParameter,
+    secret_texts,
+)
 from vmoodle.fleet.result import Cell, Result, Table, cell
 from vmoodle.fleet.sql_text import Dialect, Statement
 from vmoodle.fleet.target_site import TargetSite
+from vmoodle.secret import Secret, without_secrets
 
 # On MariaDB and MySQL these stay in the transaction; what else there is may commit at once.
 _TRANSACTIONAL = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES"})
@@ -35,6 +43,9 @@ class Sql(Parameters):
     param: list[str] = Field(
         default_factory=list, description="name=value for :name in the SQL; repeatable."
     )
+    secrets: SecretParameter = Field(
+        default=Secret(""), description="of parameters that are secrets: JSON as {name: value}."
+    )
     dialect: Literal["", "mariadb", "postgresql"] = Field(
         default="",
         description="Whose SQL it is; put into the other engine's where sites need it.",
@@ -42,26 +53,44 @@ class Sql(Parameters):
 
     def script(self, dialect: Dialect) -> tuple[Statement, ...]:
         """Return the statements as sites of an engine take them."""
-        return sql_text.statements(self.sql, self.param, dialect, self.dialect)
+        secrets = secret_texts(self.secrets)
+        return sql_text.statements(self.sql, self.param, dialect, self.dialect, secrets)
+
+    @contextmanager
+    def telling_no_secret(self) -> Iterator[None]:
+        """Keep the secrets out of what a server says of a statement."""
+        try:
+            yield
+        except VMoodleError as error:
+            secrets = [Secret(one) for one in secret_texts(self.secrets).values()]
+            said = (without_secrets(one, secrets) for one in (error.message, error.hint))
+            raise type(error)(error.code, *said) from None
+
+    @property
+    def is_masked(self) -> bool:
+        """Tell whether the secrets are gone, so that the statements cannot be made any more."""
+        return self.secrets.reveal() == MASK
 
     @model_validator(mode="after")
     def _can_be_read(self) -> Self:
         # As it was written; what another engine makes of it is told by its sites.
-        self.script("postgresql" if self.dialect == "postgresql" else "mariadb")
+        if not self.is_masked:
+            self.script("postgresql" if self.dialect == "postgresql" else "mariadb")
         return self
 
 
-class Change(Sql):
+class SqlThatChanges(Sql):
     """A statement or a script that may change a site."""
 
     @model_validator(mode="after")
     def _leaves_the_transaction(self) -> Self:
         dialect: Dialect = "postgresql" if self.dialect == "postgresql" else "mariadb"
-        sql_text.refuse_transaction_words(self.script(dialect))
+        if not self.is_masked:
+            sql_text.refuse_transaction_words(self.script(dialect))
         return self
 
 
-class Read(Command[Sql]):
+class ReadBySql(Command[Sql]):
     """Ask; the database itself refuses every change."""
 
     name = "sql.read"
@@ -79,22 +108,22 @@ class Read(Command[Sql]):
         limits = site.installation.settings.fleet
         most = Most(limits.most_rows, limits.most_bytes)
         script = self._script(_dialect(site))
-        with site.connect() as connection:
+        with self.given.telling_no_secret(), site.connect() as connection:
             for statement in script:
                 rows = connection.read(statement.sql, statement.values, most=most)
         cells = tuple(tuple(cell(value) for value in row) for row in rows)
         return Table(rows.columns, cells, truncated=rows.cut)
 
 
-class Write(Command[Change]):
+class WriteBySql(Command[SqlThatChanges]):
     """Change rows and tables: one transaction on each site."""
 
     name = "sql.write"
     title = "Change by SQL, after a trial that is taken back."
     effect = Effect.WRITES
-    model = Change
+    model = SqlThatChanges
 
-    def __init__(self, given: Change) -> None:
+    def __init__(self, given: SqlThatChanges) -> None:
         super().__init__(given)
         self._script = cache(given.script)
 
@@ -103,7 +132,7 @@ class Write(Command[Change]):
         script = self._checked(site)
         touched: list[int] = []
         try:
-            with site.connect(read_only=False) as connection:
+            with self.given.telling_no_secret(), site.change() as connection:
                 for statement in script:
                     touched.append(connection.execute(statement.sql, statement.values))
         except Unavailable as error:
@@ -120,7 +149,7 @@ class Write(Command[Change]):
         touched: list[Cell] = []
         notes = []
         try:
-            with suppress(_TakenBackError), site.connect(read_only=False) as connection:
+            with self.given.telling_no_secret(), site.change(dry=True) as connection:
                 if _dialect(site) == "mariadb":
                     _refuse_not_transactional(connection)
                 for statement in script:
@@ -129,7 +158,6 @@ class Write(Command[Change]):
                     touched.append(
                         None if lasting else connection.execute(statement.sql, statement.values)
                     )
-                _take_back()
         except VMoodleError as error:
             raise _placed(error, script, len(touched)) from error
         return _affected(touched, notes)
@@ -138,14 +166,6 @@ class Write(Command[Change]):
         script = self._script(_dialect(site))
         sql_text.refuse_transaction_words(script)
         return script
-
-
-class _TakenBackError(Exception):
-    """Ends the transaction of a trial."""
-
-
-def _take_back() -> Never:
-    raise _TakenBackError
 
 
 def _dialect(site: TargetSite) -> Dialect:

@@ -30,7 +30,7 @@ def _names(site: TargetSite) -> list[str]:
         return [task.name for task in scheduled_tasks(connection)]
 
 
-class Which(Parameters):
+class TaskPatterns(Parameters):
     """Tasks by their classes."""
 
     task: list[str] = Field(
@@ -44,7 +44,7 @@ class Which(Parameters):
         return self
 
 
-class One(Parameters):
+class OneTask(Parameters):
     """A task, and how it is run."""
 
     task: Annotated[str, Search(_names)] = Field(
@@ -58,13 +58,13 @@ class One(Parameters):
         return self
 
 
-class List(Command[Which]):
+class ListTasks(Command[TaskPatterns]):
     """Tell."""
 
     name = "task.list"
     title = "Tell when scheduled tasks ran last and run next; fail delay, switched off."
     effect = Effect.READS
-    model = Which
+    model = TaskPatterns
     comparison = Comparison.MERGED
 
     def run(self, site: TargetSite) -> Result:
@@ -84,7 +84,7 @@ class List(Command[Which]):
         )  # fmt: skip
 
 
-class Failing(Command[Parameters]):
+class ListFailingTasks(Command[Parameters]):
     """Tell which fail."""
 
     name = "task.failing"
@@ -102,13 +102,13 @@ class Failing(Command[Parameters]):
         )
 
 
-class Run(Command[One]):
+class RunTask(Command[OneTask]):
     """Run one."""
 
     name = "task.run"
     title = "Run a scheduled task now, by Moodle's own scheduled_task.php."
     effect = Effect.WRITES
-    model = One
+    model = OneTask
     comparison = Comparison.GROUPED
     scripts = True
     timeout = 3600
