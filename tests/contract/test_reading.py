@@ -46,6 +46,18 @@ def test_an_answer_is_cut_at_its_rows_or_its_bytes(engine: Engine, filled: SiteD
         assert (len(small), small.cut) == (2, True)
 
 
+def test_answers_of_one_moment_are_so_however_they_are_read(
+    engine: Engine, filled: SiteDatabase
+) -> None:
+    sql, most = "SELECT COUNT(*) FROM {thing}", Most(5, 1000)
+    with engine.connect(filled, one_moment=True) as connection:
+        assert connection.read(sql, most=most)[0] == (5,)
+        with engine.connect(filled, read_only=False) as other:
+            other.execute("DELETE FROM {thing}")
+        assert connection.read(sql, most=most)[0] == (5,)
+        assert connection.query(sql)[0] == (5,)
+
+
 def test_ten_million_rows_fill_no_memory(engine: Engine, filled: SiteDatabase) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.monotonic()

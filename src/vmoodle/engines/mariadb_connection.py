@@ -338,6 +338,10 @@ class MariaDBSiteConnection:
         first, self._untouched = self._untouched, False
         if first and self._read_only and not state & SERVER_STATUS.SERVER_STATUS_AUTOCOMMIT:
             return  # it begins the transaction by itself, of the kind that the session was set to
+        if self._read_only and not first and state & self._wanted != self._wanted:
+            # An answer that is read row by row does not tell the state it left.
+            self._session.driver.ping(reconnect=False)
+            state = self._session.driver.transaction_state
         # A statement may end the transaction (COMMIT, DDL); none runs outside one of our kind.
         if state & self._wanted != self._wanted:
             self._session.run(self._begin)
