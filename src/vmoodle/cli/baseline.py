@@ -80,11 +80,11 @@ def undo(
     installation = open_installation()
     from vmoodle.fleet.baseline_document import read_baseline
     from vmoodle.fleet.baseline_sites import APPLY, undo_order
-    from vmoodle.fleet.command_sets import load
+    from vmoodle.fleet.command_sets import find
     from vmoodle.fleet.options import read_text
 
     name = read_baseline(read_text(file)).name
-    order = undo_order(installation, load().find(APPLY), name, on)
+    order = undo_order(installation, find(APPLY), name, on)
     carry_out(installation, order, yes=yes, confirm=confirm, dry=dry_run, json=json)
 
 
@@ -102,11 +102,11 @@ def drift(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.command_sets import load
+    from vmoodle.fleet.command_sets import find
     from vmoodle.fleet.order import prepare
     from vmoodle.fleet.parameters import given
 
-    command = load().find("baseline.drift")
+    command = find("baseline.drift")
     values = given(command.model, _given(file, False))
     run = ask(installation, prepare(installation, command, values, on, timeout=timeout))
     drifted = _drifted(run, strict=strict)

@@ -109,11 +109,11 @@ def again(
 
     installation = open_installation()
     from vmoodle.fleet import order
-    from vmoodle.fleet.command_sets import load
+    from vmoodle.fleet.command_sets import find
     from vmoodle.registry import runs
 
     row = runs.find(run)
-    command: type[AnyCommand] = load().find(row.command)
+    command: type[AnyCommand] = find(row.command)
     made = order.again(installation, row, command, failed=failed)
     carry_out(installation, made, yes=yes, confirm=confirm, dry=row.dry, json=json)
 
@@ -135,11 +135,11 @@ def undo(
 
     installation = open_installation()
     from vmoodle.fleet import order
-    from vmoodle.fleet.command_sets import load
+    from vmoodle.fleet.command_sets import find
     from vmoodle.registry import runs
 
     row = runs.find(run)
-    made = order.undo(installation, row, load().find(row.command))
+    made = order.undo(installation, row, find(row.command))
     carry_out(installation, made, yes=yes, confirm=confirm, dry=dry_run, json=json)
 
 
@@ -257,10 +257,10 @@ def prune(
 def _comparison(run: Run) -> Any:
     """Return how the command's answers are shown; one that is gone by now shows them by value."""
     from vmoodle.errors import NotFound
-    from vmoodle.fleet.command_sets import load
+    from vmoodle.fleet.command_sets import find
 
     try:
-        return load().find(run.command).comparison
+        return find(run.command).comparison
     except NotFound:
         return None
 

@@ -104,11 +104,11 @@ def order_and_carry_out(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.command_sets import load
+    from vmoodle.fleet.command_sets import find
     from vmoodle.fleet.order import prepare
     from vmoodle.fleet.parameters import given
 
-    command = load().find(name)
+    command = find(name)
     order = prepare(installation, command, given(command.model, values), on, timeout=timeout)
     carry_out(installation, order, **options)
 

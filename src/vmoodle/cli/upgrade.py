@@ -100,11 +100,11 @@ def _ask(name: str, values: Mapping[str, object], on: str, timeout: float | None
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.command_sets import load
+    from vmoodle.fleet.command_sets import find
     from vmoodle.fleet.order import prepare
     from vmoodle.fleet.parameters import given
 
-    command = load().find(name)
+    command = find(name)
     order = prepare(installation, command, given(command.model, values), on, timeout=timeout)
     return ask(installation, order)
 

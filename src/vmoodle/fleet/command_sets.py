@@ -68,6 +68,22 @@ def load() -> Commands:
     return loaded
 
 
+def find(name: str) -> type[AnyCommand]:
+    """Return a command, loading no more sets than those of its first word where it is there.
+
+    Raise NotFound `command.unknown`. Nobody takes the names of VMoodle's own, so that the command
+    is the one that `load` gives.
+    """
+    from vmoodle.fleet import commands as own
+
+    word = name.partition(".")[0]
+    found: dict[str, type[AnyCommand]] = {}
+    for module in pkgutil.iter_modules(own.__path__):
+        if word and module.name.startswith(word):
+            _set(module.name, OWN, _importer(f"{own.__name__}.{module.name}"), found)
+    return found[name] if name in found else load().find(name)
+
+
 def _importer(name: str) -> Callable[[], ModuleType]:
     return lambda: importlib.import_module(name)
 

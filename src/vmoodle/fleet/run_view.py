@@ -90,7 +90,7 @@ def matrix(run: Run) -> list[Compared] | None:
     Raise as `Command.compare`.
     """
     try:
-        command = command_sets.load().find(run.command)
+        command = command_sets.find(run.command)
     except NotFound:  # its package is gone by now
         return None
     if command.comparison is not Comparison.MATRIX:

@@ -105,7 +105,7 @@ class _Execution:
         self._run = run
         self._tell = tell
         self._stopped = stopped
-        self._class = command or command_sets.load().find(run.command)
+        self._class = command or command_sets.find(run.command)
         self._command = self._class(self._parameters())
         self._changes = self._class.effect.changes and not run.dry
         self._pending: list[Outcome] = []
