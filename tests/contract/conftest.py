@@ -100,14 +100,26 @@ def _embedded(directory: Path) -> Iterator[Server]:
 _ENGINES = {"mariadb": _mariadb, "postgresql": _postgresql, "embedded": _embedded}
 
 
-@pytest.fixture(scope="session", params=list(_ENGINES))
-def server(request: pytest.FixtureRequest, server_directory: Path) -> Iterator[Server]:
-    """Yield each engine's server in turn."""
-    # Started anew when another engine's tests came between: each time in a place of its own.
-    directory = server_directory / f"{request.param}{next(_numbers)}"
+@pytest.fixture(scope="session")
+def running(server_directory: Path) -> Iterator[Callable[[str], Server]]:
+    """Return a function that starts an engine's server where none runs yet; all end at the end."""
+    servers_by_engine: dict[str, Server] = {}
     with ExitStack() as stack:
-        yield stack.enter_context(_ENGINES[request.param](directory))
-    shutil.rmtree(directory, ignore_errors=True)
+
+        def start(engine: str) -> Server:
+            if engine not in servers_by_engine:
+                made = _ENGINES[engine](server_directory / engine)
+                servers_by_engine[engine] = stack.enter_context(made)
+            return servers_by_engine[engine]
+
+        yield start
+
+
+@pytest.fixture(scope="session", params=list(_ENGINES))
+def server(request: pytest.FixtureRequest, running: Callable[[str], Server]) -> Server:
+    """Return each engine's server in turn."""
+    # Databases that tests share, of fixtures for one, live as long.
+    return running(request.param)
 
 
 @pytest.fixture

@@ -244,6 +244,13 @@ def test_tables_and_size_are_known(engine: Engine, site: SiteDatabase) -> None:
         engine.size("vm_none")
 
 
+def test_where_the_server_keeps_its_data_is_told_or_nothing(engine: Engine) -> None:
+    told = engine.data_directory()
+    assert told == "" or Path(told).is_absolute()
+    if engine.address.engine == "mariadb":
+        assert told
+
+
 def test_an_answer_has_columns_and_a_change_a_count(engine: Engine, site: SiteDatabase) -> None:
     fill(engine, site)
     with engine.connect(site, read_only=False) as connection:

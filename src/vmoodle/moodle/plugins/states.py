@@ -84,6 +84,8 @@ def read_core_version(connection: SiteConnection) -> str:
 
 def compare_versions(installed: str, disk: str) -> CodeState:
     """Return how a version in the database stands to the one on disk."""
+    if installed == disk and installed.isdigit():
+        return CodeState.SAME
     try:
         ours, theirs = Decimal(installed), Decimal(disk)
     except InvalidOperation:
