@@ -340,7 +340,7 @@ class MariaDBSiteConnection:
             return  # it begins the transaction by itself, of the kind that the session was set to
         if self._read_only and not first and state & self._wanted != self._wanted:
             # An answer that is read row by row does not tell the state it left.
-            self._session.driver.ping(reconnect=False)
+            self._session.run("DO 0")
             state = self._session.driver.transaction_state
         # A statement may end the transaction (COMMIT, DDL); none runs outside one of our kind.
         if state & self._wanted != self._wanted:
