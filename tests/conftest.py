@@ -22,14 +22,15 @@ _MADE = re.compile(r"[\[-](mariadb|postgresql|embedded|sandbox|real)\b")
 
 
 class FleetScheduling(LoadScopeScheduling):
-    """Give one process all tests that share a fleet: those of a module, or of one engine in it."""
+    """Give one process all tests that share a fleet: a module, or one engine in it."""
 
     def _split_scope(self, nodeid: str) -> str:
         module, _separator, test = nodeid.partition("::")
         found = _MADE.search(test)
         made = found[1] if found else ""
-        # All modules there share a fleet for each kind of tree.
-        return made if module.startswith("tests/moodle/") else f"{module} {made}"
+        if module.startswith("tests/moodle/") and made in ("sandbox", "real"):
+            return made  # all modules there share a fleet for each kind of tree
+        return f"{module} {made}"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.engine_servers import Server, new_site
 from tests.fixtures import load_fixture
 
-from conftest import Server, new_site
 from vmoodle.engines.protocol import Engine, Most, Rows, SiteConnection, SiteDatabase
 from vmoodle.errors import Conflict, Unavailable, VMoodleError
 from vmoodle.moodle.care.administrators import administrators, write_administrators

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
+from tests.engine_servers import Server, new_site
 
-from conftest import Server, new_site
 from fixtures import load_fixture
 from vmoodle.engines.protocol import Engine, Rows, SiteConnection, SiteDatabase
 from vmoodle.errors import InvalidInput

@@ -15,8 +15,8 @@ from dataclasses import replace
 
 import pytest
 from tests.checksums import checksum, table_checksums
+from tests.engine_servers import Server, new_site
 
-from conftest import Server, new_site
 from fixtures import fixture
 from servers import wait_until
 from vmoodle.engines import mariadb as mariadb_engine

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from tests.contract.test_plugin_states import rows
+from tests.engine_servers import Server
 
-from conftest import Server
 from fixtures import undone
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict

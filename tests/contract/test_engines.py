@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.engine_servers import Server, new_site
 
-from conftest import Server, new_site
 from servers import free_port, wait_until
 from vmoodle.engines import mariadb_connection, postgresql_connection
 from vmoodle.engines.address import ServerAddress

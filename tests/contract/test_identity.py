@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 
 import pytest
+from tests.engine_servers import Server
 
-from conftest import Server
 from fixtures import undone
 from site_cells import MUST_DIFFER, Cells, cells, declared, differing
 from vmoodle.engines.protocol import SiteConnection

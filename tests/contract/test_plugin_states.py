@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.engine_servers import Server
 
-from conftest import Server
 from fixtures import undone
 from trees import real_trees
 from vmoodle.engines.protocol import SiteConnection

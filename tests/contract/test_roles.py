@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.engine_servers import Server
 
-from conftest import Server
 from fixtures import undone
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, NotFound, Refused
