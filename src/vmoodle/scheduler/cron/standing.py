@@ -1,0 +1,137 @@
+"""What is known of one site's cron, and how that goes on: pure, with the moment given.
+
+Times are Unix's, in seconds, by the wall clock, which may be set forwards and backwards: what lies
+in the future is not believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+BACKOFF = 60.0
+LONGEST_BACKOFF = 3600.0
+"""A cron that fails is tried again after a minute, twice as long each time, at most an hour."""
+PARKED_SECONDS = 86400.0
+"""So long a task that Moodle leaves alone is believed to be left alone."""
+
+
+class Outcome(StrEnum):
+    """How a run of a site's cron ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    STOPPED = "stopped"
+    """Somebody needed the site for something else, or the worker was ended."""
+    LOST = "lost"
+    """The process that watched it was killed."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a site's database says: tasks that are due, who was there, what stands against a run.
+
+    `signature` changes with whatever decides which tasks Moodle leaves alone.
+    """
+
+    due: int = 0
+    adhoc: int = 0
+    oldest: float | None = None
+    """Since when the oldest ad hoc task waits."""
+    fail_delays: int = 0
+    last_access: float | None = None
+    signature: str = ""
+    obstacle: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the cron of one site stands."""
+
+    site_id: int
+    shortname: str
+    server_id: int
+    since: float
+    """When it was first known."""
+    tier: str = ""
+    looked: float | None = None
+    served: float | None = None
+    """When nothing was left to do last: a run began that went well, or a look found nothing due."""
+    started: float | None = None
+    whole: float | None = None
+    """When cron.php began last; a run of ad hoc tasks alone is none."""
+    ended: float | None = None
+    seconds: float = 0.0
+    due: int = 0
+    adhoc: int = 0
+    oldest: float | None = None
+    fail_delays: int = 0
+    obstacle: str = ""
+    failures: int = 0
+    """How many runs in a row did not go well."""
+    not_before: float = 0.0
+    error: str = ""
+    runs: int = 0
+    failed: int = 0
+    parked: tuple[str, ...] = ()
+    """Classes of tasks that stay due because Moodle leaves them alone: their plugin is disabled."""
+    parked_at: float | None = None
+    signature: str = ""
+    running: bool = False
+
+    def waits(self, now: float) -> float:
+        """Return for how many seconds nobody has seen to the site."""
+        return max(0.0, now - _believed(self.served, now, self.since))
+
+    def parked_until(self, now: float) -> Collection[str]:
+        """Return the tasks that need no run at a moment."""
+        if self.parked_at is None or not 0 <= now - self.parked_at < PARKED_SECONDS:
+            return ()
+        return self.parked
+
+    def after_look(self, look: Look, tier: str, now: float) -> Standing:
+        """Return the standing when a look has answered."""
+        nothing = not look.due and not look.adhoc and not look.obstacle
+        return replace(
+            self, tier=tier, looked=now, due=look.due, adhoc=look.adhoc, oldest=look.oldest,
+            fail_delays=look.fail_delays, obstacle=look.obstacle, signature=look.signature,
+            served=now if nothing and not self.failures else self.served,
+        )  # fmt: skip
+
+    def after_start(self, now: float, *, whole: bool) -> Standing:
+        """Return the standing when a run has begun, of all tasks or of ad hoc ones alone."""
+        return replace(
+            self, started=now, whole=now if whole else self.whole, running=True, runs=self.runs + 1
+        )
+
+    def after_end(self, outcome: Outcome, error: str, seconds: float, now: float) -> Standing:
+        """Return the standing when a run has ended; only one that went well has served the site."""
+        done = replace(self, ended=now, seconds=seconds, running=False)
+        if outcome is Outcome.OK:
+            due = 0 if self.whole == self.started else self.due
+            return replace(
+                done, served=self.served if due else self.started, failures=0, not_before=0.0,
+                error="", due=due, adhoc=0, oldest=None,
+            )  # fmt: skip
+        if outcome is Outcome.STOPPED:
+            return replace(done, error=error)
+        wait = min(LONGEST_BACKOFF, BACKOFF * 2 ** min(self.failures, 10))
+        return replace(
+            done, failures=self.failures + 1, failed=self.failed + 1, error=error,
+            not_before=now + wait,
+        )  # fmt: skip
+
+    def after_parking(self, parked: Collection[str], signature: str, now: float) -> Standing:
+        """Return the standing when a whole run has left these tasks alone."""
+        return replace(self, parked=tuple(sorted(parked)), signature=signature, parked_at=now)
+
+
+def is_over(moment: float | None, now: float) -> bool:
+    """Tell whether a moment may be believed to be in the past."""
+    return moment is not None and moment <= now
+
+
+def _believed(moment: float | None, now: float, otherwise: float) -> float:
+    return moment if moment is not None and moment <= now else min(otherwise, now)
