@@ -293,8 +293,29 @@ def test_a_site_that_stands_still_for_a_reason_is_not_run() -> None:
     assert fleet.scheduler.more() == 0
 
 
-def test_a_task_that_moodle_leaves_alone_is_believed_to_be_for_a_day() -> None:
-    site = Standing(1, "a", 1, START).after_parking([r"\b", r"\a"], "x", START)
-    assert site.parked_until(START + HOUR) == (r"\a", r"\b")
-    assert site.parked_until(START + 25 * HOUR) == ()
-    assert site.parked_until(START - HOUR) == ()
+def after_a_run(site: Standing, now: float, *, cut: bool = False) -> Standing:
+    begun = site.after_start(now, whole=True)
+    return begun.after_end(Outcome.OK, "", 1.0, now + 1, cut=cut)
+
+
+def test_what_a_whole_run_passes_over_is_parked_until_plugins_change() -> None:
+    site = Standing(1, "a", 1, START).after_look(Look(due=3, signature="x"), "active", START)
+    site = after_a_run(site, START)
+    seen = Look(due=0, signature="x", left_alone=("a", "b"))
+    parked = site.after_look(seen, "active", START + 60)
+    assert (parked.parked, parked.parked_under) == (("a", "b"), "x")
+    # The next look learns nothing: no run was whole since.
+    later = parked.after_look(Look(signature="y", left_alone=("a",)), "active", START + 120)
+    assert (later.parked, later.parked_under) == (("a", "b"), "x")
+    again = after_a_run(later, START + 120)
+    assert again.after_look(Look(signature="y"), "active", START + 180).parked == ()
+
+
+@pytest.mark.parametrize(("cut", "signature"), [(True, "x"), (False, "y")])
+def test_nothing_is_learnt_from_a_run_that_was_cut_short_or_met_a_change(
+    cut: bool, signature: str
+) -> None:
+    site = Standing(1, "a", 1, START).after_look(Look(due=3, signature="x"), "active", START)
+    site = after_a_run(site, START, cut=cut)
+    seen = Look(signature=signature, left_alone=("a",))
+    assert site.after_look(seen, "active", START + 60).parked == ()

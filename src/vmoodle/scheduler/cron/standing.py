@@ -6,15 +6,12 @@ in the future is not believed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 BACKOFF = 60.0
 LONGEST_BACKOFF = 3600.0
 """A cron that fails is tried again after a minute, twice as long each time, at most an hour."""
-PARKED_SECONDS = 86400.0
-"""So long a task that Moodle leaves alone is believed to be left alone."""
 
 
 class Outcome(StrEnum):
@@ -43,6 +40,8 @@ class Look:
     fail_delays: int = 0
     last_access: float | None = None
     signature: str = ""
+    left_alone: tuple[str, ...] = ()
+    """Tasks that the last whole run passed over."""
     obstacle: str = ""
 
 
@@ -62,6 +61,8 @@ class Standing:
     started: float | None = None
     whole: float | None = None
     """When cron.php began last; a run of ad hoc tasks alone is none."""
+    complete: float | None = None
+    """When the last run of cron.php began that tried all that was due."""
     ended: float | None = None
     seconds: float = 0.0
     due: int = 0
@@ -78,24 +79,33 @@ class Standing:
     parked: tuple[str, ...] = ()
     """Classes of tasks that stay due because Moodle leaves them alone: their plugin is disabled."""
     parked_at: float | None = None
+    parked_under: str = ""
     signature: str = ""
+    """What the site said of its plugins when it was looked at last."""
     running: bool = False
 
     def waits(self, now: float) -> float:
         """Return for how many seconds nobody has seen to the site."""
         return max(0.0, now - _believed(self.served, now, self.since))
 
-    def parked_until(self, now: float) -> Collection[str]:
-        """Return the tasks that need no run at a moment."""
-        if self.parked_at is None or not 0 <= now - self.parked_at < PARKED_SECONDS:
-            return ()
-        return self.parked
+    @property
+    def learns(self) -> bool:
+        """Tell whether a whole run has ended since it was learnt what Moodle leaves alone."""
+        return self.complete is not None and (
+            self.parked_at is None or self.complete > self.parked_at
+        )
 
     def after_look(self, look: Look, tier: str, now: float) -> Standing:
         """Return the standing when a look has answered."""
         nothing = not look.due and not look.adhoc and not look.obstacle
+        learnt = self
+        # Where plugins were changed since the look before that run, it is learnt from the next one.
+        if self.learns and look.signature == self.signature:
+            learnt = replace(
+                self, parked=look.left_alone, parked_at=now, parked_under=look.signature
+            )
         return replace(
-            self, tier=tier, looked=now, due=look.due, adhoc=look.adhoc, oldest=look.oldest,
+            learnt, tier=tier, looked=now, due=look.due, adhoc=look.adhoc, oldest=look.oldest,
             fail_delays=look.fail_delays, obstacle=look.obstacle, signature=look.signature,
             served=now if nothing and not self.failures else self.served,
         )  # fmt: skip
@@ -106,13 +116,20 @@ class Standing:
             self, started=now, whole=now if whole else self.whole, running=True, runs=self.runs + 1
         )
 
-    def after_end(self, outcome: Outcome, error: str, seconds: float, now: float) -> Standing:
-        """Return the standing when a run has ended; only one that went well has served the site."""
+    def after_end(
+        self, outcome: Outcome, error: str, seconds: float, now: float, *, cut: bool = False
+    ) -> Standing:
+        """Return the standing when a run has ended; only one that went well has served the site.
+
+        `cut` says that Moodle itself stopped before it had tried everything.
+        """
         done = replace(self, ended=now, seconds=seconds, running=False)
         if outcome is Outcome.OK:
-            due = 0 if self.whole == self.started else self.due
+            whole = self.whole == self.started
+            due = 0 if whole else self.due
             return replace(
                 done, served=self.served if due else self.started, failures=0, not_before=0.0,
+                complete=self.started if whole and not cut else self.complete,
                 error="", due=due, adhoc=0, oldest=None,
             )  # fmt: skip
         if outcome is Outcome.STOPPED:
@@ -122,10 +139,6 @@ class Standing:
             done, failures=self.failures + 1, failed=self.failed + 1, error=error,
             not_before=now + wait,
         )  # fmt: skip
-
-    def after_parking(self, parked: Collection[str], signature: str, now: float) -> Standing:
-        """Return the standing when a whole run has left these tasks alone."""
-        return replace(self, parked=tuple(sorted(parked)), signature=signature, parked_at=now)
 
 
 def is_over(moment: float | None, now: float) -> bool:
