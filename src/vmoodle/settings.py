@@ -248,11 +248,14 @@ class CronSettings(Section):
         le=100_000,
         description="How much of the output of one run is kept: its beginning and its end.",
     )
-    keep_logs: int = Field(
-        default=20, ge=1, le=10_000, description="Runs of a site whose logs are kept."
+    keep_runs: int = Field(
+        default=20,
+        ge=1,
+        le=10_000,
+        description="Runs of a site that went well and are kept, with their logs.",
     )
     keep_days: int = Field(
-        default=14, ge=1, le=3650, description="Days for which runs are kept, with their logs."
+        default=14, ge=1, le=3650, description="Days for which a run is kept that did not."
     )
 
 

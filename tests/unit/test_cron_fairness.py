@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -53,9 +53,6 @@ class Simulation:
 
     def standings(self, now: float) -> Sequence[Standing]:  # noqa: ARG002 - the protocol's
         return [site.standing for site in self.sites.values() if site.enabled]
-
-    def elsewhere(self) -> Mapping[int, int]:
-        return {}
 
     def look(self, sites: Sequence[Standing], policy: Policy) -> Sequence[Standing]:
         self.looks += len(sites)

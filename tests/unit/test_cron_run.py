@@ -115,7 +115,10 @@ def test_what_a_run_that_hangs_has_started_is_ended_too(
     run: Run, tmp_path: Path, child: str
 ) -> None:
     file = tmp_path / "pid"
-    loop = f"pcntl_signal(SIGTERM, SIG_IGN); file_put_contents('{file}', getmypid()); sleep(600); exit;"
+    loop = (
+        "pcntl_signal(SIGTERM, SIG_IGN);"
+        f" file_put_contents('{file}', getmypid()); sleep(600); exit;"
+    )
     code = CHILDREN[child].replace("LOOP", loop).replace("FILE", str(file))
     ended = run(f"{code} while (true) {{ sleep(1); }}", timeout=1.5)
     assert ended.outcome is Outcome.TIMEOUT

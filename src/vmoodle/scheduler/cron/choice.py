@@ -6,7 +6,7 @@ A site's runs and looks lie on a grid of its own, so that those of a fleet are s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -105,20 +105,15 @@ def choose(
     now: float,
     *,
     last: int = 0,
-    elsewhere: Mapping[int, int] | None = None,
 ) -> list[Chosen]:
-    """Return whose turn it is, as many as the budgets allow.
-
-    `last` is the site whose turn was last, `elsewhere` how many runs other nodes have on a server.
-    """
+    """Return whose turn it is, as many as the budgets allow; `last` is whose turn was last."""
     known = list(sites)
-    running = [site for site in known if site.running]
+    running = [site for site in known if site.running and site.here]
     free = policy.together - len(running)
     slow = policy.for_slow - sum(_is_slow(site, policy) for site in running)
     # Who never came to an end may hang: one place is kept for those that do not.
     unsure = policy.together - 1 - sum(_is_unsure(site, policy) for site in running)
-    on_server = Counter(elsewhere or {})
-    on_server.update(site.server_id for site in running)
+    on_server = Counter(site.server_id for site in known if site.running)
     chosen: list[Chosen] = []
     for site, script in _in_order(known, policy, now, last):
         if len(chosen) >= free:

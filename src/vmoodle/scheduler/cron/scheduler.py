@@ -16,9 +16,6 @@ class CronFleet(Protocol):
     def standings(self, now: float) -> Sequence[Standing]:
         """Return how each site stands that may be run: enabled, and held by nothing."""
 
-    def elsewhere(self) -> Mapping[int, int]:
-        """Return for each database server how many runs other processes have there."""
-
     def look(self, sites: Sequence[Standing], policy: Policy) -> Sequence[Standing]:
         """Ask the sites' databases what is due; return how they stand then."""
 
@@ -72,7 +69,7 @@ class Scheduler:
             for site in sites.values()
             if site.running or not once or site.site_id not in self.begun
         ]
-        chosen = choose(free, self.policy, now, last=self.last, elsewhere=self.fleet.elsewhere())
+        chosen = choose(free, self.policy, now, last=self.last)
         begun = [one for one in chosen if self.fleet.begin(one, now)]
         self.begun.update(one.site.site_id for one in begun)
         if begun and self.policy.strategy is Strategy.ROUND_ROBIN:

@@ -12,6 +12,7 @@ from enum import StrEnum
 BACKOFF = 60.0
 LONGEST_BACKOFF = 3600.0
 """A cron that fails is tried again after a minute, twice as long each time, at most an hour."""
+_DAY = 86400.0
 
 
 class Outcome(StrEnum):
@@ -43,6 +44,8 @@ class Look:
     left_alone: tuple[str, ...] = ()
     """Tasks that the last whole run passed over."""
     obstacle: str = ""
+    excused: bool = False
+    """Whether somebody has chosen that it is not run: it does not wait then."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,12 @@ class Standing:
     parked_under: str = ""
     signature: str = ""
     """What the site said of its plugins when it was looked at last."""
+    worst: float = 0.0
+    """The longest that the site waited within a day before `worst_at`, or since."""
+    worst_at: float = 0.0
     running: bool = False
+    here: bool = True
+    """Whether it is this node that runs it."""
 
     def waits(self, now: float) -> float:
         """Return for how many seconds nobody has seen to the site."""
@@ -97,7 +105,7 @@ class Standing:
 
     def after_look(self, look: Look, tier: str, now: float) -> Standing:
         """Return the standing when a look has answered."""
-        nothing = not look.due and not look.adhoc and not look.obstacle
+        nothing = not look.due and not look.adhoc and not look.obstacle and not self.failures
         learnt = self
         # Where plugins were changed since the look before that run, it is learnt from the next one.
         if self.learns and look.signature == self.signature:
@@ -107,14 +115,18 @@ class Standing:
         return replace(
             learnt, tier=tier, looked=now, due=look.due, adhoc=look.adhoc, oldest=look.oldest,
             fail_delays=look.fail_delays, obstacle=look.obstacle, signature=look.signature,
-            served=now if nothing and not self.failures else self.served,
+            served=now if nothing or look.excused else self.served,
         )  # fmt: skip
 
     def after_start(self, now: float, *, whole: bool) -> Standing:
         """Return the standing when a run has begun, of all tasks or of ad hoc ones alone."""
+        waited, worst, worst_at = self.waits(now), self.worst, self.worst_at
+        if waited >= worst or not 0 <= now - worst_at < _DAY:
+            worst, worst_at = waited, now
         return replace(
-            self, started=now, whole=now if whole else self.whole, running=True, runs=self.runs + 1
-        )
+            self, started=now, whole=now if whole else self.whole, running=True, here=True,
+            runs=self.runs + 1, worst=worst, worst_at=worst_at,
+        )  # fmt: skip
 
     def after_end(
         self, outcome: Outcome, error: str, seconds: float, now: float, *, cut: bool = False
@@ -132,7 +144,7 @@ class Standing:
                 complete=self.started if whole and not cut else self.complete,
                 error="", due=due, adhoc=0, oldest=None,
             )  # fmt: skip
-        if outcome is Outcome.STOPPED:
+        if outcome in (Outcome.STOPPED, Outcome.LOST):
             return replace(done, error=error)
         wait = min(LONGEST_BACKOFF, BACKOFF * 2 ** min(self.failures, 10))
         return replace(
