@@ -71,11 +71,21 @@ class Lookout:
                 found[site.site_id] = site.after_look(look, tier, now)
         return [found[site.site_id] for site in sites if site.site_id in found]
 
+    def code(self, tree: Path) -> tuple[int, str]:
+        """Return a tree's branch and the hash of its versions, read once a minute."""
+        read, branch, versions = self._codes.get(tree, (0.0, 0, ""))
+        if not versions or time.monotonic() - read > _HASH_SECONDS:
+            code = MoodleTree.open(tree)
+            branch = int(code.version.branch)
+            versions = all_versions_hash(code)
+            self._codes[tree] = (time.monotonic(), branch, versions)
+        return branch, versions
+
     def _ask(self, target: TargetSite, site: Standing, now: float) -> Look:
         until, error = self._silent.get(site.server_id, (0.0, None))
         if error is not None and time.monotonic() < until:
             raise error
-        branch, versions = self._code(target.codebase)
+        branch, versions = self.code(target.codebase)
         try:
             with target.connect(timeout=TIMEOUT_SECONDS) as connection:
                 due = ask_due(
@@ -98,16 +108,6 @@ class Lookout:
             obstacle=stands,
             excused=stands in ON_PURPOSE,
         )
-
-    def _code(self, tree: Path) -> tuple[int, str]:
-        """Return a tree's branch and the hash of its versions, read once a minute."""
-        read, branch, versions = self._codes.get(tree, (0.0, 0, ""))
-        if not versions or time.monotonic() - read > _HASH_SECONDS:
-            code = MoodleTree.open(tree)
-            branch = int(code.version.branch)
-            versions = all_versions_hash(code)
-            self._codes[tree] = (time.monotonic(), branch, versions)
-        return branch, versions
 
 
 def _worth_a_run(due: Due, site: Standing) -> int:

@@ -45,7 +45,7 @@ class RegistryFleet:
         self._policy = policy
         self._only = only
         self._me = this_process().text
-        self._lookout = Lookout(installation)
+        self.lookout = Lookout(installation)
         self._under_way: dict[str, tuple[Standing, threading.Event]] = {}
         self._came: SimpleQueue[Ended] = SimpleQueue()
         self._next_beat = 0.0
@@ -68,7 +68,7 @@ class RegistryFleet:
 
     def look(self, sites: Sequence[Standing], policy: Policy) -> Sequence[Standing]:
         """Ask the sites' databases what is due, and keep the answers."""
-        found = self._lookout.look(sites, policy, time.time())
+        found = self.lookout.look(sites, policy, time.time())
         before = {site.site_id: site for site in sites}
         cron.keep([_columns(site) for site in found])
         for site in found:
