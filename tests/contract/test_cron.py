@@ -252,12 +252,13 @@ def test_logs_of_runs_that_went_well_are_kept_for_the_last_ones_only(farm: Farm)
 def test_two_rounds_at_the_same_time_run_no_site_twice(farm: Farm) -> None:
     for name in NAMES:
         farm.add_adhoc(name, sleep=1)
+    began = time.time()
     first = [farm.fleet.start("cron", "once", VMOODLE_OPERATIONS__NODE=f"n{n}") for n in range(3)]
     assert [process.wait(LIMIT) for process in first] == [0, 0, 0]
     runs = farm.fleet.json("cron", "log", "--limit", "4")
     assert sorted(run["site"] for run in runs) == list(NAMES)
     query = "SELECT COUNT(*) FROM {task_log} WHERE classname = %s AND timestart > %s"
-    counts = farm.sql(query, "", ADHOC.lstrip("\\"), time.time() - 30)
+    counts = farm.sql(query, "", ADHOC.lstrip("\\"), began)
     assert counts == dict.fromkeys(NAMES, 1)
 
 
@@ -276,7 +277,10 @@ def test_a_suspension_and_an_operation_stop_a_cron_under_way(farm: Farm) -> None
     farm.let_pass()
     process = farm.fleet.start("cron", "once")
     wait(lambda: farm.standing("m1")["state"] == "running")
+    # A snapshot only reads, and waits for a while; a move has it stopped.
     farm.fleet.run("snapshot", "create", "m1", VMOODLE_CRON__PATIENCE="1")
+    assert farm.standing("m1")["state"] == "running"
+    farm.fleet.run("site", "move", "m1", "--url", "http://moved.test", VMOODLE_CRON__PATIENCE="1")
     assert process.wait(LIMIT) == 1
     assert farm.standing("m1")["failures"] == 0
 

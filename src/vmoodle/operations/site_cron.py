@@ -14,8 +14,8 @@ from vmoodle.registry.models import Operation
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
-STOP_SECONDS = 60.0
-"""So long a run that is to stop may take: Moodle ends the task it is in, then it is killed."""
+STOP_SECONDS = 90.0
+"""So long a run that is to stop may take: Moodle ends the task it is in, else it is killed."""
 _LOOK_SECONDS = 0.1
 _SOURCE = "site:"
 
@@ -31,12 +31,14 @@ def end_cron(
     shortname: str,
     *,
     patience: float | None = None,
+    stop: bool = True,
     say: Callable[[str], object] = lambda _words: None,
 ) -> None:
     """Wait until no run of the site's cron is under way; after `patience` seconds have it stopped.
 
     The caller holds the site, so that none begins anew. Without a `patience` it is the setting
-    `cron.patience`. Raise Unavailable `cron.running` when it does not stop.
+    `cron.patience`. Without `stop` it goes on after that. Raise Unavailable `cron.running` when it
+    does not stop.
     """
     if patience is None:
         patience = installation.settings.cron.patience
@@ -47,6 +49,9 @@ def end_cron(
         if lease is None:
             return
         if time.monotonic() >= until:
+            if not stop:
+                say("its cron goes on meanwhile")
+                return
             if asked:
                 raise Unavailable(
                     "cron.running",
@@ -59,11 +64,23 @@ def end_cron(
         time.sleep(_LOOK_SECONDS)
 
 
-def end_for(installation: Installation, operation: Operation, say: Callable[[str], object]) -> None:
-    """Let the cron end of the sites that an operation is about to hold or to copy."""
+def end_for(
+    installation: Installation,
+    operation: Operation,
+    say: Callable[[str], object],
+    *,
+    beside: bool = False,
+) -> None:
+    """Let the cron end of the sites that an operation is about to hold or to copy.
+
+    What is only read, the source of a copy and with `beside` all, does not have it stopped.
+    """
     source = str(operation.parameters.get("source", ""))
-    for shortname in {operation.subject, source.removeprefix(_SOURCE)}:
-        # Templates, runs and so on have no cron.
-        if shortname and ":" not in shortname and is_running(shortname):
+    sites = {source.removeprefix(_SOURCE): False} if source.startswith(_SOURCE) else {}
+    # Templates, runs and so on have no cron.
+    if operation.subject and ":" not in operation.subject:
+        sites[operation.subject] = not beside
+    for shortname, stop in sites.items():
+        if is_running(shortname):
             say(f"the cron of {shortname} is under way and is let end")
-            end_cron(installation, shortname, say=say)
+            end_cron(installation, shortname, stop=stop, say=say)

@@ -124,10 +124,12 @@ class Runner:
 
     def _first(self, operation: Operation) -> Any:
         """Return the first step, before which the cron of the sites concerned ends."""
-        step = self._kinds[operation.kind].steps[0]
+        kind = self._kinds[operation.kind]
+        step = kind.steps[0]
 
         def act(context: StepContext) -> None:
-            site_cron.end_for(self._installation, operation, context.say)
+            beside = kind.beside_cron
+            site_cron.end_for(self._installation, operation, context.say, beside=beside)
             step.act(context)
 
         return act

@@ -28,7 +28,9 @@ from vmoodle.secret import Secret
 
 ARGUMENTS = {CRON: ("--keep-alive=0",), ADHOC: ("--execute",)}
 GRACE_SECONDS = 10.0
-"""Between asking a run to stop, after which Moodle ends the task it is in, and killing it."""
+"""Between asking a run that took too long to end, and killing it."""
+STOP_GRACE_SECONDS = 45.0
+"""The same for one that is stopped: Moodle ends the task it is in."""
 _CHUNK = 65536
 _LOOK_SECONDS = 0.25
 # What cron says when it has not tried everything (lib/classes/cron.php, 4.5 and 5.1).
@@ -148,7 +150,8 @@ def _watch(
             children = frozenset(family(process.pid, order.mark))
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-            deadline = time.monotonic() + GRACE_SECONDS
+            grace = STOP_GRACE_SECONDS if outcome is Outcome.STOPPED else GRACE_SECONDS
+            deadline = time.monotonic() + grace
             stop = threading.Event()
         # What is in the pipe by now; a child that was left behind may hold it open for ever.
         while _read(selector, process.stdout.fileno(), output, 0):

@@ -13,7 +13,7 @@ from vmoodle.registry import cron
 from vmoodle.scheduler.cron import logs
 from vmoodle.scheduler.cron.policy import policy
 from vmoodle.scheduler.cron.registry_fleet import RegistryFleet
-from vmoodle.scheduler.cron.run import GRACE_SECONDS, Ended
+from vmoodle.scheduler.cron.run import STOP_GRACE_SECONDS, Ended
 from vmoodle.scheduler.cron.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class CronService:
         """Ask the runs to stop and wait until they have; nothing where it was never started."""
         self._end.set()
         if self._thread.is_alive():
-            self._thread.join(2 * GRACE_SECONDS)
+            self._thread.join(STOP_GRACE_SECONDS + 15)
 
     def _work(self) -> None:
         from django.db import connection
@@ -121,7 +121,7 @@ def keep_up(installation: Installation) -> None:
 
 def _let_end(fleet: RegistryFleet) -> None:
     fleet.stop()
-    until = time.monotonic() + 1.5 * GRACE_SECONDS
+    until = time.monotonic() + STOP_GRACE_SECONDS + 5
     while fleet.count and time.monotonic() < until:
         fleet.collect()
         time.sleep(_POLL_SECONDS)
