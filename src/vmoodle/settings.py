@@ -239,8 +239,8 @@ class CronSettings(Section):
     )
     compiled: bool = Field(
         default=True,
-        description="Keep the compiled code of cron on disk (opcache's file cache), in the home: "
-        "half the work of a run.",
+        description="Keep the compiled code of cron on disk (opcache's file cache), in the home: a "
+        "run then compiles nothing.",
     )
     log_kilobytes: int = Field(
         default=200,

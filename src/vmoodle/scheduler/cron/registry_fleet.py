@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from vmoodle.errors import VMoodleError
+from vmoodle.lifecycle import code_cache
 from vmoodle.process import is_gone, this_process
 from vmoodle.registry import cron, sites
 from vmoodle.registry.cron import Lease
@@ -25,6 +26,7 @@ from vmoodle.scheduler.cron.standing import Outcome, Standing
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
+    from vmoodle.registry.models import Codebase
 
 log = logging.getLogger("vmoodle.cron")
 
@@ -48,6 +50,7 @@ class RegistryFleet:
         self.lookout = Lookout(installation)
         self._under_way: dict[str, tuple[Standing, threading.Event]] = {}
         self._came: SimpleQueue[Ended] = SimpleQueue()
+        self._compiled_code: dict[str, Path] = {}
         self._next_beat = 0.0
         self._beats: dict[str, tuple[int, float]] = {}
         self._next_care = 0.0
@@ -129,8 +132,6 @@ class RegistryFleet:
             event.set()
 
     def _order(self, lease: Lease) -> Order:
-        from vmoodle.lifecycle import code_cache
-
         chosen = self._installation.settings.cron
         row = sites.find(lease.shortname)
         run = cron.find_run(lease.run_id)
@@ -142,6 +143,15 @@ class RegistryFleet:
             float(chosen.timeout), chosen.log_kilobytes * 1000,
             (self._installation.site_database(row).password,), compiled,
         )  # fmt: skip
+
+    def _compiled(self, codebase: Codebase) -> Path | None:
+        """Return where the compiled code of a codebase is kept; made and tried out once."""
+        path = self._compiled_code.get(codebase.name)
+        if path is None or not path.is_dir():
+            path = code_cache.directory(self._installation, codebase)
+            if path is not None:
+                self._compiled_code[codebase.name] = path
+        return path
 
     def _run(self, order: Order, stop: threading.Event) -> None:
         try:
