@@ -49,7 +49,15 @@ MINUTE = 60.0
 STEP = 5.0
 RUNS = 5
 REACH = 10.0
-_KEPT = ("config", "config_log", "modules", "task_adhoc", "task_scheduled", "user")
+_KEPT = (
+    "config",
+    "config_log",
+    "config_plugins",
+    "modules",
+    "task_adhoc",
+    "task_scheduled",
+    "user",
+)
 EACH_MINUTE = "UPDATE {task_scheduled} SET nextruntime = 1 WHERE minute = '*' AND disabled = 0"
 EACH_HOUR = "UPDATE {task_scheduled} SET nextruntime = 1 WHERE hour = '*' AND disabled = 0"
 

@@ -44,7 +44,7 @@ class Farm:
             return found
 
     def let_pass(self, seconds: float = 5000) -> None:
-        columns = ("looked", "served", "started", "whole", "complete", "ended", "parked_at")
+        columns = ("looked", "served", "started", "whole", "complete", "ended")
         changes = ", ".join(f"{name} = {name} - {seconds}" for name in columns)
         self.registry(f"UPDATE registry_cronsite SET {changes}")
 

@@ -308,6 +308,23 @@ def test_what_a_whole_run_passes_over_is_parked_until_plugins_change() -> None:
     assert again.after_look(Look(signature="y"), "active", START + 180).parked == ()
 
 
+def test_what_is_parked_is_tried_again_after_an_hour_and_when_plugins_change() -> None:
+    site = Standing(1, "a", 1, START).after_look(Look(due=3, signature="x"), "active", START)
+    seen = Look(due=0, signature="x", left_alone=("a",))
+    parked = after_a_run(site, START).after_look(seen, "active", START + 60)
+    assert parked.parked_at_moment(START + 120, "x") == ("a",)
+    assert parked.parked_at_moment(START + 120, "y") == ()
+    assert parked.parked_at_moment(START + 2 * HOUR, "x") == ()
+    assert parked.parked_at_moment(START - HOUR, "x") == ()
+
+
+def test_a_database_that_was_restored_since_the_last_run_teaches_nothing() -> None:
+    site = Standing(1, "a", 1, START).after_look(Look(due=3, signature="x"), "active", START)
+    seen = Look(due=3, signature="x", left_alone=("a", "b", "c"), saw_whole_run=False)
+    restored = after_a_run(site, START).after_look(seen, "active", START + 60)
+    assert (restored.parked, restored.due) == ((), 3)
+
+
 @pytest.mark.parametrize(("cut", "signature"), [(True, "x"), (False, "y")])
 def test_nothing_is_learnt_from_a_run_that_was_cut_short_or_met_a_change(
     cut: bool, signature: str

@@ -128,7 +128,7 @@ def enabled(site: Site) -> None:
     """The site serves from now on, and its cron has waited for nothing before."""
     _change(site, SiteState.ENABLED, "")
     CronSite.objects.filter(site_id=site.id).update(
-        since=time.time(), served=None, failures=0, not_before=0
+        since=time.time(), served=None, failures=0, not_before=0, complete=None, parked=[]
     )
 
 

@@ -35,6 +35,7 @@ class Due:
     scheduled: int
     besides: int
     left_alone: tuple[str, ...]
+    saw_whole_run: bool
     adhoc: int
     oldest_adhoc: int | None
     fail_delays: int
@@ -70,16 +71,21 @@ def ask_due(
         ("SELECT MAX(lastaccess) FROM {user}", ()),
         ("SELECT MAX(id) FROM {config_log}", ()),
         ("SELECT SUM(visible) FROM {modules}", ()),
+        ("SELECT value FROM {config_plugins} WHERE plugin = 'tool_task' AND name = %s",
+         ("lastcronstart",)),
         *(("SELECT value FROM {config} WHERE name = %s", (name,)) for name in _SETTINGS),
     ]  # fmt: skip
     sql = "SELECT " + ", ".join(f"({part})" for part, _given in parts)
     row = connection.query(sql, [value for _part, given in parts for value in given])[0]
     due, due_besides, left, adhoc, oldest, failing, failing_adhoc, access, log, visible = row[:10]
-    enabled, version, versions, until = (str(cell or "") for cell in row[10:])
+    last_cron, enabled, version, versions, until = (str(cell or "") for cell in row[10:])
+    # A database that was restored since has not seen that run, and says nothing of it.
+    saw_it = whole_run is not None and last_cron.isdigit() and int(last_cron) >= before
     return Due(
         scheduled=int(due),
         besides=int(due_besides),
-        left_alone=_left_alone(connection, before) if whole_run is not None and left else (),
+        left_alone=_left_alone(connection, before) if saw_it and left else (),
+        saw_whole_run=saw_it,
         adhoc=int(adhoc),
         oldest_adhoc=int(oldest) if oldest else None,
         fail_delays=int(failing) + int(failing_adhoc),
@@ -87,7 +93,7 @@ def ask_due(
         signature=f"{log or 0} {visible or 0} {versions}",
         version=version,
         # Who never saved it has it on (lib/db/install.php writes 1).
-        cron_enabled=row[10] is None or enabled not in ("", "0"),
+        cron_enabled=row[11] is None or enabled not in ("", "0"),
         upgrade_until=int(until) if until.isdigit() else 0,
     )
 

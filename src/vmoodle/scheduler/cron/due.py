@@ -98,23 +98,24 @@ class Lookout:
             raise
         stands = obstacle(due, target.dataroot, target.forced.get("", {}), versions, now)
         return Look(
-            due=_worth_a_run(due, site),
+            due=_worth_a_run(due, site, now),
             adhoc=due.adhoc,
             oldest=due.oldest_adhoc,
             fail_delays=due.fail_delays,
             last_access=due.last_access,
             signature=due.signature,
             left_alone=due.left_alone,
+            saw_whole_run=due.saw_whole_run,
             obstacle=stands,
             excused=stands in ON_PURPOSE,
         )
 
 
-def _worth_a_run(due: Due, site: Standing) -> int:
+def _worth_a_run(due: Due, site: Standing, now: float) -> int:
     """Return how many of the tasks that are due Moodle would run."""
-    if site.learns and due.signature == site.signature:
+    if site.learns and due.saw_whole_run and due.signature == site.signature:
         return max(0, due.scheduled - len(due.left_alone))
-    return due.besides if due.signature == site.parked_under else due.scheduled
+    return due.besides if site.parked_at_moment(now, due.signature) else due.scheduled
 
 
 def obstacle(

@@ -13,6 +13,8 @@ BACKOFF = 60.0
 LONGEST_BACKOFF = 3600.0
 """A cron that fails is tried again after a minute, twice as long each time, at most an hour."""
 _DAY = 86400.0
+PARKED_SECONDS = 3600.0
+"""So long it is believed that Moodle leaves a task alone; then a run finds it out anew."""
 
 
 class Outcome(StrEnum):
@@ -43,6 +45,8 @@ class Look:
     signature: str = ""
     left_alone: tuple[str, ...] = ()
     """Tasks that the last whole run passed over."""
+    saw_whole_run: bool = True
+    """Whether the database is the one in which that run was."""
     obstacle: str = ""
     excused: bool = False
     """Whether somebody has chosen that it is not run: it does not wait then."""
@@ -103,12 +107,17 @@ class Standing:
             self.parked_at is None or self.complete > self.parked_at
         )
 
+    def parked_at_moment(self, now: float, signature: str) -> tuple[str, ...]:
+        """Return the tasks that are no reason for a run, the site's plugins being as they are."""
+        fresh = self.parked_at is not None and 0 <= now - self.parked_at < PARKED_SECONDS
+        return self.parked if fresh and signature == self.parked_under else ()
+
     def after_look(self, look: Look, tier: str, now: float) -> Standing:
         """Return the standing when a look has answered."""
         nothing = not look.due and not look.adhoc and not look.obstacle and not self.failures
         learnt = self
         # Where plugins were changed since the look before that run, it is learnt from the next one.
-        if self.learns and look.signature == self.signature:
+        if self.learns and look.saw_whole_run and look.signature == self.signature:
             learnt = replace(
                 self, parked=look.left_alone, parked_at=now, parked_under=look.signature
             )
