@@ -49,7 +49,10 @@ def sites(installation: Installation) -> dict[str, int]:
     return ids
 
 
-def begin(sites: dict[str, int], name: str, *, per_server: int = 4, holder: str = "") -> str:
+def begin(
+    sites: dict[str, int], name: str, *, per_server: int = 4, holder: str = "",
+    last_started: float | None = None,
+) -> str:  # fmt: skip
     """Try to take hold of a site; return the run's id, empty where it was not free."""
     from vmoodle.registry import cron
     from vmoodle.registry.models import Site
@@ -59,7 +62,10 @@ def begin(sites: dict[str, int], name: str, *, per_server: int = 4, holder: str 
         sites[name], name, run_id, holder or this_process().text, "node", 0, stop_requested=False
     )
     server_id = Site.objects.get(id=sites[name]).server_id
-    return run_id if cron.begin(lease, RUN, server_id=server_id, per_server=per_server) else ""
+    begun = cron.begin(
+        lease, RUN, last_started=last_started, server_id=server_id, per_server=per_server
+    )
+    return run_id if begun else ""
 
 
 def end(sites: dict[str, int], name: str, run_id: str, outcome: str = "ok") -> None:
@@ -84,6 +90,23 @@ def test_a_site_is_taken_hold_of_once_until_its_run_has_ended(sites: dict[str, i
     assert begin(sites, "s0") == ""
     end(sites, "s0", first)
     assert begin(sites, "s0")
+
+
+def test_who_knows_of_an_older_run_only_does_not_run_a_site_again(sites: dict[str, int]) -> None:
+    from vmoodle.registry import cron
+
+    old = next(row for row in cron.standings() if row["shortname"] == "s0")
+    run_id = begin(sites, "s0")
+    ran = old | {"started": NOW + 5, "runs": 1}
+    cron.end(sites["s0"], run_id, ran, {"outcome": "ok", "seconds": 1.0})
+    assert begin(sites, "s0") == ""
+    # Nor does a look that began before that run take its traces away.
+    cron.keep([old | {"due": 3}], unless_run=True)
+    assert begin(sites, "s0") == ""
+    cron.keep([ran | {"due": 3}], unless_run=True)
+    now = next(row for row in cron.standings() if row["shortname"] == "s0")
+    assert (now["started"], now["due"]) == (NOW + 5, 3)
+    assert begin(sites, "s0", last_started=NOW + 5)
 
 
 def test_a_server_takes_so_many_runs_of_all_nodes(sites: dict[str, int]) -> None:

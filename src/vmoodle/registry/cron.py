@@ -74,13 +74,19 @@ def _held() -> set[str]:
     }
 
 
-def keep(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Keep how sites stand, in one transaction; what they are parked for by `park`."""
+def keep(rows: Sequence[Mapping[str, Any]], *, unless_run: bool = False) -> None:
+    """Keep how sites stand, in one transaction; what they are parked for by `park`.
+
+    With `unless_run` a site is left as it is that another process has begun to run meanwhile.
+    """
     columns = [name for name in STANDING if name not in _NOT_WRITTEN]
     changes = ", ".join(f"{name} = %s" for name in columns)
     sql = f"UPDATE {CronSite._meta.db_table} SET {changes} WHERE site_id = %s"  # noqa: S608
     # Not by the ORM: a fleet's are written once a minute.
     values = [[*(row[name] for name in columns), row["site_id"]] for row in rows]
+    if unless_run:
+        sql += " AND run_id = '' AND COALESCE(started, 0) = %s"
+        values = [[*one, row["started"] or 0] for one, row in zip(values, rows, strict=True)]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(sql, values)
 
@@ -90,11 +96,19 @@ def park(site_id: int, classes: Sequence[str]) -> None:
     CronSite.objects.filter(site_id=site_id).update(parked=list(classes))
 
 
-def begin(lease: Lease, run: Mapping[str, Any], *, server_id: int, per_server: int) -> bool:
+def begin(
+    lease: Lease,
+    run: Mapping[str, Any],
+    *,
+    last_started: float | None,
+    server_id: int,
+    per_server: int,
+) -> bool:
     """Take hold of an enabled site for a run and write that down; False where it is not free.
 
     It is not where another run of its cron is under way, on whatever node, where an operation or a
-    run on many sites holds it, or where its database server has enough runs.
+    run on many sites holds it, where its database server has enough runs, or where its last run is
+    not the one that began at `last_started`: another process has had the same thought.
     """
     with transaction.atomic():
         one_at_a_time([lease.shortname, f"cron of server {server_id}"])
@@ -102,7 +116,7 @@ def begin(lease: Lease, run: Mapping[str, Any], *, server_id: int, per_server: i
         if here >= per_server or _is_held(lease.shortname):
             return False
         taken = CronSite.objects.filter(
-            site_id=lease.site_id, run_id="", site__state=SiteState.ENABLED
+            site_id=lease.site_id, run_id="", site__state=SiteState.ENABLED, started=last_started
         ).update(run_id=lease.run_id, holder=lease.holder, node=lease.node, stop_requested=False)
         if taken:
             CronRun.objects.create(

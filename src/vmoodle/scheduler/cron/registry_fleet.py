@@ -73,7 +73,7 @@ class RegistryFleet:
         """Ask the sites' databases what is due, and keep the answers."""
         found = self.lookout.look(sites, policy, time.time())
         before = {site.site_id: site for site in sites}
-        cron.keep([_columns(site) for site in found])
+        cron.keep([_columns(site) for site in found], unless_run=True)
         for site in found:
             if site.parked != before[site.site_id].parked:
                 cron.park(site.site_id, site.parked)
@@ -92,7 +92,11 @@ class RegistryFleet:
             "due": site.due, "adhoc": site.adhoc, "waited": site.waits(now), "started": now,
         }  # fmt: skip
         if not cron.begin(
-            lease, facts, server_id=site.server_id, per_server=self._policy.per_server
+            lease,
+            facts,
+            last_started=site.started,
+            server_id=site.server_id,
+            per_server=self._policy.per_server,
         ):
             return False
         cron.keep([_columns(begun)])
