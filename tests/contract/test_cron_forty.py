@@ -1,4 +1,4 @@
-"""Forty real sites under the scheduler: each has its turn, none two at a time, by each strategy."""
+"""Forty real sites under the scheduler: each has its turn, none two at a time."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _databases(fleet: Fleet) -> list[str]:
         return [name for (name,) in registry.execute("SELECT database FROM registry_site")]
 
 
-@pytest.mark.parametrize("strategy", ["due", "round_robin", "lowest_gap"])
+@pytest.mark.parametrize("strategy", ["due"])
 def test_each_of_forty_sites_has_its_turn_and_none_two(forty: Fleet, strategy: str) -> None:
     names = {f"s{number}" for number in range(1, SITES + 1)}
     engine = open_engine(EmbeddedPostgreSQL(forty.home / "embedded").start())
