@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -175,6 +175,90 @@ class FleetSettings(Section):
     )
 
 
+class CronSettings(Section):
+    """Moodle's cron of all sites."""
+
+    enabled: bool = Field(
+        default=False,
+        description="True: a running `vmoodle worker` runs the cron of the enabled sites. Remove "
+        "what else runs it, as lines in a crontab.",
+    )
+    strategy: Literal["due", "round_robin", "lowest_gap"] = Field(
+        default="due",
+        description="Whose turn it is. due: sites with tasks due, first the one that waits for the "
+        "largest part of its gap; round_robin: one after the other; lowest_gap: whose last run is "
+        "longest ago.",
+    )
+    together: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Sites whose cron runs at the same time on this node. 0: twice as many as it "
+        "has processor cores; never fewer than three.",
+    )
+    per_server: int = Field(
+        default=4, ge=1, le=1000, description="How many of them on one database server, all nodes."
+    )
+    timeout: int = Field(
+        default=1800,
+        ge=10,
+        le=86400,
+        description="Seconds one site's cron may take; then it is ended with all it started.",
+    )
+    patience: int = Field(
+        default=60,
+        ge=0,
+        le=86400,
+        description="Seconds an operation on a site waits for its cron before it has that stopped.",
+    )
+    active_minutes: int = Field(
+        default=60,
+        ge=1,
+        description="A site is active where somebody was there in the last so many minutes.",
+    )
+    active_gap: int = Field(
+        default=300, ge=120, description="Seconds that tasks due on an active site wait at most."
+    )
+    quiet_days: int = Field(
+        default=14,
+        ge=1,
+        description="A site is quiet where somebody was there in the last so many days, else "
+        "dormant.",
+    )
+    quiet_every: int = Field(
+        default=900, ge=60, description="Seconds between two runs of cron.php on a quiet site."
+    )
+    quiet_gap: int = Field(
+        default=1800, ge=120, description="Seconds that tasks due on a quiet site wait at most."
+    )
+    dormant_every: int = Field(
+        default=3600, ge=60, description="Seconds between two runs of cron.php on a dormant site."
+    )
+    dormant_gap: int = Field(
+        default=7200, ge=360, description="Seconds that tasks due on a dormant site wait at most."
+    )
+    compiled: bool = Field(
+        default=True,
+        description="Keep the compiled code of cron on disk (opcache's file cache), in the home: a "
+        "run then compiles nothing.",
+    )
+    log_kilobytes: int = Field(
+        default=200,
+        ge=10,
+        le=100_000,
+        description="How much of the output of one run is kept: its beginning and its end.",
+    )
+    keep_runs: int = Field(
+        default=20,
+        ge=1,
+        le=10_000,
+        description="Runs of a site that went well and are kept, with their logs.",
+    )
+    keep_days: int = Field(
+        default=14, ge=1, le=3650, description="Days for which a run is kept that did not."
+    )
+
+
 class SnapshotSettings(Section):
     """Where snapshots are kept, and for how long."""
 
@@ -217,6 +301,7 @@ class Settings(Section):
     sites: SiteSettings = SiteSettings()
     operations: OperationSettings = OperationSettings()
     fleet: FleetSettings = FleetSettings()
+    cron: CronSettings = CronSettings()
     snapshots: SnapshotSettings = SnapshotSettings()
 
 

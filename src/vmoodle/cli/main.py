@@ -25,6 +25,7 @@ from vmoodle.cli import (
     command,
     config,
     copy,
+    cron,
     demo,
     doctor,
     forced,
@@ -81,6 +82,7 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(session.app, name="session")
 app.add_typer(admin.app, name="admin")
 app.add_typer(task.app, name="task")
+app.add_typer(cron.app, name="cron")
 app.add_typer(copy.app, name="copy")
 app.add_typer(plugin.app, name="plugin")
 app.add_typer(role.app, name="role")

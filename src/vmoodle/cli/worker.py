@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from vmoodle.cli.output import Json, moment, print_json, say
 
 if TYPE_CHECKING:
     from vmoodle.registry.models import Operation
+    from vmoodle.scheduler.cron.run import Ended
 
 
 def worker(
@@ -25,7 +27,8 @@ def worker(
 ) -> None:
     """Execute this node's operations: those interrupted first, then those that come.
 
-    While it runs, the snapshots that the schedule wants are taken, and old runs are deleted.
+    While it runs, the snapshots that the schedule wants are taken, old runs are deleted, and with
+    cron.enabled the sites' cron is run.
 
     What is begun and how it ended is told on standard error, a line each.
 
@@ -39,6 +42,8 @@ def worker(
     from vmoodle.operations.follow import tell_nobody, work
     from vmoodle.registry import operations
     from vmoodle.scheduler import runs, snapshots
+    from vmoodle.scheduler.cron.service import CronService
+    from vmoodle.scheduler.cron.service import tell_nobody as tell_no_cron
     from vmoodle.scheduler.times import Times
 
     def order_due() -> object:
@@ -46,7 +51,14 @@ def worker(
         runs.prune_due(installation, now)
         return snapshots.order_due(installation, now)
 
+    chosen = installation.settings.cron
+    cron = CronService(installation, tell_no_cron if quiet else _tell_cron)
+
     def introduce() -> None:
+        if chosen.enabled and not until_idle:
+            # Asked to end it lets the tasks end that are under way; killed it does not.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            cron.start()
         if not quiet:
             say(
                 f"worker of the node {installation.node}, process {os.getpid()}, on the home "
@@ -56,14 +68,18 @@ def worker(
     began = datetime.now(UTC)
     # A schedule that is none is told before anything is executed.
     Times.parse(installation.settings.snapshots.schedule)
-    if not work(
-        installation,
-        KINDS,
-        until_idle=until_idle,
-        order_due=order_due,
-        begun=introduce,
-        tell=tell_nobody if quiet else _tell,
-    ):
+    try:
+        alone = work(
+            installation,
+            KINDS,
+            until_idle=until_idle,
+            order_due=order_due,
+            begun=introduce,
+            tell=tell_nobody if quiet else _tell,
+        )
+    finally:
+        cron.stop()
+    if not alone:
         raise Conflict(
             "worker.running",
             "Another process of this node executes operations already.",
@@ -80,6 +96,13 @@ def worker(
                 ],
             }
         )
+
+
+def _tell_cron(shortname: str, ended: Ended) -> None:
+    """Say in a line that a site's cron did not go well."""
+    if ended.outcome not in ("ok", "stopped"):
+        word = f"{ended.outcome}: {ended.error}"
+        say(f"{moment(datetime.now(UTC))}  {ended.mark}  cron  {shortname}  {word}")
 
 
 def _tell(operation: Operation) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmoodle.doctor import checks_copies, checks_fleet, checks_ledger, checks_machine
+from vmoodle.doctor import checks_copies, checks_cron, checks_fleet, checks_ledger, checks_machine
 from vmoodle.doctor.finding import Check, Finding
 from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
@@ -26,6 +26,7 @@ CHECKS = (
     Check("V071", "warm copies", checks_copies.warm_copies_are_usable),
     Check("V072", "snapshots against store", checks_copies.snapshots_agree),
     Check("V073", "identities of sites", checks_copies.identifiers_differ),
+    Check("V080", "cron within its promise", checks_cron.nobody_waits_too_long),
 )
 
 

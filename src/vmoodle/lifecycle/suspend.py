@@ -7,6 +7,7 @@ from django.db import transaction
 from vmoodle.errors import Conflict
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.publish import changing, publish_changed
+from vmoodle.operations.site_cron import end_cron
 from vmoodle.registry import audit, operations, sites
 from vmoodle.registry.models import HOLDING_STATES, Operation, Site, SiteState, state_words
 
@@ -14,7 +15,10 @@ _SETTLED = {SiteState.ENABLED, SiteState.SUSPENDED}
 
 
 def suspend(installation: Installation, shortname: str, reason: str | None = None) -> Site:
-    """Let the site answer 503; its command line keeps working. Raise Conflict in another state.
+    """Let the site answer 503; its command line keeps working, its cron is stopped.
+
+    Raise Conflict in another state, Unavailable `cron.running` when its cron does not stop; the
+    site is suspended by then.
 
     Without a reason, one that is suspended already keeps the reason it has.
     """
@@ -25,6 +29,8 @@ def suspend(installation: Installation, shortname: str, reason: str | None = Non
         sites.suspended(site, reason)
         audit.record("site.suspend", shortname, reason=reason)
         publish_changed(installation, sites.every().filter(id=site.id))
+    # It was not to begin any more from then on; one that had begun does not go on behind a 503.
+    end_cron(installation, shortname, patience=0)
     return site
 
 

@@ -63,6 +63,8 @@ class OperationKind:
     """Called when the operation stops and needs attention, so that the site says so."""
     background: bool = False
     """Nobody waits for it: a call that executes for as long as it lasts leaves it to a worker."""
+    beside_cron: bool = False
+    """It only reads the site: a cron that does not end in time is not stopped."""
 
     def can_go_back(self, steps_entered: int) -> bool:
         """Tell whether all of the first so many steps can be taken back."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vmoodle.errors import Failed, NeedsAttention, VMoodleError
+from vmoodle.operations import site_cron
 from vmoodle.operations.plan import Kinds, OperationKind, Step, StepContext
 from vmoodle.registry import operations
 from vmoodle.registry.models import Operation, OperationState
@@ -69,7 +70,7 @@ class Runner:
         operations.begun(operation_id, index + 1)
         operations.entered(operation_id, step_name, index)
         operations.note(operation_id, step.title, step=step_name)
-        error = self._attempt(step.act, operation, step)
+        error = self._attempt(self._first(operation) if index == 0 else step.act, operation, step)
         if error is None:
             operations.entered(operation_id, step_name, index + 1)
             return DONE
@@ -120,6 +121,18 @@ class Runner:
             operations.take_secret(operation_id)
         operations.finished(operation_id, state)
         return str(state)
+
+    def _first(self, operation: Operation) -> Any:
+        """Return the first step, before which the cron of the sites concerned ends."""
+        kind = self._kinds[operation.kind]
+        step = kind.steps[0]
+
+        def act(context: StepContext) -> None:
+            beside = kind.beside_cron
+            site_cron.end_for(self._installation, operation, context.say, beside=beside)
+            step.act(context)
+
+        return act
 
     def entered(self, operation_id: str) -> int:
         """Return how many steps, from the first, have been begun in any attempt."""

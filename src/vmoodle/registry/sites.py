@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ from django.db.models import Q, QuerySet
 
 from vmoodle.errors import Conflict, NotFound
 from vmoodle.registry import operations
+from vmoodle.registry.cron_models import CronSite
 from vmoodle.registry.models import DeletedAddress, Site, SiteAlias, SiteLabel, SiteState
 
 # The unique keys of a site: the column, what to call it, the error's code.
@@ -123,8 +125,11 @@ def every() -> QuerySet[Site]:
 
 
 def enabled(site: Site) -> None:
-    """The site serves from now on."""
+    """The site serves from now on, and its cron has waited for nothing before."""
     _change(site, SiteState.ENABLED, "")
+    CronSite.objects.filter(site_id=site.id).update(
+        since=time.time(), served=None, failures=0, not_before=0, complete=None, parked=[]
+    )
 
 
 def suspended(site: Site, reason: str) -> None:

@@ -392,4 +392,5 @@ CREATE = OperationKind(
         Step("prune", "see to older ones", _prune, None),
     ),
     attention=attention,
+    beside_cron=True,
 )

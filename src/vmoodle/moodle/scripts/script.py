@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
-import json
 import os
 import selectors
 import signal
@@ -15,11 +13,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, quote_plus
 
 from vmoodle.errors import InvalidInput, Unavailable
 from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.php.binary import PhpBinary
+from vmoodle.moodle.scripts.redaction import Redaction
 from vmoodle.secret import Secret
 
 Argument = str | Secret
@@ -28,7 +26,6 @@ TAIL_LINES = 200
 _GRACE_SECONDS = 5.0
 _LONGEST_LINE = 65536
 _LOOK_SECONDS = 0.2
-_HIDDEN = "***"
 
 # Runs a script with arguments that arrive by standard input, each ended by NUL, as the script
 # would see them had they been given to PHP. `require` stands in the global scope, where Moodle's
@@ -83,7 +80,7 @@ def run_script(
     words = [str(path), *(_text(argument) for argument in args)]
     if any("\0" in word for word in words):
         raise InvalidInput("exec.argument", "An argument has a NUL character in it.")
-    hide = _Redaction([*secrets, *redact])
+    hide = Redaction([*secrets, *redact])
     if secrets:
         argv, environment = php.command(
             ["-r", _BOOTSTRAP],
@@ -119,7 +116,7 @@ def run_code(
     """
     start = f"define('CLI_SCRIPT', true); require {_php_text(str(tree.root / 'config.php'))};"
     argv, environment = php.command(["-r", start + code], site=site, die_with_parent=True)
-    call = _Call(what, php.path, argv, environment, tree.root, given.encode(), _Redaction(redact))
+    call = _Call(what, php.path, argv, environment, tree.root, given.encode(), Redaction(redact))
     return _carry_out(call, timeout=timeout, tail_lines=None)
 
 
@@ -270,33 +267,6 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-class _Redaction:
-    """Replace secrets in a line of output, in each spelling that PHP may print them in."""
-
-    def __init__(self, secrets: Sequence[Secret]) -> None:
-        texts = {part for secret in secrets for part in _parts(secret.reveal())}
-        spellings = {spelling for text in texts for spelling in _spellings(text)}
-        self._spellings = sorted(spellings - {""}, key=len, reverse=True)
-
-    def __call__(self, line: str) -> str:
-        for spelling in self._spellings:
-            line = line.replace(spelling, _HIDDEN)
-        return line
-
-
-def _parts(text: str) -> set[str]:
-    """Return the secret and, for `--adminpass=…`, the value alone; line by line."""
-    value = text.partition("=")[2] if text.startswith("-") else ""
-    return {line for part in (text, value) for line in part.splitlines()}
-
-
-def _spellings(text: str) -> set[str]:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    as_json = json.dumps(text)[1:-1]
-    as_html = html.escape(text).replace("&#x27;", "&#039;")
-    return {text, escaped, as_json, as_html, quote(text, safe=""), quote_plus(text)}
 
 
 def _text(argument: Argument) -> str:

@@ -73,12 +73,25 @@ function tasks_run_due(): int
     $now = time();
     $ran = 0;
     foreach ($DB->get_records('task_scheduled', ['disabled' => 0], 'lastruntime, id') as $task) {
-        if ((int)$task->nextruntime < $now && (int)$task->lastruntime < $now && empty(task_schedule($task)['disabled'])) {
+        $due = (int)$task->nextruntime < $now && (int)$task->lastruntime < $now;
+        // A task of a disabled plugin is passed over, and its time stays as it is.
+        if ($due && empty(task_schedule($task)['disabled']) && task_component_enabled($task->component)) {
             task_run_scheduled($task);
             $ran++;
         }
     }
     return $ran + tasks_run_adhoc();
+}
+
+/** Whether a component is one whose tasks run: activity modules can be disabled, here no other plugin can. */
+function task_component_enabled(string $component): bool
+{
+    global $DB;
+    if (!str_starts_with($component, 'mod_')) {
+        return true;
+    }
+    $visible = $DB->get_field('modules', 'visible', ['name' => substr($component, 4)]);
+    return $visible === null || $visible === false || (int)$visible === 1;
 }
 
 function task_run_scheduled(stdClass $task): void
@@ -93,7 +106,12 @@ function task_run_scheduled(stdClass $task): void
     cli_writeln("Scheduled task complete: $task->classname");
 }
 
-/** Run ad hoc tasks that are due; one whose data say `"fail": true` fails and is tried later. */
+/**
+ * Run ad hoc tasks that are due; one whose data say `"fail": true` fails and is tried later.
+ *
+ * With `"sleep": N` it takes so many seconds, with `"print": N` it prints so many megabytes, and with `"leave": true` it
+ * leaves a process behind that is in a session of its own.
+ */
 function tasks_run_adhoc(?string $class = null, ?int $limit = null, array $where = []): int
 {
     global $DB;
@@ -108,12 +126,16 @@ function tasks_run_adhoc(?string $class = null, ?int $limit = null, array $where
         }
         cli_writeln("Execute adhoc task: $task->classname");
         $start = microtime(true);
-        $failed = !empty(json_decode((string)$task->customdata, true)['fail']);
+        $data = (array)json_decode((string)$task->customdata, true);
+        $DB->update_record('task_adhoc', ['id' => $task->id, 'timestarted' => time(), 'hostname' => gethostname(),
+            'pid' => getmypid()]);
+        task_do($data);
+        $failed = !empty($data['fail']);
         if ($failed) {
             $delay = min(86400, max(60, 2 * (int)$task->faildelay));
             $left = $task->attemptsavailable === null ? null : (int)$task->attemptsavailable - 1;
             $DB->update_record('task_adhoc', ['id' => $task->id, 'faildelay' => $delay, 'nextruntime' => time() + $delay,
-                'attemptsavailable' => $left]);
+                'attemptsavailable' => $left, 'timestarted' => null, 'hostname' => null, 'pid' => null]);
         } else {
             $DB->delete_records('task_adhoc', ['id' => $task->id]);
         }
@@ -122,6 +144,23 @@ function tasks_run_adhoc(?string $class = null, ?int $limit = null, array $where
         $ran++;
     }
     return $ran;
+}
+
+/** Do what the data of an ad hoc task say. */
+function task_do(array $data): void
+{
+    if (!empty($data['leave']) && pcntl_fork() === 0) {
+        posix_setsid();
+        sleep(600);
+        exit(0);
+    }
+    for ($megabyte = 0; $megabyte < (int)($data['print'] ?? 0); $megabyte++) {
+        echo str_repeat('x', 999999) . "\n";
+    }
+    $until = microtime(true) + (float)($data['sleep'] ?? 0);
+    while (microtime(true) < $until) {
+        usleep(20000);
+    }
 }
 
 function task_log(int $type, stdClass $task, float $start, int $result): void

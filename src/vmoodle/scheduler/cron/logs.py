@@ -1,0 +1,47 @@
+"""What runs of cron have printed: a file a run, in the home's `log/cron/SITE`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmoodle.home import Home
+    from vmoodle.scheduler.cron.run import Ended
+
+
+def write(home: Home, shortname: str, ended: Ended) -> None:
+    """Keep the output of a run; where the disk takes no more it is lost, and cron goes on."""
+    path = _path(home, shortname, ended.mark)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Not flushed to the disk: it is no state, and there may be many.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(ended.said)
+
+
+def read(home: Home, shortname: str, run_id: str) -> str:
+    """Return the output of a run, empty where none is kept."""
+    try:
+        return _path(home, shortname, run_id).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def remove(home: Home, shortname: str, run_id: str) -> None:
+    """Remove the output of a run; none is no error."""
+    with contextlib.suppress(OSError):
+        _path(home, shortname, run_id).unlink(missing_ok=True)
+
+
+def remove_all(home: Home, shortname: str) -> None:
+    """Remove all that is kept of a site."""
+    shutil.rmtree(_path(home, shortname, "x").parent, ignore_errors=True)
+
+
+def _path(home: Home, shortname: str, run_id: str) -> Path:
+    return home.log / "cron" / shortname / f"{run_id}.log"
