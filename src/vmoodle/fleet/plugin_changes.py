@@ -166,7 +166,7 @@ class PluginChanges:
     def _plugins(self, site: TargetSite, *, read_only: bool) -> Iterator[SitePlugins]:
         """Open a site's plugins, in one transaction."""
         paths = self._trees.of(site).paths
-        with site.connect(read_only=read_only) as connection:
+        with site.connect() if read_only else site.change() as connection:
             yield SitePlugins(connection, site.forced, paths)
 
 
