@@ -26,13 +26,7 @@ from vmoodle.engines.protocol import (
     SiteDatabase,
     size_of,
 )
-from vmoodle.errors import (
-    Failed,
-    InvalidInput,
-    Refused,
-    Unavailable,
-    VMoodleError,
-)
+from vmoodle.errors import Failed, InvalidInput, Refused, Unavailable, VMoodleError
 from vmoodle.secret import Secret
 
 _UNKNOWN_SERVER_ERROR = 0
@@ -340,7 +334,8 @@ class MariaDBSiteConnection:
             return  # it begins the transaction by itself, of the kind that the session was set to
         if self._read_only and not first and state & self._wanted != self._wanted:
             # An answer that is read row by row does not tell the state it left.
-            self._session.driver.ping(reconnect=False)
+            with suppress(MySQLError):  # what comes next tells of a connection that is gone
+                self._session.driver.ping(reconnect=False)
             state = self._session.driver.transaction_state
         # A statement may end the transaction (COMMIT, DDL); none runs outside one of our kind.
         if state & self._wanted != self._wanted:
