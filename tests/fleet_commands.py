@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Collection, Iterable
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from vmoodle.errors import Conflict, Refused
+from vmoodle.errors import Conflict, Refused, Unavailable
 from vmoodle.fleet import command_sets
-from vmoodle.fleet.command import Command, Effect
+from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Parameters, SecretParameter
-from vmoodle.fleet.result import Changed, Result, Scalar
+from vmoodle.fleet.result import Changed, Compared, Matrix, Result, Scalar, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.secret import Secret
+
+if TYPE_CHECKING:
+    from vmoodle.installation import Installation
 
 _LIMIT_SECONDS = 60
 
@@ -119,6 +123,80 @@ class Odd(Command[Parameters]):
         if site.shortname.endswith("1"):
             raise ZeroDivisionError("odd")
         return "no result"  # type: ignore[return-value]
+
+
+class Strange(Parameters):
+    """What a stranger's command does."""
+
+    how: str
+    key: SecretParameter = Secret("")
+
+
+class Strangely(Command[Strange]):
+    name, title, effect, model = "tests.strange", "Do what is odd.", Effect.WRITES, Strange
+
+    def run(self, site: TargetSite) -> Result | Changed:
+        if site.shortname != "a1":
+            return Scalar(1)
+        match self.given.how:
+            case "nul":
+                raise Refused("tests.no", "A \0 and a \udc80.", "No.")
+            case "long":
+                raise Refused("tests." + "x" * 200, "x" * 100_000, "No.")
+            case "half a character":
+                return Scalar("\udc80")
+            case "uneven":
+                return Table(("a",), ((1, 2),))
+            case "secret":
+                raise ValueError(f"with {self.given.key.reveal()}")
+            case "told secret":
+                raise Refused("tests.no", f"With {self.given.key.reveal()}.", "No.")
+        raise Unavailable(self.given.how, "It was ended.", "No.")
+
+    def dry_run(self, site: TargetSite) -> Result:  # noqa: ARG002
+        return Scalar("would do it")
+
+
+class StrangelyAgain(Strangely):
+    name, title, idempotent = "tests.strangely", "Do what is odd, or twice.", True
+
+
+class Breaking(Parameters):
+    """Where a stranger's command breaks."""
+
+    at: str
+    key: SecretParameter = Secret("")
+
+
+class Breaks(Command[Breaking]):
+    name, title, effect, model = "tests.breaks", "Break.", Effect.READS, Breaking
+    comparison = Comparison.MATRIX
+
+    def __init__(self, given: Breaking) -> None:
+        super().__init__(given)
+        if given.at == "init":
+            raise ZeroDivisionError(given.key.reveal())
+
+    @classmethod
+    def settle(cls, given: Breaking, installation: Installation) -> Breaking:  # noqa: ARG003
+        if given.at == "settle":
+            raise ZeroDivisionError(given.key.reveal())
+        return given
+
+    @classmethod
+    def leaves_out(cls, given: Breaking) -> Collection[str]:
+        if given.at == "leaves_out":
+            raise ZeroDivisionError(given.key.reveal())
+        return ()
+
+    @classmethod
+    def compare(cls, given: Breaking, answers: Iterable[tuple[str, Result]]) -> list[Compared]:
+        if given.at == "compare":
+            raise ZeroDivisionError
+        return super().compare(given, answers)
+
+    def run(self, site: TargetSite) -> Result:
+        return Matrix({"name": site.shortname})
 
 
 def _wait(given: How, site: TargetSite) -> None:

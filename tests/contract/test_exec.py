@@ -64,6 +64,7 @@ def test_a_site_on_which_it_fails_is_told_with_status_and_output_and_holds_no_ot
     ended = results(fleet.json(*words, "--", SCRIPT, "--name=onlysouth", status=1))
     assert (ended["south"]["status"], ended["south"]["value"]) == ("ok", "1")
     for name in ("north1", "north2"):
+        assert ended[name]["status"] == "unknown"
         assert ended[name]["error"]["code"] == "exec.status"
         assert "ended with status 3" in ended[name]["error"]["detail"]
     told = results(

@@ -341,3 +341,21 @@ def test_a_sync_has_moodle_enable_and_leaves_what_would_be_deleted(
         engine.drop_database(database)
         engine.drop_account(database.account)
         proof.give("mod_folder", 1)
+
+
+def test_what_moodle_set_before_it_ended_badly_is_made_whole(proof: Proof, fleet: Fleet) -> None:
+    proof.give("mod_folder", 0)
+    asks = """
+function folder_pre_enable_plugin_actions() {
+    register_shutdown_function(function() { exit(3); });
+    return true;
+}
+"""
+    rows = proof.rows()
+    wanted = {"mod_folder": "enabled", "repository_flickr": "enabled", "filter_tex": "available"}
+    with code(proof, "folder", asks):
+        run = change(fleet, "plugin", "set", *words(wanted), *ON)
+    assert proof.says(*wanted) == expected(wanted)
+    fleet.run("run", "undo", run, "--yes", "--confirm", "proof")
+    assert proof.rows() == rows
+    proof.give("mod_folder", 1)

@@ -146,3 +146,37 @@ def test_moodles_own_reset_shows_at_once_and_is_taken_back(
     with user.site.inside() as connection:
         assert read_roles(connection) == before
     assert fleet.json("role", "reset", "nobody", "--on", target, "--dry-run", status=1)
+
+
+def test_a_reset_that_moodle_made_before_it_ended_badly_is_told_and_taken_back(
+    fleet: Fleet, proofs: dict[str, Proof]
+) -> None:
+    user = proofs["s45"]
+    with user.site.inside() as connection:
+        before = read_roles(connection)
+    fleet.run("role", "capability", "student", VIEW, "--inherit", "--on", "s45", "--yes")
+    config = user.site.tree.root / "config.php"
+    whole = config.read_text()
+    config.write_text(
+        f"""{whole}
+        register_shutdown_function(function() {{
+            global $DB;
+            $student = $DB->get_field('role', 'id', ['shortname' => 'student']);
+            if ($DB->record_exists('role_capabilities', ['roleid' => $student, 'capability' =>
+                    '{VIEW}', 'contextid' => SYSCONTEXTID])) {{
+                exit(3);
+            }}
+        }});
+        """
+    )
+    try:
+        done = fleet.json("role", "reset", "student", "--on", "s45", "--yes")
+    finally:
+        config.write_text(whole)
+    assert (VIEW, "not set", "allow") in rows(done, "s45")
+    assert user.sees_participants(user.course)
+    fleet.json("run", "undo", done["run"], "--yes")
+    assert not user.sees_participants(user.course)
+    fleet.run("role", "capability", "student", VIEW, "--allow", "--on", "s45", "--yes")
+    with user.site.inside() as connection:
+        assert read_roles(connection) == before

@@ -102,3 +102,25 @@ def test_jobs_are_taken_only_as_they_are_begun_and_none_after_a_stop() -> None:
     left = ended({1: jobs("a", 3, lambda: 1)}, Bounds(1, 1, 5), begin=begin)
     assert sorted(left) == ["a0", "a2"]
     assert begun == ["a0", "a1", "a2"]
+
+
+def test_what_was_given_up_is_heard_when_it_ends_late() -> None:
+    hanging = threading.Event()
+    came: list[Ended[object]] = []
+    lanes = {1: [Job("slow", hanging.wait), *jobs("b", 2, lambda: 1)]}
+    for many in fan_out(lanes, Bounds(1, 1, 0.5), late=True):
+        came.extend(many)
+        if any(one.given_up for one in many):
+            hanging.set()
+    assert [one.value for one in came if one.key == "slow"] == [None, True]
+    assert len(came) == 4
+
+
+def test_what_was_given_up_and_never_ends_is_waited_for_no_longer_than_it_had() -> None:
+    hanging = threading.Event()
+    lanes: dict[int, list[Job[object]]] = {1: [Job("slow", hanging.wait)]}
+    began = time.monotonic()
+    came = ended(lanes, Bounds(1, 1, 0.3), late=True)
+    hanging.set()
+    assert came["slow"].given_up
+    assert time.monotonic() - began < 5

@@ -17,7 +17,7 @@ from tests import fleet_commands
 from tests.servers import wait_until
 from tests.unit.test_site_changes import make_site
 
-from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused
+from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused, VMoodleError
 from vmoodle.fleet import command_sets
 from vmoodle.installation import Installation
 
@@ -460,3 +460,127 @@ def test_ten_thousand_sites_are_streamed(
     record_property("grown_kB", grown)
     assert (run.state, len(groups(run)[0].sites)) == ("done", 10_000)
     assert grown < 100_000  # kB
+
+
+def test_what_a_stranger_says_that_no_registry_keeps_ends_no_run(fleet: Installation) -> None:
+    kept = {
+        how: told(read(fleet, "tests.strange", how=how))
+        for how in ("nul", "long", "half a character", "uneven")
+    }
+    assert {site["status"] for rows in kept.values() for site in rows.values()} >= {"ok"}
+    assert all(rows["b2"]["status"] == "ok" for rows in kept.values())
+    message = kept["nul"]["a1"]["error"]["detail"]
+    assert "\0" not in message
+    message.encode()
+    assert len(kept["long"]["a1"]["error"]["code"]) <= 60
+    assert len(kept["long"]["a1"]["error"]["detail"]) < 30_000
+    assert kept["half a character"]["a1"]["value"] == "?"
+    assert kept["uneven"]["a1"]["error"]["code"] == "command.result"
+
+
+def test_a_secret_in_a_strangers_error_is_neither_kept_nor_logged(
+    fleet: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    for how in ("secret", "told secret"):
+        run = read(fleet, "tests.strange", how=how, key="correct horse")
+        assert "***" in told(run)["a1"]["error"]["detail"]
+        assert "correct horse" not in json.dumps(told(run))
+    assert "***" in caplog.text
+    assert "correct horse" not in caplog.text
+
+
+@pytest.mark.parametrize("code", ["php.timeout", "exec.status", "script.failed", "task.failed"])
+def test_what_php_may_have_changed_is_unknown_unless_twice_does_no_harm(
+    fleet: Installation, code: str
+) -> None:
+    from vmoodle.registry import runs
+
+    run = read(fleet, "tests.strange", how=code)
+    assert statuses(run)["a1"] == "unknown"
+    assert runs.failed_names(run) == []
+    assert runs.failed_names(read(fleet, "tests.strangely", how=code)) == ["a1"]
+
+
+def test_a_change_that_is_late_holds_its_site_and_is_heard(
+    fleet: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.fleet import runner
+    from vmoodle.registry import operations, runs
+
+    monkeypatch.setattr(runner, "GRACE", 0)
+    monkeypatch.setattr(runner, "CONNECT_TIMEOUT", 1)
+    late: list[str] = []
+    without_late = runner._Execution._without_late
+
+    def look(self: Any, ended: list[Any]) -> list[Any]:
+        if any(one.given_up for one in ended):
+            late.append(statuses(self._run)["a1"])
+            with pytest.raises(Conflict):
+                operations.submit("site.move", site="a1", node="elsewhere")
+            (tmp_path / "go").touch()
+        return without_late(self, ended)
+
+    monkeypatch.setattr(runner._Execution, "_without_late", look)
+    run = read(fleet, "tests.undoable", waits="a1", directory=str(tmp_path), timeout=0.2)
+    assert late == ["begun"]
+    assert set(statuses(run).values()) == {"ok"}
+    assert "a1" in runs.undoable(run.id)
+
+
+def test_a_change_that_never_ends_is_unknown_and_ends_the_run(
+    fleet: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.fleet import runner
+
+    monkeypatch.setattr(runner, "GRACE", 0)
+    monkeypatch.setattr(runner, "CONNECT_TIMEOUT", 0)
+    run = read(fleet, "tests.write", waits="a1", directory=str(tmp_path), timeout=0.2)
+    (tmp_path / "go").touch()
+    assert statuses(run) == {"a1": "unknown", "a2": "ok", "b1": "ok", "b2": "ok"}
+
+
+def test_a_site_is_looked_at_once_more_when_it_is_held(
+    fleet: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.registry.models import Site
+
+    monkeypatch.setenv("VMOODLE_FLEET__TOGETHER", "1")
+    from vmoodle.installation import open_installation
+
+    run = durable(open_installation(), "tests.write", "a*", directory=str(tmp_path), waits="a1")
+    thread = threading.Thread(target=in_a_thread(lambda: follow(open_installation(), run)))
+    thread.start()
+    wait_until((tmp_path / "a1").exists, "the write")
+    Site.objects.filter(shortname="a2").update(state="deleted")
+    (tmp_path / "go").touch()
+    thread.join()
+    assert told(run)["a2"]["error"]["code"] == "site.state"
+    assert lines(tmp_path) == {"a1": 1}
+
+
+@pytest.mark.parametrize("place", ["settle", "leaves_out", "init"])
+def test_a_strangers_command_that_breaks_when_it_is_ordered_is_named(
+    fleet: Installation, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(VMoodleError) as raised:
+        read(fleet, "tests.breaks", at=place, key="correct horse")
+    assert raised.value.code == "command.internal"
+    assert "correct horse" not in raised.value.message + caplog.text
+
+
+def test_a_strangers_comparison_that_breaks_hides_no_answer(
+    fleet: Installation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vmoodle.cli.run_show import show_answers
+    from vmoodle.fleet.command import Comparison
+    from vmoodle.fleet.run_export import export
+
+    run = read(fleet, "tests.breaks", at="compare")
+    export(run, tmp_path / "all.json", "json")
+    document = json.loads((tmp_path / "all.json").read_text())
+    assert len(document["results"]) == 4
+    assert document["comparison_error"]["code"] == "command.internal"
+    show_answers(run, Comparison.MATRIX)
+    shown = capsys.readouterr()
+    assert "command.internal" in shown.err
+    assert "a1" in shown.out

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vmoodle.cli.output import print_table, say
+from vmoodle.errors import Failed
 
 if TYPE_CHECKING:
     from vmoodle.fleet.command import Comparison
@@ -211,7 +212,13 @@ def _matrix(run: Run, told: Iterable[tuple[str, Result]]) -> None:
     from vmoodle.fleet.result import compared
     from vmoodle.fleet.run_view import matrix
 
-    found = matrix(run)
+    try:
+        found = matrix(run)
+    except Failed as error:
+        if error.code != "command.internal":
+            raise
+        say(f"{error.message} [{error.code}] {error.hint} Compared as other commands are:")
+        found = None
     found = compared(told) if found is None else found
     rows = [row for row in found if row.differing or row.shown]
     against = next((f"{row.against} SAYS" for row in rows if row.against), "MOST SAY")

@@ -6,7 +6,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,13 +26,7 @@ from vmoodle.engines.protocol import (
     SiteDatabase,
     size_of,
 )
-from vmoodle.errors import (
-    Failed,
-    InvalidInput,
-    Refused,
-    Unavailable,
-    VMoodleError,
-)
+from vmoodle.errors import Failed, InvalidInput, Refused, Unavailable, VMoodleError
 from vmoodle.secret import Secret
 
 _UNKNOWN_SERVER_ERROR = 0
@@ -392,7 +386,8 @@ def open_site(
             yield connection
         except BaseException:
             if session.driver.open and not read_only:
-                session.run("ROLLBACK")
+                with suppress(Unavailable):  # to hang up takes it back as well
+                    session.run("ROLLBACK")
             raise
         # Where only was read, to hang up ends the transaction as well.
         if session.driver.open and not read_only:

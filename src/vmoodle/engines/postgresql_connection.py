@@ -6,7 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 
 import psycopg
@@ -331,6 +331,11 @@ class PostgreSQLSiteConnection:
                 raise kind(code, error.message, hint) from error
             raise
 
+    def end(self, word: str) -> None:
+        """End the transaction, if there is one; a server that falls silent is given up."""
+        with _given_up_after(self._patience, self._session.driver):
+            self._session.run_batch([word])
+
     def _ensure_transaction(self) -> None:
         # A statement may end the transaction (COMMIT); none runs outside one of our kind.
         if self._session.driver.info.transaction_status == TransactionStatus.IDLE:
@@ -362,8 +367,9 @@ def open_site(
             yield connection
         except BaseException:
             if not (read_only or session.driver.closed or session.driver.broken):
-                session.run("ROLLBACK")
+                with suppress(Unavailable):  # to hang up takes it back as well
+                    connection.end("ROLLBACK")
             raise
         # Where only was read, to hang up ends the transaction as well.
         if not read_only:
-            session.run("COMMIT")
+            connection.end("COMMIT")

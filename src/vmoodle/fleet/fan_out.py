@@ -1,9 +1,10 @@
 """Do something on many sites at once, so that none that fails or is slow holds the others.
 
 Jobs run in threads; how many do is bounded, for this node and for each database server. A job that
-does not come back in time is given up: its thread is left with it, another one takes its place, and
-what it still brings is not heard. Jobs stand in lanes, one for each database server, and are taken
-from them as they are needed, so that ten thousand take no more memory than a few.
+does not come back in time is given up: its thread is left with it, and another one takes its place.
+What it still brings is heard where that is asked for. Jobs stand in lanes, one for each database
+server, and are taken from them as they are needed, so that ten thousand take no more memory than a
+few.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from vmoodle.errors import Failed, Unavailable, VMoodleError
+from vmoodle.errors import Unavailable, VMoodleError
+from vmoodle.fleet.unforeseen import unforeseen
 
 log = logging.getLogger("vmoodle.fleet")
 
@@ -35,7 +37,10 @@ class Job(Generic[T]):
 
 @dataclass(frozen=True)
 class Ended(Generic[T]):
-    """How a job ended: with a value or with an error; `given_up` when it was not waited for."""
+    """How a job ended: with a value or with an error; `given_up` when it was not waited for.
+
+    What was given up may come once more, as it did end.
+    """
 
     key: str
     value: T | None
@@ -60,13 +65,16 @@ def fan_out(
     begin: Callable[[list[Job[T]]], list[Job[T]]] = lambda jobs: jobs,
     stopped: Callable[[], bool] = lambda: False,
     leave: bool = False,
+    late: bool = False,
 ) -> Iterator[list[Ended[T]]]:
     """Give what ended, in lists, until all has; in the thread of the caller, who may take his time.
 
-    `begin` is called with jobs just before they are begun and returns those that are to be. When
-    `stopped` says so no further job is begun; those under way are waited for, or left with `leave`.
+    `begin` is called with jobs just before they are begun and returns those that are to be, or what
+    is to be done in their place. When `stopped` says so no further job is begun; those under way
+    are waited for, or left with `leave`. With `late` the end of a job that was given up is given
+    too: the last of them are waited for as long again, unless it is stopped.
     """
-    return _FanOut(lanes, bounds, begin, stopped, leave).run()
+    return _FanOut(lanes, bounds, begin, stopped, leave=leave, late=late).run()
 
 
 class _FanOut(Generic[T]):
@@ -76,7 +84,9 @@ class _FanOut(Generic[T]):
         bounds: Bounds,
         begin: Callable[[list[Job[T]]], list[Job[T]]],
         stopped: Callable[[], bool],
+        *,
         leave: bool,
+        late: bool,
     ) -> None:
         self._lanes = {server: iter(jobs) for server, jobs in lanes.items()}
         self._per_server = dict.fromkeys(lanes, 0)
@@ -84,6 +94,8 @@ class _FanOut(Generic[T]):
         self._begin = begin
         self._stopped = stopped
         self._leave = leave
+        self._late = late
+        self._late_until = 0.0
         self._under_way: dict[str, tuple[int, float]] = {}
         self._tasks: SimpleQueue[Job[T] | None] = SimpleQueue()
         self._threads = 0
@@ -107,17 +119,21 @@ class _FanOut(Generic[T]):
                 next_look = time.monotonic() + LOOK_SECONDS
             if not stop:
                 self._start()
-            if not self._under_way or (stop and self._leave):
+            if (not self._under_way or (stop and self._leave)) and not self._waits_for_late(stop):
                 return
             if ended := self._collect():
                 yield ended
 
+    def _waits_for_late(self, stop: bool) -> bool:
+        return self._late and not stop and self._stuck > 0 and time.monotonic() < self._late_until
+
     def _start(self) -> None:
         """Begin as many jobs as the bounds allow."""
         while chosen := self._next_batch():
-            wanted = {job.key for job in self._begin([job for _server, job in chosen])}
-            for server, job in chosen:
-                if job.key not in wanted:
+            begun = {job.key: job for job in self._begin([job for _server, job in chosen])}
+            for server, taken in chosen:
+                job = begun.get(taken.key)
+                if job is None:
                     self._per_server[server] -= 1
                     continue
                 self._under_way[job.key] = (server, time.monotonic())
@@ -158,11 +174,7 @@ class _FanOut(Generic[T]):
             error = raised
         except BaseException as raised:
             log.exception("on %s", job.key)
-            error = Failed(
-                "command.internal",
-                f"The command met an error it did not foresee: {type(raised).__name__}: {raised}.",
-                "Tell whoever made the command.",
-            )
+            error = unforeseen(raised)
         self._came.put(Ended(job.key, value, error, time.monotonic() - began))
 
     def _collect(self) -> list[Ended[T]]:
@@ -181,6 +193,8 @@ class _FanOut(Generic[T]):
                 ended.append(one)
             else:  # it was given up before
                 self._stuck -= 1
+                if self._late:
+                    ended.append(one)
         return ended + self._give_up()
 
     def _give_up(self) -> list[Ended[T]]:
@@ -195,6 +209,7 @@ class _FanOut(Generic[T]):
             server, began = self._under_way.pop(key)
             self._per_server[server] -= 1
             self._stuck += 1
+            self._late_until = now + self._bounds.seconds
             error = Unavailable(
                 "run.timeout",
                 f"It did not end within {self._bounds.seconds:g} seconds and is not waited for.",

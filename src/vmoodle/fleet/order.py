@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vmoodle.errors import Failed, InvalidInput, Refused, VMoodleError
 from vmoodle.fleet.command import AnyCommand, has_dry_run, nothing_to_undo
-from vmoodle.fleet.parameters import Parameters, has_secrets, masked, restored, revealed
+from vmoodle.fleet.parameters import Parameters, has_secrets, masked, restored, revealed, secrets_of
 from vmoodle.fleet.target_choice import Choice
 from vmoodle.fleet.target_sites import wrong_state
 from vmoodle.fleet.targets import choose_expression
+from vmoodle.fleet.unforeseen import contained
 from vmoodle.process import this_process
 from vmoodle.registry import operations, runs
 from vmoodle.registry.fleet_models import Run, RunSiteState
 from vmoodle.registry.models import Operation, Site
-from vmoodle.secret import Secret
+from vmoodle.secret import Secret, without_secrets
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
@@ -60,9 +62,12 @@ def prepare(
     are left out with the reason. Raise as `targets.choose_expression`.
     """
     choice = choose_expression(installation, target, command.states)
-    given = command.settle(given, installation) if settle else given
+    hide = partial(without_secrets, secrets=secrets_of(given))
+    with contained(f"{command.name}, when it was ordered", hide):
+        given = command.settle(given, installation) if settle else given
+        sources = command.leaves_out(given)
     sites, left_out = _fit(command, choice)
-    sites = _without(sites, command.leaves_out(given))
+    sites = _without(sites, sources)
     limit = timeout or command.timeout or installation.settings.fleet.timeout
     return Order(command, given, target, sites, left_out, float(limit), again_of)
 

@@ -11,6 +11,7 @@ import enum
 import json
 import types
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -235,6 +236,21 @@ def restored(model: type[Parameters], values: Mapping[str, object]) -> Parameter
 def has_secrets(values: Parameters) -> bool:
     """Tell whether there is a secret among the parameters, be it a masked one."""
     return any(isinstance(value, Secret) and value.reveal() for _name, value in values)
+
+
+def secrets_of(values: Parameters) -> list[Secret]:
+    """Return the secrets among the parameters, also each that one holds with others as JSON."""
+    found = []
+    for _name, value in values:
+        if not isinstance(value, Secret) or value.reveal() in ("", MASK):
+            continue
+        found.append(value)
+        with suppress(InvalidInput):  # it is no JSON: one secret
+            texts = secret_texts(value).values()
+            found += [Secret(text) for text in texts]
+            # Of `--option=value` the value is told alone, too.
+            found += [Secret(one.partition("=")[2]) for one in texts if one.startswith("--")]
+    return found
 
 
 def secret_texts(secret: Secret) -> dict[str, str]:

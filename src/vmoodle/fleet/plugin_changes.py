@@ -12,7 +12,7 @@ from typing import Any
 from vmoodle.errors import NeedsAttention, VMoodleError
 from vmoodle.fleet.code_trees import CodeTrees
 from vmoodle.fleet.result import Cell, Changed, Result, Scalar, Table
-from vmoodle.fleet.target_site import TargetSite
+from vmoodle.fleet.target_site import TargetSite, unheard
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.plugins import api
 from vmoodle.moodle.plugins.code import read_plugin_code
@@ -116,14 +116,39 @@ class PluginChanges:
             if not plan.by_moodle:
                 return plan, apply(plugins, plan)
             before = read_before(plugins, plan, undo)
-        if refusal := self._by_moodle(site, plan):
+        try:
+            refusal = self._by_moodle(site, plan)
+        except VMoodleError as error:
+            self._after_error(site, plan, before, error)
+            refusal = None
+        if refusal:
             return refusal
         try:
             with self._plugins(site, read_only=False) as plugins:
                 return plan, finish(plugins, plan, before)
-        except BaseException:
-            self._take_back(site, plan, before)
+        except BaseException as error:
+            # Where the rest may be there, nothing is taken from under it.
+            if not (isinstance(error, VMoodleError) and error.code == "run.outcome"):
+                self._take_back(site, plan, before)
             raise
+
+    def _after_error(
+        self, site: TargetSite, plan: PluginPlan, before: Before, error: VMoodleError
+    ) -> None:
+        """Look what is set where Moodle did not say it; raise the error where that is not all.
+
+        It may have ended after its commit, by a limit or in what a plugin does at the very end.
+        """
+        try:
+            with self._plugins(site, read_only=True) as plugins:
+                is_set = taken_back(plugins, plan).states
+        except VMoodleError as unread:
+            raise unheard(f"{error.message} The states cannot be read: {unread.message}") from error
+        if len(is_set) == len(plan.states):
+            return
+        if is_set:
+            self._take_back(site, plan, before)
+        raise error
 
     def _by_moodle(self, site: TargetSite, plan: PluginPlan) -> api.Refusal | None:
         """Have Moodle set the states; what it has cached is dropped where it did not."""
@@ -166,7 +191,7 @@ class PluginChanges:
     def _plugins(self, site: TargetSite, *, read_only: bool) -> Iterator[SitePlugins]:
         """Open a site's plugins, in one transaction."""
         paths = self._trees.of(site).paths
-        with site.connect(read_only=read_only) as connection:
+        with site.connect() if read_only else site.change() as connection:
             yield SitePlugins(connection, site.forced, paths)
 
 

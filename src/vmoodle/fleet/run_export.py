@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from vmoodle.errors import InvalidInput, Unavailable
+from vmoodle.errors import Failed, InvalidInput, Unavailable
 from vmoodle.fleet.result import merged
 from vmoodle.fleet.run_view import answers, entries, facts, matrix
 from vmoodle.registry.fleet_models import Run
@@ -42,10 +42,12 @@ def export(run: Run, path: Path, form: str) -> int:
 def write_json(run: Run, file: IO[str]) -> int:
     """Write a run as one JSON object; its results one after the other. Return how many.
 
-    Where its command compares by a matrix, the names in which sites differ are in `comparison`.
+    Where its command compares by a matrix, the names in which sites differ are in `comparison`; an
+    error that its comparison did not foresee stands there, and hides no answer. Raise as
+    `Command.compare`.
     """
     # First, for it may raise: half a document is none.
-    rows = [one.as_facts() for one in matrix(run) or () if one.differing or one.shown]
+    rows, problem = _comparison(run)
     head = json.dumps(facts(run), ensure_ascii=False, indent=2, default=str)
     file.write(head.removesuffix("\n}") + ',\n  "results": [')
     count = 0
@@ -57,8 +59,20 @@ def write_json(run: Run, file: IO[str]) -> int:
         file.write(',\n  "comparison": [')
         file.write(",".join(f"\n    {json.dumps(row, ensure_ascii=False)}" for row in rows))
         file.write("\n  ]")
+    if problem:
+        file.write(f',\n  "comparison_error": {json.dumps(problem, ensure_ascii=False)}')
     file.write("\n}\n")
     return count
+
+
+def _comparison(run: Run) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return the rows in which sites differ, and the error that a stranger's comparison met."""
+    try:
+        return [one.as_facts() for one in matrix(run) or () if one.differing or one.shown], {}
+    except Failed as error:
+        if error.code != "command.internal":
+            raise
+        return [], {"code": error.code, "detail": error.message, "hint": error.hint}
 
 
 def _json(run: Run, file: IO[str]) -> int:

@@ -10,6 +10,7 @@ from vmoodle.fleet import command_sets
 from vmoodle.fleet.command import Comparison
 from vmoodle.fleet.parameters import restored
 from vmoodle.fleet.result import Compared, Result, from_json
+from vmoodle.fleet.unforeseen import contained
 from vmoodle.process import is_gone
 from vmoodle.registry import runs
 from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
@@ -87,7 +88,7 @@ def answers(run: Run) -> Iterator[tuple[str, Result]]:
 def matrix(run: Run) -> list[Compared] | None:
     """Return the matrix of a run's answers as its command compares them; None for another run.
 
-    Raise as `Command.compare`.
+    Raise as `Command.compare`; Failed `command.internal` where a stranger's does not end well.
     """
     try:
         command = command_sets.find(run.command)
@@ -95,7 +96,11 @@ def matrix(run: Run) -> list[Compared] | None:
         return None
     if command.comparison is not Comparison.MATRIX:
         return None
-    return command.compare(restored(command.model, run.parameters), answers(run))
+    with contained(f"{run.command}, when the answers of run {run.id} were compared"):
+        found = list(command.compare(restored(command.model, run.parameters), answers(run)))
+        for one in found:  # what cannot be shown is found here
+            one.as_facts()
+    return found
 
 
 def problems(run: Run) -> Iterator[RunSite]:

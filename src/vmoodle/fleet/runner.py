@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from vmoodle.engines.protocol import CONNECT_TIMEOUT, GRACE
@@ -19,18 +19,19 @@ from vmoodle.fleet import command_sets
 from vmoodle.fleet.command import AnyCommand, nothing_to_undo
 from vmoodle.fleet.fan_out import Bounds, Ended, Job, fan_out
 from vmoodle.fleet.order import unknown_outcome
-from vmoodle.fleet.parameters import restored
-from vmoodle.fleet.result import Changed, Result, capped, to_json
+from vmoodle.fleet.parameters import Parameters, restored, secrets_of
+from vmoodle.fleet.result import Changed, Result, Table, capped, to_json
 from vmoodle.fleet.run_view import state_of
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.fleet.target_sites import TargetSites, by_server
+from vmoodle.fleet.unforeseen import contained
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.process import this_process
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import runs
 from vmoodle.registry.fleet_models import Run, RunSiteState
 from vmoodle.registry.runs import Outcome
-from vmoodle.secret import Secret
+from vmoodle.secret import Secret, without_secrets
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
@@ -46,7 +47,16 @@ _STATES = {
     "php.timeout": RunSiteState.TIMEOUT,
     "run.outcome": RunSiteState.UNKNOWN,
     "sql.partial": RunSiteState.UNKNOWN,
+    "plugin.state.half": RunSiteState.UNKNOWN,
 }
+# What raises these may have changed the site before.
+_MAYBE_CHANGED = frozenset(
+    {
+        "php.timeout", "exec.status", "script.failed", "task.failed",
+        "command.internal", "command.result",
+    }
+)  # fmt: skip
+_LONGEST_CODE, _LONGEST_TEXT = 60, 20_000
 
 
 def run_here(
@@ -106,7 +116,12 @@ class _Execution:
         self._tell = tell
         self._stopped = stopped
         self._class = command or command_sets.find(run.command)
-        self._command = self._class(self._parameters())
+        given = self._parameters()
+        self._secrets = secrets_of(given)
+        with contained(f"{run.command} of run {run.id}", self._without_secrets):
+            self._command = self._class(given)
+        self._sites = TargetSites(installation, run.timeout, self._class.states)
+        self._given_up: dict[str, Ended[Answer]] = {}
         self._changes = self._class.effect.changes and not run.dry
         self._pending: list[Outcome] = []
         self._repeated: frozenset[str] = frozenset()
@@ -118,10 +133,9 @@ class _Execution:
     def go(self) -> None:
         """Run the command on every site that waits, and keep what came of each."""
         # An undo finds by what it kept whether it was done: that is none that does no harm twice.
-        harmless = self._class.idempotent and not self._run.undo_of
         self._repeated = runs.taken_up(
             self._run.id,
-            repeat=not self._changes or harmless,
+            repeat=not self._changes or self._harmless,
             unknown=unknown_outcome(self._run.id),
         )
         waiting = runs.waiting(self._run.id)
@@ -130,27 +144,39 @@ class _Execution:
         if self._class.scripts:
             together = min(together, os.cpu_count() or 1)
         seconds = self._run.timeout + GRACE + CONNECT_TIMEOUT
-        sites = TargetSites(self._installation, self._run.timeout, self._class.states)
         try:
             for ended in fan_out(
-                sites.lanes(by_server(waiting), self._act),
+                self._lanes(by_server(waiting)),
                 Bounds(together, settings.per_server, seconds),
                 begin=self._begin,
                 stopped=self._stopped or (lambda: False),
                 leave=not self._changes,
+                late=self._changes,
             ):
                 self._take(ended, len(waiting))
         finally:
+            self._pending += [self._outcome(one) for one in self._given_up.values()]
             self._keep()
+
+    @property
+    def _harmless(self) -> bool:
+        """Whether to do it twice does no harm."""
+        return self._class.idempotent and not self._run.undo_of
+
+    def _lanes(self, servers: Mapping[int, Iterable[int]]) -> Mapping[int, Iterable[Job[Answer]]]:
+        if self._changes:  # what is changed is looked at when it is held (`_begin`)
+            return {server: map(_to_be_begun, ids) for server, ids in servers.items()}
+        return self._sites.lanes(servers, self._act)
 
     def _act(self, site: TargetSite) -> Answer:
         try:
             if self._changes and site.shortname in self._repeated:
                 # It may be done there, and killed before what was cached was dropped.
                 site.drop_caches(Change)
-            if self._run.undo_of:
-                return self._undo(site)
-            return (self._command.dry_run if self._run.dry else self._command.run)(site)
+            with contained(f"on {site.shortname}", self._without_secrets):
+                if self._run.undo_of:
+                    return self._undo(site)
+                return (self._command.dry_run if self._run.dry else self._command.run)(site)
         finally:
             _close_registry_of_thread()
 
@@ -162,7 +188,10 @@ class _Execution:
         return self._command.undo(site, kept, dry=self._run.dry)
 
     def _begin(self, jobs: list[Job[Answer]]) -> list[Job[Answer]]:
-        """Mark sites as begun; one that another operation or run holds is not."""
+        """Mark sites as begun; one that another operation or run holds is not.
+
+        What is changed is read anew once it is held: an operation may have ended just before.
+        """
         if not self._changes:
             return jobs
         refused = runs.begun(self._run.id, [int(job.key) for job in jobs])
@@ -171,9 +200,12 @@ class _Execution:
             for site_id, error in refused.items()
         ]
         self._keep()
-        return [job for job in jobs if int(job.key) not in refused]
+        begun = [int(job.key) for job in jobs if int(job.key) not in refused]
+        return list(self._sites.jobs(begun, self._act))
 
     def _take(self, ended: list[Ended[Answer]], total: int) -> None:
+        if self._changes:
+            ended = self._without_late(ended)
         self._pending += [self._outcome(one) for one in ended]
         now = time.monotonic()
         if self._changes or now >= self._keep_at or len(self._pending) >= _KEEP_COUNT:
@@ -184,6 +216,13 @@ class _Execution:
         if now >= self._tell_at:
             self._tell_at = now + _TELL_SECONDS
             self._tell(f"{self._done} of {total} sites, {self._failed} failed")
+
+    def _without_late(self, ended: list[Ended[Answer]]) -> list[Ended[Answer]]:
+        """Return what has ended; a change that is late still holds its site and may end."""
+        for one in ended:
+            self._given_up.pop(one.key, None)
+        self._given_up |= {one.key: one for one in ended if one.given_up}
+        return [one for one in ended if not one.given_up]
 
     def _keep(self) -> None:
         if self._pending:
@@ -197,12 +236,24 @@ class _Execution:
             try:
                 text, undo = self._kept(cast("Answer", ended.value))
                 return Outcome(int(ended.key), RunSiteState.OK, milliseconds, text, undo=undo)
-            except (TypeError, ValueError, AttributeError) as error:
+            except Exception as error:  # noqa: BLE001 - a stranger's answer
                 problem = _no_result(error)
         if ended.given_up and self._changes:
             problem = unknown_outcome(self._run.id)
         state = _STATES.get(problem.code, RunSiteState.FAILED)
-        return Outcome(int(ended.key), state, milliseconds, error=problem)
+        if self._changes and not self._harmless and problem.code in _MAYBE_CHANGED:
+            state = RunSiteState.UNKNOWN
+        return Outcome(int(ended.key), state, milliseconds, error=self._to_be_kept(problem))
+
+    def _to_be_kept(self, problem: VMoodleError) -> VMoodleError:
+        """Return an error as the registry takes it and everybody may read it."""
+        told = (_kept_text(self._without_secrets(str(one))) for one in (
+            problem.message, problem.hint
+        ))  # fmt: skip
+        return VMoodleError(_kept_text(str(problem.code))[:_LONGEST_CODE], *told)
+
+    def _without_secrets(self, text: str) -> str:
+        return without_secrets(text, self._secrets) if self._secrets else text
 
     def _kept(self, answer: Answer) -> tuple[str, str]:
         """Return the answer as JSON, and what takes the change back, encrypted."""
@@ -211,14 +262,35 @@ class _Execution:
             if answer.undo is not None and self._changes:
                 undo = self._installation.encrypt(Secret(json.dumps(answer.undo)))
             answer = answer.answer
-        return to_json(capped(answer, self._installation.settings.fleet.most_bytes)), undo
+        text = to_json(capped(answer, self._installation.settings.fleet.most_bytes))
+        if isinstance(answer, Table) and any(len(r) != len(answer.columns) for r in answer.rows):
+            raise ValueError("a row has not one cell for each column")
+        return _encodable(text), undo
 
-    def _parameters(self) -> object:
+    def _parameters(self) -> Parameters:
         given = self._run.parameters
         if self._run.secret_encrypted:
             token = self._run.secret_encrypted
             given = json.loads(self._installation.keyring.decrypt(token).reveal())
         return restored(self._class.model, given)
+
+
+def _to_be_begun(site_id: int) -> Job[Answer]:
+    def never() -> Answer:
+        raise AssertionError("it was not begun")
+
+    return Job(str(site_id), never)
+
+
+def _encodable(text: str) -> str:
+    """Return a text without halves of characters, which no encoding has."""
+    return text.encode(errors="replace").decode()
+
+
+def _kept_text(text: str) -> str:
+    """Return a text that is no longer than one reads; PostgreSQL keeps no NUL."""
+    text = _encodable(text.replace("\0", "\N{REPLACEMENT CHARACTER}"))
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 
 
 def _no_result(error: Exception) -> VMoodleError:

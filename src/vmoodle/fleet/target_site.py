@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmoodle.errors import Failed, Unavailable
+from vmoodle.errors import Failed, Unavailable, VMoodleError
 from vmoodle.moodle.caches.invalidation import Change, invalidate
 from vmoodle.moodle.caches.stores import CachePlace
 from vmoodle.moodle.code.tree import MoodleTree
@@ -67,15 +67,26 @@ class TargetSite:
     def change(self, *, dry: bool = False, one_moment: bool = False) -> Iterator[SiteConnection]:
         """Open its database for one change, as `connect`; with `dry` all is taken back at the end.
 
-        A trial so makes what it tells: nothing of it stays.
+        A trial so makes what it tells: nothing of it stays. Raise Failed `run.outcome` where the
+        commit was not answered; what is raised before it says that nothing was changed.
         """
-        with (
-            suppress(_TakenBackError),
-            self.connect(read_only=False, one_moment=one_moment) as connection,
-        ):
-            yield connection
-            if dry:
-                raise _TakenBackError
+        committing = False
+        try:
+            with (
+                suppress(_TakenBackError),
+                self.connect(read_only=False, one_moment=one_moment) as connection,
+            ):
+                yield connection
+                if dry:
+                    raise _TakenBackError
+                committing = True
+        except Unavailable as error:
+            # A commit that met another's work was refused, and that is an answer.
+            if not committing or error.code == "engine.busy":
+                raise
+            with suppress(VMoodleError):  # it may be made, and is to be seen then
+                self.drop_caches(Change)
+            raise unheard(f"the commit was not answered. {error.message}") from error
 
     def drop_caches(self, changes: Iterable[Change]) -> list[str]:
         """Drop what it has cached of what was changed, after the commit, so that it shows at once.
@@ -124,6 +135,15 @@ class TargetSite:
 
 class _TakenBackError(Exception):
     """Ends the transaction of a trial."""
+
+
+def unheard(why: str) -> Failed:
+    """Return the error of a change of which nobody knows whether it was made."""
+    return Failed(
+        "run.outcome",
+        f"Whether the change was made is not known: {why}",
+        "Look at the site; then order it anew where it is missing.",
+    )
 
 
 def script_failed(script: str, done: CompletedScript) -> Failed:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, model_validator
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Failed, InvalidInput, Unavailable, VMoodleError
+from vmoodle.errors import Failed, InvalidInput, VMoodleError
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.commands.admins import Who
 from vmoodle.fleet.parameters import SecretParameter, refuse_together
@@ -85,16 +85,17 @@ class ResetPassword(Command[Reset]):
         if path is not None:
             password = generate_password()
             _write_new(path, password)
-        committing = False
         try:
-            with site.connect(read_only=False) as connection:
+            with site.change() as connection:
                 account = _find(connection, site, self.given.username)
                 before, after = reset_account(connection, account, password)
-                committing = True
         except VMoodleError as error:
-            if committing and isinstance(error, Unavailable):
+            if error.code == "run.outcome":
                 # The commit may have gone through: the file is then all there is of the password.
-                raise _not_heard(path, error) from error
+                hint = (
+                    f"Try to log in with the one in {path}." if path else "Try to log in with it."
+                )
+                raise Failed(error.code, error.message, hint) from error
             if path is not None:
                 path.unlink(missing_ok=True)
             raise
@@ -115,7 +116,7 @@ class ResetPassword(Command[Reset]):
     def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
         """Bring back the password, and what else was changed of the account."""
         before, after = (AccountState.from_data(kept[key]) for key in ("before", "after"))
-        with site.connect(read_only=dry) as connection:
+        with site.connect() if dry else site.change() as connection:
             account = find_user(connection, kept["username"])
             if dry:
                 refuse_changed(connection, account, after)
@@ -170,14 +171,6 @@ def _write_new(path: Path, password: Secret) -> None:
             os.fsync(descriptor)
     except OSError as error:
         raise _unwritable(path, error.strerror or "the system refuses it") from error
-
-
-def _not_heard(path: Path | None, error: VMoodleError) -> Failed:
-    return Failed(
-        "run.outcome",
-        f"Whether the password was set is not known: the commit was not answered. {error.message}",
-        f"Try to log in with the one in {path}." if path else "Try to log in with it.",
-    )
 
 
 def _unwritable(path: Path, why: str) -> InvalidInput:

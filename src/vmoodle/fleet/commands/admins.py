@@ -83,7 +83,7 @@ class _ChangeList(Command[Who]):
     def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
         """Make the user what he was, at the place in the list where he stood."""
         user, before = kept["user"], kept["before"]
-        with site.connect(read_only=dry) as connection:
+        with site.connect() if dry else site.change() as connection:
             refuse_forced_list(connection, site.forced)
             now = administrators(connection, site.forced)
             ids = [one.id for one in now]

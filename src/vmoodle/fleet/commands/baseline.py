@@ -132,7 +132,7 @@ class Apply(_OfBaseline):
 
     def run(self, site: TargetSite) -> Changed:
         """Change what differs, all in one transaction, and have Moodle see it at once."""
-        with site.connect(read_only=False) as connection:
+        with site.change() as connection:
             plan = self.plan(connection, site, lock=True)
             made = make_so(connection, plan, _site(site))
         notes = site.drop_caches(made.stale)

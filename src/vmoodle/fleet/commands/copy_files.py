@@ -92,7 +92,7 @@ class CopyFiles(Command[FilesToCopy]):
         """Write the contents, then replace the area's rows in one transaction."""
         wanted = self._wanted
         self._fill_pool(site, Path(self.given.pool), wanted, self.given.source)
-        with site.connect(read_only=False) as connection:
+        with site.change() as connection:
             there = read_area(connection, self._area, lock=True)
             change = plan_area(connection, self._area, there, wanted, site.forced)
             if change.is_nothing:
@@ -111,7 +111,7 @@ class CopyFiles(Command[FilesToCopy]):
         if not dry:
             self._fill_pool(site, _pool(site, "trashdir"), was, site.shortname)
         _refuse_missing(_pool(site), was, site.shortname, _pool(site, "trashdir"))
-        with site.connect(read_only=dry) as connection:
+        with site.connect() if dry else site.change() as connection:
             there = refuse_changed(
                 connection, self._area, kept["left"], kept["settings"], lock=not dry
             )

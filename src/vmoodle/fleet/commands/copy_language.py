@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from vmoodle.errors import InvalidInput, NotFound
+from vmoodle.errors import InvalidInput, NotFound, VMoodleError
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.parameters import Constant
@@ -138,13 +138,14 @@ def _write(
     place = _place(site)
     written = False
     try:
-        with site.connect(read_only=False) as connection:
+        with site.change() as connection:
             unsaved = note_strings(connection, changes)
             write_packs(place, writes)
             written = True
             wait_for_php(place, before, writes)
-    except BaseException:
-        if written:
+    except BaseException as error:
+        # Where the commit may have gone through, the files are as it says.
+        if written and not (isinstance(error, VMoodleError) and error.code == "run.outcome"):
             write_packs(
                 place,
                 {

@@ -186,7 +186,7 @@ def _change(site: TargetSite, before: Maintenance, wanted: Maintenance) -> Chang
     """Make a site what is wanted: settings and their cache, then the page."""
     if wanted == before:
         return Changed(_answer(before, before))
-    with site.connect(read_only=False) as connection:
+    with site.change() as connection:
         write_settings(connection, before, wanted, site.forced, mind=True)
     stale = site.drop_caches([Change.SETTINGS])
     try:
@@ -216,7 +216,7 @@ def _refuse_no_page(left: Maintenance, wanted: Maintenance) -> None:
 def _restore(site: TargetSite, before: Maintenance, wanted: Maintenance) -> None:
     """Bring back what was before a change that ended half-way: the settings, then the page."""
     try:
-        with site.connect(read_only=False) as connection:
+        with site.change() as connection:
             write_settings(connection, wanted, before, site.forced)
         site.drop_caches([Change.SETTINGS])
     finally:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import Field
 
+from vmoodle.engines.protocol import SiteConnection
+from vmoodle.errors import VMoodleError
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Parameters
 from vmoodle.fleet.result import Changed, Result
 from vmoodle.fleet.role_change import changed, take_back, told
-from vmoodle.fleet.target_site import TargetSite
+from vmoodle.fleet.target_site import TargetSite, unheard
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.roles.changes import Applied
-from vmoodle.moodle.roles.definitions import named, read_role_list
-from vmoodle.moodle.roles.plan import RolePlan
+from vmoodle.moodle.roles.definitions import SiteRoles, named, read_role_list, read_roles
+from vmoodle.moodle.roles.plan import CellChange, Part, RolePlan
 from vmoodle.moodle.roles.reset import CODE, WHAT, as_input, read_output
 
 
@@ -37,12 +40,20 @@ class ResetRoles(Command[RolesToReset]):
 
     def dry_run(self, site: TargetSite) -> Result:
         """Return what Moodle's reset would change."""
-        plans, bare = self._ask(site, apply=False)
+        with site.connect() as connection:
+            roles = self._names(connection)
+        plans, bare = _ask(site, roles, apply=False)
         return told(plans, _notes(bare))
 
     def run(self, site: TargetSite) -> Result | Changed:
         """Have Moodle reset the roles; what is kept is each permission as it was."""
-        plans, bare = self._ask(site, apply=True)
+        with site.connect() as connection:
+            roles = self._names(connection)
+            before = read_roles(connection, roles)
+        try:
+            plans, bare = _ask(site, roles, apply=True)
+        except VMoodleError as error:
+            plans, bare = _made(site, before, error)
         stale = frozenset({Change.ROLE_PERMISSIONS})
         return changed(site, [Applied(plan, stale) for plan in plans], _notes(bare))
 
@@ -50,12 +61,42 @@ class ResetRoles(Command[RolesToReset]):
         """Put each permission back to what it was; raise Conflict where one was changed since."""
         return take_back(site, kept, dry=dry)
 
-    def _ask(self, site: TargetSite, *, apply: bool) -> tuple[list[RolePlan], list[str]]:
-        """Ask Moodle; raise NotFound `role.unknown` before, where there is no such role."""
+    def _names(self, connection: SiteConnection) -> list[str]:
+        """Return the roles; raise NotFound `role.unknown` where there is no such role."""
+        shortnames = [one.shortname for one in read_role_list(connection)]
+        return list(named(self.given.role, shortnames))
+
+
+def _ask(site: TargetSite, roles: list[str], *, apply: bool) -> tuple[list[RolePlan], list[str]]:
+    return read_output(site.run_code(CODE, what=WHAT, given=as_input(roles, apply=apply)))
+
+
+def _made(
+    site: TargetSite, before: SiteRoles, error: VMoodleError
+) -> tuple[list[RolePlan], list[str]]:
+    """Return what Moodle made where it did not say it; raise the error where that is nothing.
+
+    It may have ended after its commit, by a limit or in what a plugin does at the very end.
+    """
+    try:
         with site.connect() as connection:
-            shortnames = [one.shortname for one in read_role_list(connection)]
-        roles = named(self.given.role, shortnames)
-        return read_output(site.run_code(CODE, what=WHAT, given=as_input(roles, apply=apply)))
+            after = read_roles(connection, before.roles)
+    except VMoodleError as unread:
+        raise unheard(f"{error.message} The roles cannot be read: {unread.message}") from error
+    plans = [
+        RolePlan(name, tuple(_changes(role.permissions, after.roles[name].permissions)))
+        for name, role in before.roles.items()
+        if name in after.roles
+    ]
+    if not any(plan.changes for plan in plans):
+        raise error
+    return plans, [name for name, role in before.roles.items() if not role.archetype]
+
+
+def _changes(old: Mapping[str, int], new: Mapping[str, int]) -> Iterator[CellChange]:
+    for key in sorted({*old, *new}):
+        if old.get(key) != new.get(key):
+            yield CellChange(Part.PERMISSION, key, old.get(key), new.get(key))
 
 
 def _notes(bare: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from vmoodle.engines.protocol import Most, SiteConnection
-from vmoodle.errors import Failed, Refused, Unavailable, VMoodleError
+from vmoodle.errors import Failed, Refused, VMoodleError
 from vmoodle.fleet import sql_text
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import (
@@ -135,11 +135,9 @@ class WriteBySql(Command[SqlThatChanges]):
             with self.given.telling_no_secret(), site.change() as connection:
                 for statement in script:
                     touched.append(connection.execute(statement.sql, statement.values))
-        except Unavailable as error:
-            if len(touched) == len(script):  # it was the commit that was not answered
-                raise _not_heard(error) from error
-            raise _told(error, script, touched, _dialect(site)) from error
         except VMoodleError as error:
+            if error.code == "run.outcome":
+                raise
             raise _told(error, script, touched, _dialect(site)) from error
         return _affected(list(touched), ["" for _one in script])
 
@@ -220,11 +218,3 @@ def _placed(error: VMoodleError, script: tuple[Statement, ...], done: int) -> VM
         return error
     where = f"Statement {done + 1} of {len(script)}"
     return type(error)(error.code, f"{where}: {error.message}", error.hint)
-
-
-def _not_heard(error: VMoodleError) -> Failed:
-    return Failed(
-        "run.outcome",
-        f"Whether the change was made is not known: the commit was not answered. {error.message}",
-        "Look at the site; then order it anew where it is missing.",
-    )
