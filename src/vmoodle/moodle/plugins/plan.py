@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict, Refused, VMoodleError
+from vmoodle.errors import Refused, VMoodleError
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.config.settings import (
     Forced,
@@ -18,6 +18,7 @@ from vmoodle.moodle.config.settings import (
     set_settings,
 )
 from vmoodle.moodle.plugins.changes import set_state
+from vmoodle.moodle.plugins.locks import changed_since, lock_plugins
 from vmoodle.moodle.plugins.order import (
     Order,
     after_state,
@@ -201,14 +202,21 @@ def plan_changes(
 def apply_changes(site: SitePlugins, plan: PluginPlan) -> Applied:
     """Make the changes of a plan; drop the caches of what is stale after the commit.
 
-    Raise Refused `plugin.state.api` for a plan that takes Moodle.
+    Raise Refused `plugin.state.api` for a plan that takes Moodle, Conflict `plugin.changed` where
+    somebody else was first; nothing is changed then.
     """
+    lock_plugins(
+        site.connection,
+        [step.component for step in plan.states],
+        {step.kind: step.new for step in plan.orders},
+    )
     found = site.found()
+    states = [step for step in plan.states if not _is_done(step, found)]
     kinds = {split(step.component)[0] for step in plan.states} | {o.kind for o in plan.orders}
     before = site.orders(sorted(kinds), found)
     stale: frozenset[Change] = frozenset()
     settings: tuple[SettingChange, ...] = ()
-    for step in plan.states:
+    for step in states:
         change = set_state(
             site.connection, step.component, step.new,
             forced=site.forced, code=site.paths.get(step.component),
@@ -216,14 +224,24 @@ def apply_changes(site: SitePlugins, plan: PluginPlan) -> Applied:
         stale |= change.stale
         settings += change.settings
     for order in plan.orders:
+        if site.orders([order.kind], found)[order.kind] not in (order.old, order.new):
+            raise changed_since([f"the order of {order.kind}"])
         stale |= set_order(site.connection, order.kind, order.new, site.forced)
     after = site.orders(before, found)
     undo = PluginUndo(
-        {step.component: (step.old, step.new) for step in plan.states},
+        {step.component: (step.old, step.new) for step in states},
         {kind: (old, after[kind]) for kind, old in before.items() if old != after[kind]},
         together(settings),
     )
     return Applied(undo, stale)
+
+
+def _is_done(step: StateStep, found: Mapping[str, SitePlugin]) -> bool:
+    """Tell whether a plugin has its state by now; raise Conflict where it has a third one."""
+    plugin = found.get(step.component)
+    if plugin is None or plugin.state not in (step.old, step.new):
+        raise changed_since([step.component])
+    return plugin.state == step.new
 
 
 def plan_undo(site: SitePlugins, undo: PluginUndo) -> PluginPlan:
@@ -238,11 +256,7 @@ def plan_undo(site: SitePlugins, undo: PluginUndo) -> PluginPlan:
             other.append(f"the order of {kind}")
     if gone or other:
         what = [*(f"{name} (gone)" for name in gone), *other]
-        raise Conflict(
-            "plugin.changed",
-            f"Changed by somebody else since: {', '.join(what)}.",
-            "Nothing was taken back on this site; set what is wanted by `vmoodle plugin set`.",
-        )
+        raise changed_since(what)
     plan = plan_changes(
         site,
         {name: old for name, (old, _new) in reversed(list(undo.states.items()))},
@@ -261,6 +275,12 @@ def plan_undo(site: SitePlugins, undo: PluginUndo) -> PluginPlan:
 
 def apply_undo(site: SitePlugins, undo: PluginUndo) -> tuple[PluginPlan, Applied]:
     """Take a change back; settings that somebody else has changed since stay as they are."""
+    lock_plugins(
+        site.connection,
+        undo.states,
+        {kind: old for kind, (old, _new) in undo.orders.items()},
+        [one.setting for one in undo.settings],
+    )
     plan = plan_undo(site, undo)
     back = settings_back(site, undo)
     applied = apply_changes(site, plan)
