@@ -47,6 +47,7 @@ from vmoodle.moodle.plugins.plan import (
     plan_changes,
 )
 from vmoodle.moodle.plugins.rules import PluginState
+from vmoodle.moodle.plugins.states import SitePlugin
 from vmoodle.moodle.roles.definitions import RoleDefinition
 from vmoodle.moodle.roles.plan import Part
 
@@ -217,6 +218,16 @@ FILTERS = "SELECT filter FROM {filter_active} WHERE contextid = 1 ORDER BY sorto
 ON, OFF = PluginState.ENABLED, PluginState.DISABLED
 
 
+@dataclass(frozen=True)
+class Looked(SitePlugins):
+    """Plugins that were read before the server fails."""
+
+    known: dict[str, SitePlugin] = field(default_factory=dict)
+
+    def found(self) -> dict[str, SitePlugin]:
+        return self.known
+
+
 def plugins_plan(
     connection: SiteConnection, states: dict[str, PluginState], order: tuple[str, ...] = ()
 ) -> PluginPlan:
@@ -242,6 +253,19 @@ def test_a_plugin_that_somebody_enables_meanwhile_stays_enabled(site: Site) -> N
     # On PostgreSQL what is there by then is seen, and added to.
     wanted = ("plugin.changed", "email,ldap") if site.is_mariadb else ("", "email,ldap,oauth2")
     assert (told, setting(site, "auth")) == (wanted[0], [(wanted[1],)])
+
+
+def test_a_fault_of_the_server_is_no_plugin_that_is_left(site: Site) -> None:
+    def ends() -> None:
+        raise Unavailable("engine.timeout", "The statement took too long.")
+
+    with site.open() as connection:
+        states = {"auth_oauth2": OFF if "oauth2" in setting(site, "auth")[0][0] else ON}
+        ours = Before(connection, ("FROM {config} WHERE (name",), ends)
+        found = SitePlugins(connection, {}).found()
+        with pytest.raises(Unavailable):
+            plan_changes(Looked(ours, {}, known=found), states, skip=True)
+        assert ours.met
 
 
 def test_what_takes_a_plugin_back_leaves_what_somebody_enables_meanwhile(site: Site) -> None:

@@ -28,7 +28,7 @@ from vmoodle.moodle.plugins.order import (
     read_orders,
     set_order,
 )
-from vmoodle.moodle.plugins.refusals import refuse_state, runs_code
+from vmoodle.moodle.plugins.refusals import REFUSALS, refuse_state, runs_code
 from vmoodle.moodle.plugins.repositories import KeptRepository, count_instances
 from vmoodle.moodle.plugins.rules import PluginState, split
 from vmoodle.moodle.plugins.states import SitePlugin, read_plugins
@@ -167,7 +167,7 @@ def plan_changes(
                 forced=site.forced, code=site.paths.get(component), by_moodle=by_moodle,
             )  # fmt: skip
         except VMoodleError as error:
-            if not skip:
+            if not skip or error.code not in REFUSALS:
                 raise
             left[component] = error.message
             continue

@@ -29,6 +29,13 @@ from vmoodle.moodle.plugins.states import SitePlugin
 _ASK_BEFORE = frozenset({"bigbluebuttonbn"})
 _ASKS = "pre_enable_plugin_actions"
 _DEFAULT_FORMAT = SettingName("moodlecourse", "format")
+# What is said of one plugin; anything else is a fault of the site or of its server.
+REFUSALS = frozenset(
+    {
+        "plugin.unknown", "plugin.state", "plugin.state.fixed", "plugin.state.api",
+        "plugin.state.files", "setting.forced",
+    }
+)  # fmt: skip
 
 
 def refuse_impossible(component: str, state: PluginState) -> None:
