@@ -208,9 +208,25 @@ def test_an_administrator_whom_somebody_adds_meanwhile_stays_one(site: Site) -> 
     with pytest.raises(Conflict) as error, site.open() as connection:
         now = [one.id for one in administrators(connection)]
         site.change("UPDATE {config} SET value = '2,7' WHERE name = 'siteadmins'")
-        write_administrators(connection, [*now, 8], 8)
+        write_administrators(connection, [*now, 8], 8, seen=now)
     assert error.value.code == "admin.changed"
     assert setting(site, "siteadmins") == [("2,7",)]
+
+
+def test_an_order_of_administrators_that_somebody_sets_meanwhile_stays(site: Site) -> None:
+    """The first one is the main administrator."""
+    site.change("UPDATE {config} SET value = '2,7' WHERE name = 'siteadmins'")
+    with pytest.raises(Conflict) as error, site.open() as connection:
+        now = [one.id for one in administrators(connection)]
+        site.change("UPDATE {config} SET value = '7,2' WHERE name = 'siteadmins'")
+        write_administrators(connection, [*now, 8], 8, seen=now)
+    assert error.value.code == "admin.changed"
+    with site.open() as connection:
+        theirs = "UPDATE {config} SET value = '7,2,9' WHERE name = 'siteadmins'"
+        ours = site.meanwhile(connection, theirs)
+        now = [one.id for one in administrators(ours, lock=True)]
+        write_administrators(ours, [*now, 8], 8, seen=now)
+    assert setting(site, "siteadmins") == [("7,2,9,8",)]
 
 
 AUTH = "UPDATE {config} SET value = '%s' WHERE name = 'auth'"
