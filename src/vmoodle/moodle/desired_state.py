@@ -3,7 +3,7 @@
 All three are one transaction of the caller: when one part fails, nothing of the site is changed.
 What is to be written is locked before anything is read: what was read earlier may be old by then,
 and MariaDB goes on showing it. After the commit drop the caches of `Made.stale`
-(`cache_invalidation`).
+(`caches/invalidation.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who administers a site: the users that its setting `siteadmins` names, the main one first.
 
 Moodle: is_siteadmin and get_admins of lib/accesslib.php and lib/moodlelib.php, and
-admin/roles/admins.php, 4.5 and 5.1. Call `cache_invalidation.invalidate` with `Change.SETTINGS`
+admin/roles/admins.php, 4.5 and 5.1. Call `invalidation.invalidate` with `Change.SETTINGS`
 after the commit.
 """
 
