@@ -225,12 +225,17 @@ def _near(names: list[str]) -> str:
 def refuse_forced(setting: SettingName, value: SettingValue) -> None:
     """Raise Refused `setting.forced` for a setting whose value in the database does not count."""
     if value.is_forced:
-        raise Refused(
-            "setting.forced",
-            f"{setting} is forced on the site: Moodle would not see the change.",
-            f"Change what is forced: `vmoodle forced set {setting}`, or `vmoodle forced unset "
-            f"{setting}`; `vmoodle forced list` shows on what.",
-        )
+        raise forced_error(setting)
+
+
+def forced_error(setting: SettingName) -> Refused:
+    """Return the error for a setting that config.php forces."""
+    return Refused(
+        "setting.forced",
+        f"{setting} is forced on the site: Moodle would not see the change.",
+        f"Change what is forced: `vmoodle forced set {setting}`, or `vmoodle forced unset "
+        f"{setting}`; `vmoodle forced list` shows on what.",
+    )
 
 
 def _stored(

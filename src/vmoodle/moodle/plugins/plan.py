@@ -14,6 +14,7 @@ from vmoodle.moodle.config.settings import (
     Forced,
     SettingChange,
     SettingName,
+    forced_error,
     read_settings,
     set_settings,
 )
@@ -331,13 +332,7 @@ def _forced_order(site: SitePlugins, step: OrderStep) -> Refused | None:
     settings = order_settings(step.kind, step.new)
     values = read_settings(site.connection, settings, site.forced) if settings else {}
     setting = next((one for one, value in values.items() if value.is_forced), None)
-    if setting is None:
-        return None
-    return Refused(
-        "setting.forced",
-        f"{setting} is forced by config.php: Moodle would not see the change.",
-        "Change what is forced: vmoodle forced list.",
-    )
+    return None if setting is None else forced_error(setting)
 
 
 def together(changes: Iterable[SettingChange]) -> tuple[SettingChange, ...]:
