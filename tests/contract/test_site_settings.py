@@ -11,7 +11,7 @@ from vmoodle.errors import InvalidInput, NotFound, Refused
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.config.copies import plan_copy, read_source
 from vmoodle.moodle.config.effects import entail
-from vmoodle.moodle.config.names import SettingName, parse_pattern, parse_setting
+from vmoodle.moodle.config.names import SettingName, SettingPattern, parse_pattern, parse_setting
 from vmoodle.moodle.config.settings import (
     read_component,
     read_matching,
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.parametrize(
     "server", ["mariadb", "postgresql"], indirect=True, scope="session"
 )
 
-CONTENT, FRESH = "moodle-4.5.5-content", "moodle-4.5.5"
+CONTENT, FRESH, NEWEST = "moodle-4.5.5-content", "moodle-4.5.5", "moodle-5.1.0"
 SUMMARIES, BIND = parse_setting("courseswithsummarieslimit"), parse_setting("auth_ldap/bind_pw")
 AWKWARD = "Ünï\n'quoted' \"x\" \\ 100% {config} mdl_"
 
@@ -91,10 +91,77 @@ def test_a_secret_is_in_no_log_and_no_repr(server: Server) -> None:
         ("aiprovider_openai/apikey", True), ("bigbluebuttonbn_shared_secret", True),
         ("forcelogin", False), ("supportname", False), ("quiz/timelimit", False),
         ("passwordpolicy", False), ("theme_boost/preset", False),
+        ("tool_x/encryptionkey", True), ("tool_x/jwtkey", True), ("tool_x/sharedkey", True),
+        ("tool_x/signingkey", True), ("tool_x/license_key", True), ("tool_x/pwd", True),
+        ("tool_x/credentials", True), ("tool_x/bottoken", True), ("tool_x/apiKey", True),
+        ("recaptchapublickey", False), ("proxybypass", False), ("sessiontimeout", False),
+        ("enrol_self/requirepassword", False), ("auth_ldap/field_map_password", False),
+        ("tokenduration", False), ("auth_db/passtype", False), ("auth_db/fieldpass", False),
     ],
 )  # fmt: skip
 def test_secrets_are_known_by_their_names(server: Server, text: str, is_secret: bool) -> None:
     assert parse_setting(text).is_secret == is_secret
+
+
+# Of all settings of a Moodle with people and courses, and of a newer one.
+SECRETS = set(
+    [
+        "aiprovider_azureai/apikey",
+        "aiprovider_openai/apikey",
+        "airnotifieraccesskey",
+        "auth_cas/bind_pw",
+        "auth_db/pass",
+        "auth_db/user",
+        "auth_ldap/bind_pw",
+        "badges_badgesalt",
+        "bigbluebuttonbn_shared_secret",
+        "block_tag_youtube/apikey",
+        "cachestore_redis/test_password",
+        "calendar_exportsalt",
+        "communication_matrix/matrixaccesstoken",
+        "cronremotepassword",
+        "enrol_database/dbpass",
+        "enrol_ldap/bind_pw",
+        "enrol_lti/lti_13_privatekey",
+        "geoipmaxmindaccid",
+        "geoipmaxmindlicensekey",
+        "geopluginapikey",
+        "googlemapkey3",
+        "logstore_database/dbpass",
+        "messageinbound_hostpass",
+        "messageinbound_hostuser",
+        "messageinbound_mailbox",
+        "mlbackend_python/password",
+        "mnet/openssl",
+        "mnet/openssl_history",
+        "mod_lesson/password",
+        "mod_lti/privatekey",
+        "proxypassword",
+        "proxyuser",
+        "quiz/quizpassword",
+        "recaptchaprivatekey",
+        "search_solr/alternateserver_password",
+        "search_solr/alternatessl_keypassword",
+        "search_solr/server_password",
+        "search_solr/ssl_keypassword",
+        "smtppass",
+        "smtpuser",
+        "tiny_premium/apikey",
+        "url/secretphrase",
+    ]
+)
+
+
+@pytest.mark.parametrize("name", [CONTENT, NEWEST])
+def test_of_all_settings_of_a_site_only_its_secrets_are_taken_for_some(
+    server: Server, name: str
+) -> None:
+    with undone(server.engine, name) as connection:
+        found = read_matching(connection, [SettingPattern(one, "*") for one in ("core", "*")])
+    assert len(found) > 2000
+    hidden = {str(one) for one in found if one.is_secret}
+    assert hidden <= SECRETS
+    assert {"smtppass", "enrol_lti/lti_13_privatekey", "url/secretphrase"} <= hidden
 
 
 def test_an_unknown_setting_is_refused_with_those_alike(server: Server) -> None:

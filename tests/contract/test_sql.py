@@ -40,7 +40,10 @@ class Mixed:
     def sql(self, *words: str, status: int = 0) -> dict[str, dict[str, Any]]:
         document = self.fleet.json("sql", *words, status=status)
         assert document["summary"]["sites"] == len(document["results"])
-        return {row["site"]: row for row in document["results"]}
+        found = {row["site"]: row for row in document["results"]}
+        if "*" in words:
+            assert found.keys() == self.databases.keys()
+        return found
 
 
 @pytest.fixture(scope="module")

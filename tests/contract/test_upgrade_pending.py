@@ -21,7 +21,9 @@ PENDING = 8
 
 def told(fleet: Mixed, *words: str, status: int = PENDING) -> dict[str, list[dict[str, Any]]]:
     document = fleet.fleet.json("upgrade", "pending", "--on", "*", *words, status=status)
-    return {row["site"]: row["rows"] for row in document["results"]}
+    found = {row["site"]: row["rows"] for row in document["results"]}
+    assert found.keys() == fleet.databases.keys()
+    return found
 
 
 def words(rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -105,6 +107,7 @@ def test_a_site_is_compared_with_another_codebase(
     assert problem["code"] == "codebase.unknown"
     shutil.rmtree(newer)
     document = moodles.fleet.json("upgrade", "pending", "--on", "*", "--to", "newer", status=1)
+    assert len(document["results"]) == len(moodles.databases)
     assert {row["error"]["code"] for row in document["results"]} == {"codebase.notmoodle"}
     assert tree.is_dir()
 

@@ -296,3 +296,18 @@ def test_every_package_is_in_the_architecture() -> None:
         name = f"{path.name}/" if path.is_dir() else path.name
         if not name.startswith("__") and name != "py.typed":
             assert f"`{name}`" in page, name
+
+
+def test_every_module_that_is_named_is_there() -> None:
+    """In backquotes, with its path or without: in docstrings, comments and pages."""
+    places = ("src", "tests", "script", "bench", "examples", "docs")
+    there = [f"/{path.relative_to(ROOT)}" for one in places for path in (ROOT / one).rglob("*.py")]
+    pages = [*(ROOT / "src").rglob("*.py"), *DOCS.rglob("*.md"), ROOT / "README.md"]
+    named = {
+        (str(page.relative_to(ROOT)), name)
+        for page in pages
+        for name in re.findall(r"`([\w/.]+\.py)`", page.read_text())
+    }
+    assert len(named) > 30
+    gone = [one for one in sorted(named) if not any(p.endswith(f"/{one[1]}") for p in there)]
+    assert gone == []

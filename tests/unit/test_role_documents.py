@@ -51,6 +51,26 @@ def test_what_is_no_file_of_roles_is_refused(text: str) -> None:
     assert error.value.code == "role.definition"
 
 
+def test_a_key_that_is_there_twice_is_refused_with_its_line() -> None:
+    text = "shortname: tutor\npermissions:\n  mod/quiz:view: allow\n  mod/quiz:view: prohibit\n"
+    with pytest.raises(InvalidInput) as error:
+        from_yaml(text)
+    assert error.value.code == "role.definition"
+    assert "Line 4" in error.value.message
+    with pytest.raises(InvalidInput, match="Line 2"):
+        from_yaml("shortname: tutor\nshortname: other\n")
+
+
+def test_numbers_and_words_of_a_file_are_what_they_are_in_a_definition() -> None:
+    ((role, _parts),) = from_yaml(
+        "shortname: tutor\nname: 1.10\ncontext_levels: [50, module]\n"
+        "permissions: {mod/quiz:view: 1, mod/quiz:attempt: -1}\narchetype: null\n"
+    )
+    assert (role.name, role.archetype) == ("1.10", "")
+    assert role.context_levels == {50, 70}
+    assert role.permissions == {"mod/quiz:view": 1, "mod/quiz:attempt": -1}
+
+
 def test_inherit_is_to_have_no_permission() -> None:
     role, _ = from_document({"shortname": "tutor", "permissions": {"mod/quiz:view": "inherit"}})
     assert role.permissions == {}

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 from vmoodle.errors import InvalidInput, VMoodleError
 from vmoodle.fleet.target_expression import Attribute, read_expression
-from vmoodle.fleet.yaml_nodes import Items, Members, Node, Text, read_yaml
 from vmoodle.moodle.config.effects import holds_states
 from vmoodle.moodle.config.names import (
     SettingName,
@@ -27,6 +26,7 @@ from vmoodle.moodle.plugins.rules import PluginState, split, states_of
 from vmoodle.moodle.roles.definitions import Permission
 from vmoodle.moodle.roles.documents import MEMBERS as ROLE_MEMBERS
 from vmoodle.moodle.roles.documents import from_document
+from vmoodle.yaml_nodes import Items, Members, Node, Text, plain, read_yaml
 
 VERSION = "1"
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?")
@@ -191,7 +191,7 @@ def _roles(node: Members) -> Iterator[tuple[str, RoleDocument]]:
                     f"that is no permission of {name}",
                     f"One of: {', '.join(_PERMISSIONS)}.",
                 )
-        document = _plain(one)
+        document = plain(one)
         if document.get(_BEYOND, "remove") not in ("keep", "remove"):
             _refuse(one.lines[_BEYOND], "that says not what is beyond it", "keep, or remove.")
         with _at(one.line):
@@ -285,14 +285,6 @@ def _texts(node: Members, key: str) -> list[str]:
             _refuse(one, f"{key} to be left are names", "As in [mod_quiz/*].")
         texts.append(one.text)
     return texts
-
-
-def _plain(node: Node) -> Any:
-    if isinstance(node, Members):
-        return {key: _plain(value) for key, value in node.members.items()}
-    if isinstance(node, Items):
-        return [_plain(one) for one in node.items]
-    return None if node.is_null else node.text
 
 
 def _refuse(at: Node | int, what: str, hint: str) -> NoReturn:

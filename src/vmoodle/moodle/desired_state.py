@@ -3,7 +3,7 @@
 All three are one transaction of the caller: when one part fails, nothing of the site is changed.
 What is to be written is locked before anything is read: what was read earlier may be old by then,
 and MariaDB goes on showing it. After the commit drop the caches of `Made.stale`
-(`cache_invalidation`).
+(`caches/invalidation.py`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from vmoodle.moodle.config.settings import (
     set_settings,
     undo_of,
 )
+from vmoodle.moodle.plugins.locks import lock_plugins
+from vmoodle.moodle.plugins.order import Order
 from vmoodle.moodle.plugins.plan import Applied as AppliedStates
 from vmoodle.moodle.plugins.plan import (
     PluginPlan,
@@ -37,7 +39,7 @@ from vmoodle.moodle.plugins.plan import (
     apply_undo,
     plan_changes,
 )
-from vmoodle.moodle.plugins.rules import RULES, DisabledSetting, PluginState, StateList, split
+from vmoodle.moodle.plugins.rules import PluginState, split
 from vmoodle.moodle.roles.changes import Applied, apply_plan, lock_roles
 from vmoodle.moodle.roles.definitions import RoleDefinition, SiteRoles, read_roles
 from vmoodle.moodle.roles.documents import cell_words
@@ -50,10 +52,6 @@ from vmoodle.moodle.roles.plan import (
     plan_role,
 )
 
-# What Moodle sets with the states of some plugins.
-_SET_WITH_STATES = tuple(
-    SettingName(CORE, name) for name in ("registerauth", "stringfilters", "filterall")
-)
 _NO_STATES = PluginUndo({}, {})
 
 
@@ -186,7 +184,8 @@ def take_back(connection: SiteConnection, made: Made, site: SiteConfiguration) -
     `plugin.changed` for what somebody has changed since, Refused as the parts do.
     """
     names = [change.setting for change in (*made.settings, *made.plugins.settings)]
-    _lock(connection, names, [plan.role for plan in made.roles], made.plugins.states)
+    orders = {kind: old for kind, (old, _new) in made.plugins.orders.items()}
+    _lock(connection, names, [plan.role for plan in made.roles], made.plugins.states, orders)
     # What is forced by now has no effect, and goes back all the same.
     settings = set_settings(
         connection, undo_of(made.settings), create=True, seen=left_by(made.settings)
@@ -204,22 +203,11 @@ def _lock(
     settings: Iterable[SettingName],
     roles: Iterable[str],
     plugins: Iterable[str],
+    orders: Mapping[str, Order] | None = None,
 ) -> None:
     """Let nobody else change these; everybody locks settings first, then roles."""
-    names = [*settings, *_settings_of_states(plugins)]
-    read_settings(connection, names, lock=True)
+    lock_plugins(connection, plugins, orders, settings)
     lock_roles(connection, roles)
-
-
-def _settings_of_states(plugins: Iterable[str]) -> Iterator[SettingName]:
-    for component in plugins:
-        kind, name = split(component)
-        rule = RULES.get(kind)
-        if isinstance(rule, StateList):
-            yield rule.setting
-        elif isinstance(rule, DisabledSetting):
-            yield rule.setting(kind, name)
-        yield from _SET_WITH_STATES
 
 
 def _made(

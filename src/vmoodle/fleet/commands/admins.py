@@ -67,10 +67,10 @@ class _ChangeList(Command[Who]):
     def run(self, site: TargetSite) -> Changed:
         """Change it, and return who administers the site now."""
         with site.change() as connection:
-            account, now, ids = self._plan(connection, site)
-            write_administrators(connection, ids, account.id, site.forced)
+            account, now, ids = self._plan(connection, site, lock=True)
+            before = [one.id for one in now]
+            write_administrators(connection, ids, account.id, site.forced, seen=before)
             after = administrators(connection, site.forced)
-        before = [one.id for one in now]
         kept = {"user": account.id, "username": account.username, "before": before, "after": ids}
         return Changed(_answer(now, after, site.drop_caches([Change.SETTINGS])), kept)
 
@@ -84,8 +84,8 @@ class _ChangeList(Command[Who]):
         """Make the user what he was, at the place in the list where he stood."""
         user, before = kept["user"], kept["before"]
         with site.connect() if dry else site.change() as connection:
+            now = administrators(connection, site.forced, lock=not dry)
             refuse_forced_list(connection, site.forced)
-            now = administrators(connection, site.forced)
             ids = [one.id for one in now]
             if (user in ids) == (user in before):
                 raise Conflict(
@@ -103,18 +103,18 @@ class _ChangeList(Command[Who]):
                 wanted.insert(min(before.index(user), len(wanted)), user)
             if dry:
                 return _answer(now, _accounts(wanted, [*now, account]))
-            write_administrators(connection, wanted, user, site.forced)
+            write_administrators(connection, wanted, user, site.forced, seen=ids)
             after = administrators(connection, site.forced)
         again = {**kept, "before": ids, "after": wanted}
         return Changed(_answer(now, after, site.drop_caches([Change.SETTINGS])), again)
 
     def _plan(
-        self, connection: SiteConnection, site: TargetSite
+        self, connection: SiteConnection, site: TargetSite, *, lock: bool = False
     ) -> tuple[Account, list[Account], list[int]]:
         """Return the user, who administers the site, and the ids of those who are to."""
+        now = administrators(connection, site.forced, lock=lock)
         refuse_forced_list(connection, site.forced)
         account = find_user(connection, self.given.username)
-        now = administrators(connection, site.forced)
         return account, now, self._ids(now, account)
 
     def _ids(self, now: Sequence[Account], account: Account) -> list[int]:

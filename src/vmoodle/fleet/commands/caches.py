@@ -13,9 +13,9 @@ from vmoodle.fleet.parameters import Parameters, refuse_together
 from vmoodle.fleet.result import Changed, Result, Scalar, Table
 from vmoodle.fleet.target_site import TargetSite, script_failed
 from vmoodle.moodle.caches.invalidation import Change, drop_caches
-from vmoodle.moodle.caches.revisions import next_revision
+from vmoodle.moodle.caches.revisions import raise_revision
 from vmoodle.moodle.caches.stores import refuse_unknown_caches
-from vmoodle.moodle.config.settings import CORE, SettingName, read_settings, set_settings
+from vmoodle.moodle.config.settings import CORE, SettingName, read_settings, refuse_forced
 
 _SCRIPT = "admin/cli/purge_caches.php"
 # The script's own options (4.5 and 5.1). Templates have none: their number is set as
@@ -100,7 +100,7 @@ def _answer(said: str, note: str = "") -> Result:
 def _renumber_templates(site: TargetSite) -> str:
     """Have browsers and the server take all templates anew; return which cache may be late."""
     with site.change() as connection:
-        last = read_settings(connection, [_TEMPLATES], site.forced)[_TEMPLATES].stored or ""
-        number = str(next_revision(last))
-        set_settings(connection, {_TEMPLATES: number}, forced=site.forced, create=True, log=False)
+        values = read_settings(connection, [_TEMPLATES], site.forced, lock=True)
+        refuse_forced(_TEMPLATES, values[_TEMPLATES])
+        raise_revision(connection, "templaterev")
     return " ".join(site.drop_caches([Change.SETTINGS]))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from vmoodle.errors import InvalidInput, NotFound, VMoodleError
+from vmoodle.errors import Conflict, InvalidInput, NotFound, VMoodleError
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.parameters import Constant
@@ -108,10 +109,10 @@ class CopyLanguage(Command[StringsToCopy]):
     def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Changed:
         """Put each file back as it was, where nobody has changed it since."""
         place = _place(site)
-        writes, changes = taken_back(place, kept)
-        if dry:
-            return Changed(_answer(changes, []))
         before = read_packs(place, frozenset(kept))
+        writes, changes = taken_back(place, kept)
+        if dry or not writes:
+            return Changed(_answer(changes, []))
         words = _write(site, changes, before, writes)
         return Changed(_answer(changes, words), kept_of(before, writes))
 
@@ -139,20 +140,21 @@ def _write(
     written = False
     try:
         with site.change() as connection:
-            unsaved = note_strings(connection, changes)
-            write_packs(place, writes)
+            write_packs(place, writes, seen=before)
             written = True
+            # Before anything is locked: each page that raises the number would wait, too.
             wait_for_php(place, before, writes)
+            unsaved = note_strings(connection, changes)
     except BaseException as error:
         # Where the commit may have gone through, the files are as it says.
         if written and not (isinstance(error, VMoodleError) and error.code == "run.outcome"):
-            write_packs(
-                place,
-                {
-                    language: {file: before.get(language, {}).get(file) for file in files}
-                    for language, files in writes.items()
-                },
-            )
+            back = {
+                language: {file: before.get(language, {}).get(file) for file in files}
+                for language, files in writes.items()
+            }
+            # What somebody has changed meanwhile is his.
+            with suppress(Conflict):
+                write_packs(place, back, seen=writes)
         raise
     words = site.drop_caches([Change.STRINGS])
     if unsaved:

@@ -1,7 +1,7 @@
 """Who administers a site: the users that its setting `siteadmins` names, the main one first.
 
 Moodle: is_siteadmin and get_admins of lib/accesslib.php and lib/moodlelib.php, and
-admin/roles/admins.php, 4.5 and 5.1. Call `cache_invalidation.invalidate` with `Change.SETTINGS`
+admin/roles/admins.php, 4.5 and 5.1. Call `invalidation.invalidate` with `Change.SETTINGS`
 after the commit.
 """
 
@@ -77,9 +77,15 @@ def find_user(connection: SiteConnection, username: str) -> Account:
     return account
 
 
-def administrators(connection: SiteConnection, forced: Forced | None = None) -> list[Account]:
-    """Return the site's administrators in their order, also those that are no users any more."""
-    ids = _ids(read_settings(connection, [_SITEADMINS], forced)[_SITEADMINS].effective)
+def administrators(
+    connection: SiteConnection, forced: Forced | None = None, *, lock: bool = False
+) -> list[Account]:
+    """Return the site's administrators in their order, also those that are no users any more.
+
+    With `lock`, the first of its transaction, nobody else changes the list before that has ended.
+    """
+    values = read_settings(connection, [_SITEADMINS], forced, lock=lock)
+    ids = _ids(values[_SITEADMINS].effective)
     if not ids:
         return []
     rows = connection.query(
@@ -136,14 +142,19 @@ def no_administrator(username: str) -> NotFound:
 
 
 def write_administrators(
-    connection: SiteConnection, ids: Sequence[int], concerned: int, forced: Forced | None = None
+    connection: SiteConnection,
+    ids: Sequence[int],
+    concerned: int,
+    forced: Forced | None = None,
+    *,
+    seen: Sequence[int],
 ) -> None:
     """Let these users administer the site; the sessions of the one `concerned` are told.
 
-    Raise Conflict `admin.changed` where it is not the one `concerned` alone who comes or goes.
+    Raise Conflict `admin.changed` where they are not those in that order that were `seen`.
     """
     now = read_settings(connection, [_SITEADMINS], forced, lock=True)[_SITEADMINS]
-    if set(_ids(now.effective)) ^ set(ids) != {concerned}:
+    if _ids(now.effective) != list(seen):
         raise Conflict(
             "admin.changed",
             "Who administers the site was changed by somebody else at the same time.",

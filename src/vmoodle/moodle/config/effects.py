@@ -15,7 +15,7 @@ from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.caches.revisions import Revision, raise_revision
 from vmoodle.moodle.config.names import CORE, SettingName
 from vmoodle.moodle.config.settings import SettingChange
-from vmoodle.moodle.plugins.rules import RULES, DisabledSetting, StateList
+from vmoodle.moodle.plugins.rules import RULES, settings_of
 from vmoodle.moodle.roles.access_flags import mark_system
 
 _ENROLMENTS = SettingName(CORE, "enrol_plugins_enabled")
@@ -77,12 +77,8 @@ def _is_of(callback: _Callback, setting: SettingName) -> bool:
 
 def holds_states(setting: SettingName) -> bool:
     """Tell whether Moodle keeps in the setting which plugins are enabled."""
-    for rule in RULES.values():
-        if isinstance(rule, StateList) and rule.setting == setting:
-            return True
-        if isinstance(rule, DisabledSetting):
-            component = rule.component.format(type="*", name="*")
-            name = rule.name.format(type="*", name="*")
-            if fnmatchcase(setting.component, component) and fnmatchcase(setting.name, name):
-                return True
-    return False
+    return any(
+        fnmatchcase(setting.component, one.component) and fnmatchcase(setting.name, one.name)
+        for kind in RULES
+        for one in settings_of(f"{kind}_*")
+    )

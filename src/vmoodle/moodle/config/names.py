@@ -13,8 +13,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from vmoodle.errors import InvalidInput, Refused
-from vmoodle.moodle.identity.access import SECRET_NAMES
 from vmoodle.moodle.identity.entry import COPY_CONCERNS, Action, Concern, Settings
+from vmoodle.moodle.identity.secret_names import is_secret_name
 from vmoodle.moodle.identity.table import ENTRIES
 
 CORE = "core"
@@ -44,7 +44,6 @@ _ROLE_IDS = (
     "coursecontact", "roleid",
 )  # fmt: skip
 """What holds ids of roles, which are others on another site."""
-_OTHER_SECRETS = ("*pass", "secret", "key", "apikey", "token", "openssl*", "*passphrase", "*salt")
 
 
 @dataclass(frozen=True, order=True)
@@ -158,7 +157,7 @@ def _is_one_of(name: str, patterns: Iterable[str]) -> bool:
 # A comparison of all settings asks for the same few thousand names on every site.
 @lru_cache(maxsize=20_000)
 def _is_secret(component: str, name: str) -> bool:
-    return _is_one_of(name, (*SECRET_NAMES, *_OTHER_SECRETS, *_credentials(component)))
+    return is_secret_name(name, _credentials(component))
 
 
 def _credentials(component: str) -> list[str]:

@@ -1,7 +1,7 @@
 """A site's settings, of Moodle's core and of plugins: read, set, unset, as Moodle's cfg.php does.
 
 As with cfg.php no page's own check runs. What else a change of a setting entails is told by
-`setting_effects`; drop the caches of what that returns (`cache_invalidation`) after the commit.
+`effects.py`; drop the caches of what that returns (`caches/invalidation.py`) after the commit.
 What is to be written is locked and read first: MariaDB goes on showing what was before to whoever
 has read anything of the database.
 """
@@ -225,12 +225,17 @@ def _near(names: list[str]) -> str:
 def refuse_forced(setting: SettingName, value: SettingValue) -> None:
     """Raise Refused `setting.forced` for a setting whose value in the database does not count."""
     if value.is_forced:
-        raise Refused(
-            "setting.forced",
-            f"{setting} is forced on the site: Moodle would not see the change.",
-            f"Change what is forced: `vmoodle forced set {setting}`, or `vmoodle forced unset "
-            f"{setting}`; `vmoodle forced list` shows on what.",
-        )
+        raise forced_error(setting)
+
+
+def forced_error(setting: SettingName) -> Refused:
+    """Return the error for a setting that config.php forces."""
+    return Refused(
+        "setting.forced",
+        f"{setting} is forced on the site: Moodle would not see the change.",
+        f"Change what is forced: `vmoodle forced set {setting}`, or `vmoodle forced unset "
+        f"{setting}`; `vmoodle forced list` shows on what.",
+    )
 
 
 def _stored(

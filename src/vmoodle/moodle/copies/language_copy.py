@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict
 from vmoodle.moodle.caches.revisions import raise_revision
 from vmoodle.moodle.copies.language_pack import Strings, components_of, parse_pack, render_pack
-from vmoodle.moodle.copies.language_packs import Contents, PackPlace, Writes, read_packs
+from vmoodle.moodle.copies.language_packs import (
+    Contents,
+    PackPlace,
+    Writes,
+    changed_since,
+    read_packs,
+)
 from vmoodle.moodle.database.site_schema import marks, read_schema
 
 Packs: TypeAlias = Mapping[str, Mapping[str, Strings]]
@@ -155,14 +160,12 @@ def taken_back(
     for language, files in kept.items():
         for file, facts in files.items():
             content = now.get(language, {}).get(file)
-            if _mark(content) != facts["left"]:
-                raise Conflict(
-                    "language.changed",
-                    f"Somebody has changed {language}_local/{file} since; all stays as it is.",
-                    "Change the strings in the site's language customisation, or copy them anew.",
-                )
             was = facts["was"]
             raw = None if was is None else was.encode()
+            if content == raw:
+                continue
+            if _mark(content) != facts["left"]:
+                raise changed_since(language, file)
             writes.setdefault(language, {})[file] = raw
             name = f"{language}_local/{file}"
             old = parse_pack(raw, name) if raw else {}

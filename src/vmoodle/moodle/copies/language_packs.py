@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vmoodle.errors import Refused, Unavailable, VMoodleError
+from vmoodle.errors import Conflict, Refused, Unavailable, VMoodleError
 from vmoodle.moodle.copies.language_pack import FILE, LANGUAGE
 
 Contents = Mapping[str, Mapping[str, bytes]]
@@ -92,13 +92,20 @@ def read_packs(
     return found
 
 
-def write_packs(place: PackPlace, writes: Writes) -> None:
+def write_packs(
+    place: PackPlace, writes: Writes, *, seen: Mapping[str, Mapping[str, bytes | None]]
+) -> None:
     """Write files, and remove those that go; all are on the disk before the first is changed.
 
-    Raise Unavailable `language.unwritable`, Refused `language.link`; nothing is changed then, but
-    for what another process did meanwhile.
+    `seen` is what the caller goes by: Conflict `language.changed` is raised for a file that is
+    another by now. Raise Unavailable `language.unwritable`, Refused `language.link`; nothing is
+    changed then, but for what another process did meanwhile.
     """
     before = read_packs(place, frozenset(writes))
+    for language, files in writes.items():
+        for name in files:
+            if before.get(language, {}).get(name) != seen.get(language, {}).get(name):
+                raise changed_since(language, name)
     old: dict[str, dict[str, bytes | None]] = {
         language: {name: before.get(language, {}).get(name) for name in files}
         for language, files in writes.items()
@@ -226,6 +233,15 @@ def _faults(place: PackPlace, done: Literal["read", "written"]) -> Iterator[None
             f"The site's own strings in {place.path} cannot be {done}: {error.strerror}.",
             "Check free space and rights; run VMoodle as root or as the web account.",
         ) from error
+
+
+def changed_since(language: str, file: str) -> Conflict:
+    """Return the error for a file that somebody else has changed."""
+    return Conflict(
+        "language.changed",
+        f"Somebody has changed {language}{SUFFIX}/{file} since; all stays as it is.",
+        "Change the strings in the site's language customisation, or copy them anew.",
+    )
 
 
 def _too_much() -> Refused:

@@ -14,15 +14,8 @@ from vmoodle.moodle.identity.entry import (
     empty,
     put,
 )
+from vmoodle.moodle.identity.secret_names import SECRET_NAMES
 
-# Names under which a plugin nobody listed keeps a secret. Flags (`requirepassword`) have 0 or 1,
-# and field_* map profile fields of authentication plugins.
-SECRET_NAMES = (
-    "*password", "*passwd", "*_pass", "*dbpass", "*hostpass", "*bind_pw", "*bindpw", "*secret",
-    "*secretkey", "*secret_key", "*apikey", "*api_key", "*accesskey", "*access_key",
-    "*privatekey", "*private_key", "*accesstoken", "*access_token", "*_token", "*authtoken",
-    "*licensekey", "*subscriptionkey", "*secretphrase",
-)  # fmt: skip
 _FILLED = "value NOT IN ('', '0', '1') AND name NOT LIKE 'field!_%' ESCAPE '!'"
 _FILLED_ROW = (
     "(name LIKE '%pass%' OR name LIKE '%secret%' OR name LIKE '%token%' OR name LIKE '%key')"
@@ -107,7 +100,7 @@ OPENS_OTHER_SYSTEMS: tuple[Entry, ...] = (
         "encrypts people's data in backups", LAZY,
     ),
     blank(
-        Settings("*", ("key", "*serverkey", "matrixuserid"), _FILLED), Concern.CREDENTIAL,
+        Settings("*", ("matrixuserid",), _FILLED), Concern.CREDENTIAL,
         "has the name of a secret", LAZY,
     ),
     blank(

@@ -1,6 +1,6 @@
 """Every place where a Moodle site keeps its identity, declared once, with reason and source.
 
-Templates (`identity_scrub`), copies (`identity_assume`) and sanitising (`sanitise`) read this one
+Templates (`scrub.py`), copies (`assume.py`) and sanitising (`sanitise.py`) read this one
 table. It follows MOODLE.md §2.1 to §2.3 (Moodle 3.6 to 5.1); a table, column or setting that a
 version does not have is passed over.
 """

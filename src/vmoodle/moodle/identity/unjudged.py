@@ -7,14 +7,9 @@ import re
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.moodle.database.site_schema import SiteSchema
 from vmoodle.moodle.identity.entry import Columns, Table
+from vmoodle.moodle.identity.secret_names import is_secret_column
 from vmoodle.moodle.identity.table import ENTRIES
 
-_LIKE_A_SECRET = re.compile(
-    r"secret|passw|pass$|passphrase|(^|_)token$|tokens?$(?<!prompttokens)|api_?key|access_?key"
-    r"|private_?key|salt$|clientid|consumerkey|enrolmentkey"
-)
-# Columns with such a name that hold none: counts, and whether a password is asked for at all.
-_NO_SECRETS = frozenset({"gradepass", "usepassword", "completiontoken", "prompttokens"})
 _LIKE_A_PERSON = re.compile(
     r"e_?mail|phone|mobile|(first|last|middle|full|sur|user|nick)_?name|id_?number"
     r"|(^|_)(address|street|city|postcode|zip|birth(day|date)?|gender|ssn|iban)$"
@@ -62,11 +57,7 @@ def to_look_at(columns: tuple[str, ...]) -> str:
 
 def secret_columns(schema: SiteSchema) -> list[tuple[str, str]]:
     """Return the columns that sound like secrets and that the identity table does not mention."""
-    return [
-        (table, name)
-        for table, name in _unmentioned(schema)
-        if _LIKE_A_SECRET.search(name) and name not in _NO_SECRETS
-    ]
+    return [(table, name) for table, name in _unmentioned(schema) if is_secret_column(name)]
 
 
 def personal_columns(schema: SiteSchema) -> list[tuple[str, str]]:

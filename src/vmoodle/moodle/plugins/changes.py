@@ -1,7 +1,7 @@
 """Set the state of a plugin by SQL, exactly as Moodle's enable_plugin does, and no further.
 
 Where Moodle runs code of the plugin on the way, it is refused: that is for `with_moodle`. After
-the commit drop the caches of `StateChange.stale` (`cache_invalidation`).
+the commit drop the caches of `StateChange.stale` (`caches/invalidation.py`).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def set_state(
 ) -> StateChange:
     """Give an installed plugin a state; one that it has already changes nothing.
 
-    Raise as `plugin_refusals.refuse_state`; nothing is changed then.
+    Raise as `refusals.refuse_state`; nothing is changed then.
     """
     found = read_plugins(connection, forced=forced)
     old = refuse_state(connection, component, state, found, forced=forced, code=code)

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict, Refused, VMoodleError
+from vmoodle.errors import Refused, VMoodleError
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.config.settings import (
     Forced,
     SettingChange,
     SettingName,
+    forced_error,
     read_settings,
     set_settings,
 )
 from vmoodle.moodle.plugins.changes import set_state
+from vmoodle.moodle.plugins.locks import changed_since, lock_plugins
 from vmoodle.moodle.plugins.order import (
     Order,
     after_state,
@@ -27,7 +29,7 @@ from vmoodle.moodle.plugins.order import (
     read_orders,
     set_order,
 )
-from vmoodle.moodle.plugins.refusals import refuse_state, runs_code
+from vmoodle.moodle.plugins.refusals import REFUSALS, refuse_state, runs_code
 from vmoodle.moodle.plugins.repositories import KeptRepository, count_instances
 from vmoodle.moodle.plugins.rules import PluginState, split
 from vmoodle.moodle.plugins.states import SitePlugin, read_plugins
@@ -166,7 +168,7 @@ def plan_changes(
                 forced=site.forced, code=site.paths.get(component), by_moodle=by_moodle,
             )  # fmt: skip
         except VMoodleError as error:
-            if not skip:
+            if not skip or error.code not in REFUSALS:
                 raise
             left[component] = error.message
             continue
@@ -201,14 +203,21 @@ def plan_changes(
 def apply_changes(site: SitePlugins, plan: PluginPlan) -> Applied:
     """Make the changes of a plan; drop the caches of what is stale after the commit.
 
-    Raise Refused `plugin.state.api` for a plan that takes Moodle.
+    Raise Refused `plugin.state.api` for a plan that takes Moodle, Conflict `plugin.changed` where
+    somebody else was first; nothing is changed then.
     """
+    lock_plugins(
+        site.connection,
+        [step.component for step in plan.states],
+        {step.kind: step.new for step in plan.orders},
+    )
     found = site.found()
+    states = [step for step in plan.states if not _is_done(step, found)]
     kinds = {split(step.component)[0] for step in plan.states} | {o.kind for o in plan.orders}
     before = site.orders(sorted(kinds), found)
     stale: frozenset[Change] = frozenset()
     settings: tuple[SettingChange, ...] = ()
-    for step in plan.states:
+    for step in states:
         change = set_state(
             site.connection, step.component, step.new,
             forced=site.forced, code=site.paths.get(step.component),
@@ -216,14 +225,24 @@ def apply_changes(site: SitePlugins, plan: PluginPlan) -> Applied:
         stale |= change.stale
         settings += change.settings
     for order in plan.orders:
+        if site.orders([order.kind], found)[order.kind] not in (order.old, order.new):
+            raise changed_since([f"the order of {order.kind}"])
         stale |= set_order(site.connection, order.kind, order.new, site.forced)
     after = site.orders(before, found)
     undo = PluginUndo(
-        {step.component: (step.old, step.new) for step in plan.states},
+        {step.component: (step.old, step.new) for step in states},
         {kind: (old, after[kind]) for kind, old in before.items() if old != after[kind]},
         together(settings),
     )
     return Applied(undo, stale)
+
+
+def _is_done(step: StateStep, found: Mapping[str, SitePlugin]) -> bool:
+    """Tell whether a plugin has its state by now; raise Conflict where it has a third one."""
+    plugin = found.get(step.component)
+    if plugin is None or plugin.state not in (step.old, step.new):
+        raise changed_since([step.component])
+    return plugin.state == step.new
 
 
 def plan_undo(site: SitePlugins, undo: PluginUndo) -> PluginPlan:
@@ -238,11 +257,7 @@ def plan_undo(site: SitePlugins, undo: PluginUndo) -> PluginPlan:
             other.append(f"the order of {kind}")
     if gone or other:
         what = [*(f"{name} (gone)" for name in gone), *other]
-        raise Conflict(
-            "plugin.changed",
-            f"Changed by somebody else since: {', '.join(what)}.",
-            "Nothing was taken back on this site; set what is wanted by `vmoodle plugin set`.",
-        )
+        raise changed_since(what)
     plan = plan_changes(
         site,
         {name: old for name, (old, _new) in reversed(list(undo.states.items()))},
@@ -261,6 +276,12 @@ def plan_undo(site: SitePlugins, undo: PluginUndo) -> PluginPlan:
 
 def apply_undo(site: SitePlugins, undo: PluginUndo) -> tuple[PluginPlan, Applied]:
     """Take a change back; settings that somebody else has changed since stay as they are."""
+    lock_plugins(
+        site.connection,
+        undo.states,
+        {kind: old for kind, (old, _new) in undo.orders.items()},
+        [one.setting for one in undo.settings],
+    )
     plan = plan_undo(site, undo)
     back = settings_back(site, undo)
     applied = apply_changes(site, plan)
@@ -311,13 +332,7 @@ def _forced_order(site: SitePlugins, step: OrderStep) -> Refused | None:
     settings = order_settings(step.kind, step.new)
     values = read_settings(site.connection, settings, site.forced) if settings else {}
     setting = next((one for one, value in values.items() if value.is_forced), None)
-    if setting is None:
-        return None
-    return Refused(
-        "setting.forced",
-        f"{setting} is forced by config.php: Moodle would not see the change.",
-        "Change what is forced: vmoodle forced list.",
-    )
+    return None if setting is None else forced_error(setting)
 
 
 def together(changes: Iterable[SettingChange]) -> tuple[SettingChange, ...]:

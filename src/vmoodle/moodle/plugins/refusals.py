@@ -8,13 +8,18 @@ from pathlib import Path
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import InvalidInput, NotFound, Refused
-from vmoodle.moodle.config.settings import Forced, SettingName, read_settings
+from vmoodle.moodle.config.settings import (
+    Forced,
+    SettingName,
+    read_settings,
+    refuse_forced,
+)
 from vmoodle.moodle.plugins.repositories import refuse_linked_files
 from vmoodle.moodle.plugins.rules import (
     RULES,
-    DisabledSetting,
     PluginState,
     StateList,
+    settings_of,
     split,
     states_of,
 )
@@ -24,6 +29,13 @@ from vmoodle.moodle.plugins.states import SitePlugin
 _ASK_BEFORE = frozenset({"bigbluebuttonbn"})
 _ASKS = "pre_enable_plugin_actions"
 _DEFAULT_FORMAT = SettingName("moodlecourse", "format")
+# What is said of one plugin; anything else is a fault of the site or of its server.
+REFUSALS = frozenset(
+    {
+        "plugin.unknown", "plugin.state", "plugin.state.fixed", "plugin.state.api",
+        "plugin.state.files", "setting.forced",
+    }
+)  # fmt: skip
 
 
 def refuse_impossible(component: str, state: PluginState) -> None:
@@ -71,7 +83,7 @@ def refuse_state(
     assert old is not None  # noqa: S101 - its kind has states
     if old != state:
         kind, name = split(component)
-        _refuse_forced(connection, kind, name, forced or {})
+        _refuse_forced(connection, component, forced or {})
         _refuse_default_format(connection, kind, name, state, forced or {})
         if not by_moodle:
             _refuse_code(component, old, state, code)
@@ -98,20 +110,9 @@ def _unknown(
     )
 
 
-def _refuse_forced(connection: SiteConnection, kind: str, name: str, forced: Forced) -> None:
-    rule = RULES[kind]
-    if isinstance(rule, StateList):
-        setting = rule.setting
-    elif isinstance(rule, DisabledSetting):
-        setting = rule.setting(kind, name)
-    else:
-        return
-    if read_settings(connection, [setting], forced)[setting].is_forced:
-        raise Refused(
-            "setting.forced",
-            f"{setting} is forced by config.php: Moodle would not see the change.",
-            "Change what is forced: vmoodle forced list.",
-        )
+def _refuse_forced(connection: SiteConnection, component: str, forced: Forced) -> None:
+    for setting, value in read_settings(connection, settings_of(component), forced).items():
+        refuse_forced(setting, value)
 
 
 def _refuse_default_format(

@@ -147,10 +147,28 @@ FILTER_STATES: Mapping[PluginState, int] = {
 }
 
 
+# What enable_plugin sets beside the state: plugininfo/auth.php, filter.php.
+SET_WITH_STATES = tuple(
+    SettingName(CORE, name) for name in ("registerauth", "stringfilters", "filterall")
+)
+
+
 def split(component: str) -> tuple[str, str]:
     """Return a plugin's kind and name: `mod_quiz` is (`mod`, `quiz`)."""
     kind, _, name = component.partition("_")
     return kind, name
+
+
+def settings_of(component: str) -> tuple[SettingName, ...]:
+    """Return the settings that have the plugin's state; none where it lies in a table.
+
+    The name may be `*`: then `*` is in the place of it.
+    """
+    kind, name = split(component)
+    rule = RULES.get(kind)
+    if isinstance(rule, StateList):
+        return (rule.setting,)
+    return (rule.setting(kind, name),) if isinstance(rule, DisabledSetting) else ()
 
 
 def states_of(kind: str) -> tuple[PluginState, ...]:

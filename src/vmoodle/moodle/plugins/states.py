@@ -53,7 +53,7 @@ def read_plugins(
 ) -> dict[str, SitePlugin]:
     """Return the plugins that are installed or on disk, by component.
 
-    `disk` is the versions of `plugin_code`; without it nothing is said of the code. `forced` is
+    `disk` is the versions of `code.py`; without it nothing is said of the code. `forced` is
     what config.php forces: lists of enabled plugins may be.
     """
     installed = {

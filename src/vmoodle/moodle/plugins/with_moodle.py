@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 from vmoodle.errors import Failed
 from vmoodle.moodle.caches.invalidation import Change
-from vmoodle.moodle.config.names import CORE, SettingName
+from vmoodle.moodle.config.names import SettingName
 from vmoodle.moodle.config.settings import SettingChange, read_settings
 from vmoodle.moodle.plugins import api
+from vmoodle.moodle.plugins.locks import changed_since, lock_plugins
 from vmoodle.moodle.plugins.order import Order, arranged, follows_states, set_order
 from vmoodle.moodle.plugins.plan import (
     Applied,
@@ -24,10 +25,7 @@ from vmoodle.moodle.plugins.plan import (
     with_settings,
 )
 from vmoodle.moodle.plugins.repositories import KeptRepository, gone, put_back, read_repository
-from vmoodle.moodle.plugins.rules import PluginState, split
-
-# What enable_plugin sets beside the state: plugininfo/auth.php, filter.php.
-_SETTINGS = [SettingName(CORE, name) for name in ("registerauth", "stringfilters", "filterall")]
+from vmoodle.moodle.plugins.rules import SET_WITH_STATES, PluginState, split
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,15 @@ def states_for_moodle(plan: PluginPlan) -> list[tuple[str, PluginState]]:
 def finish(site: SitePlugins, plan: PluginPlan, before: Before) -> Applied:
     """Do what is left once Moodle has set the states; return what takes all of it back.
 
-    Raise Failed `plugin.state.unset` where a plugin has another state than Moodle was given.
+    It must be the first of its transaction. Raise Failed `plugin.state.unset` where a plugin has
+    another state than Moodle was given, Conflict `plugin.changed` for an order that is another.
     """
+    lock_plugins(
+        site.connection,
+        [step.component for step in plan.states],
+        {step.kind: step.new for step in plan.orders},
+        before.back,
+    )
     found = site.found()
     unset = [
         f"{step.component} {step.new}"
@@ -94,6 +99,8 @@ def finish(site: SitePlugins, plan: PluginPlan, before: Before) -> Applied:
     stale: frozenset[Change] = api.STALE
     for step in plan.orders:
         now = site.orders([step.kind], found)[step.kind]
+        if not follows_states(step.kind) and now != before.orders[step.kind]:
+            raise changed_since([f"the order of {step.kind}"])
         names = arranged(now, step.new) if follows_states(step.kind) else step.new
         stale |= set_order(site.connection, step.kind, names, site.forced)
     after, settings = site.orders(before.orders, found), _settings(site)
@@ -130,5 +137,5 @@ def taken_back(site: SitePlugins, plan: PluginPlan) -> PluginPlan:
 
 
 def _settings(site: SitePlugins) -> dict[SettingName, str | None]:
-    found = read_settings(site.connection, _SETTINGS, site.forced)
+    found = read_settings(site.connection, SET_WITH_STATES, site.forced)
     return {name: value.stored for name, value in found.items()}

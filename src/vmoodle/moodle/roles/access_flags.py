@@ -2,7 +2,7 @@
 
 A session keeps its user's role assignments and reads them anew when a flag says so, on its next
 request (lib/accesslib.php, mark_user_dirty, context::mark_dirty; 4.5 and 5.1). The definitions of
-roles are in a cache that all sessions share: `cache_invalidation`.
+roles are in a cache that all sessions share: `caches/invalidation.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Apply a role's plan to a site, in the connection's one transaction.
 
 Rows of lower contexts, which are overrides for one course or category, are never touched. After
-the commit drop the caches of `Applied.stale` (`cache_invalidation`). Moodle's log gets no event.
+the commit drop the caches of `Applied.stale` (`caches/invalidation.py`). Moodle's log gets no
+event.
 """
 
 from __future__ import annotations

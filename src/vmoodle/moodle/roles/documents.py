@@ -18,6 +18,7 @@ from vmoodle.moodle.roles.plan import (
     Part,
     check_definition,
 )
+from vmoodle.yaml_nodes import plain, read_documents
 
 MEMBERS = ("shortname", *map(str, FIELDS), "context_levels", "permissions", "allows")
 
@@ -76,14 +77,12 @@ def to_yaml(roles: Iterable[RoleDefinition]) -> str:
 def from_yaml(text: str) -> list[tuple[RoleDefinition, frozenset[Part]]]:
     """Return what each document of a YAML text says, as `from_document`; raise as that.
 
-    A role that is in two documents is wrong too.
+    A role that is in two documents is wrong too, and a key that is there twice.
     """
     try:
-        documents = [one for one in yaml.safe_load_all(text) if one is not None]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}" if mark else ""
-        raise _wrong(f"it is no YAML{place}") from error
+        documents = [plain(one) for one in read_documents(text)]
+    except InvalidInput as error:
+        raise _wrong(error.message.removesuffix(".")) from error
     if not documents:
         raise _wrong("there is none")
     found = [from_document(one) for one in documents]
@@ -125,7 +124,9 @@ def _parts(document: Mapping[str, Any], definition: RoleDefinition) -> frozenset
 
 def _number(kind: type[IntEnum], value: object) -> int:
     for member in kind:
-        if value in (member.name.lower(), member.value) and not isinstance(value, bool):
+        if value in (member.name.lower(), member.value, str(int(member))) and not isinstance(
+            value, bool
+        ):
             return int(member)
     raise _wrong(f"{value!r} is none of {', '.join(member.name.lower() for member in kind)}")
 

@@ -1,6 +1,6 @@
 """What a sync would change of a role on one site: a list of cells, each with its old and new value.
 
-A plan is data: shown, stored as JSON, applied (`role_changes`), and reversed into its own undo.
+A plan is data: shown, stored as JSON, applied (`changes.py`), and reversed into its own undo.
 """
 
 from __future__ import annotations

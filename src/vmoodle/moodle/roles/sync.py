@@ -106,7 +106,7 @@ def plan_roles(
 ) -> list[RolePlan]:
     """Return what makes a site's roles the source's, in the order in which it is to be applied.
 
-    The site was read with all its roles. As `role_plan.plan_role`, of which this is one for each
+    The site was read with all its roles. As `plan.plan_role`, of which this is one for each
     role; roles may name others that are made with them, and of a role that is made the site's other
     roles get what the source's may do with it. `only` are the capabilities that are looked at.
     """

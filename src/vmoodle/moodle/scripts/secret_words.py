@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from vmoodle.moodle.config.names import CORE, SettingName
+from vmoodle.moodle.identity.secret_names import is_secret_option
 
 MASK = "***"
 
-# Options that have a secret by their name, as admin/cli/install.php's --dbpass, 4.5 and 5.1.
-_SECRET_OPTION = re.compile(
-    r"--?[\w-]*(?:pass|secret|token|pwd|pw$|key$|salt$)[\w-]*", re.IGNORECASE
-)
 # admin/cli/reset_password.php, 4.5 and 5.1; `-p` means other things to other scripts.
 _SHORT = {"reset_password.php": frozenset({"-p"})}
 # admin/cli/cfg.php, 4.5 and 5.1: what it sets is a secret where the setting is one.
@@ -35,7 +31,7 @@ def secret_words(script: str, words: Sequence[str]) -> dict[int, str]:
         for place, option, value in _options(words)
         if value not in _SWITCHES
         and (
-            _SECRET_OPTION.fullmatch(option)
+            is_secret_option(option)
             or option in short
             or (hides_value and option in _VALUE_OF_SETTING)
         )

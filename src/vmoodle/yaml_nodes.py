@@ -6,7 +6,7 @@ takes. Aliases, tags and keys that come twice are refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeAlias
@@ -64,20 +64,40 @@ Node: TypeAlias = Text | Items | Members
 
 def read_yaml(text: str) -> Node:
     """Return the one document of a text; raise InvalidInput `baseline.yaml` with the line."""
+    root = _composed(text, lambda: yaml.compose(text, Loader=_LOADER))
+    if root is None:
+        raise _wrong("The document is empty.")
+    return _node(root)
+
+
+def read_documents(text: str) -> list[Node]:
+    """Return the documents of a text, without empty ones; raise as `read_yaml`."""
+    found = _composed(text, lambda: list(yaml.compose_all(text, Loader=_LOADER)))
+    nodes = [_node(one) for one in found]
+    return [one for one in nodes if not (isinstance(one, Text) and one.is_null)]
+
+
+def plain(node: Node) -> Any:
+    """Return a node as mappings, lists, texts and None."""
+    if isinstance(node, Members):
+        return {key: plain(value) for key, value in node.members.items()}
+    if isinstance(node, Items):
+        return [plain(one) for one in node.items]
+    return None if node.is_null else node.text
+
+
+def _composed(text: str, compose: Callable[[], Any]) -> Any:
     if len(text) > _LARGEST_BYTES:
         raise InvalidInput("baseline.yaml", "The document is too large.", "Split it into several.")
     try:
         _refuse_odd(text)
-        root = yaml.compose(text, Loader=_LOADER)
+        return compose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"Line {mark.line + 1}: " if mark else ""
         raise _wrong(f"{line}that is no YAML: {error.problem or error.context}.") from error
     except yaml.YAMLError as error:
         raise _wrong(f"That is no YAML: {' '.join(str(error).split())}.") from error
-    if root is None:
-        raise _wrong("The document is empty.")
-    return _node(root)
 
 
 def _refuse_odd(text: str) -> None:
