@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # What a mark is made for, so that the key serves nothing else.
 _FOR_MARKS = b"vmoodle: marks of secrets"
 _MARK_BYTES = 5
+MASK = "***"
+"""What stands for a secret wherever one would be seen."""
 _SHORTEST_SECRET, _SHORTEST_BEGINNING = 3, 8
 # Letters and digits that cannot be mistaken for one another when read aloud from a screen.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -37,10 +39,10 @@ class Secret:
         return self._text
 
     def __repr__(self) -> str:
-        return "***"
+        return MASK
 
     def __format__(self, spec: str) -> str:
-        return format("***", spec)
+        return format(MASK, spec)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and secrets.compare_digest(
@@ -66,7 +68,7 @@ def without_secrets(text: str, secrets: Iterable[Secret]) -> str:
         value = secret.reveal()
         shortest = max(min(len(value), _SHORTEST_BEGINNING), _SHORTEST_SECRET)
         for end in range(len(value), shortest - 1, -1):
-            text = text.replace(value[:end], "***")
+            text = text.replace(value[:end], MASK)
     return text
 
 

@@ -101,6 +101,13 @@ def order_and_carry_out(
     **options: Unpack[Options],
 ) -> None:
     """Order a command by its name on the sites that `on` means, and carry it out."""
+    carry_out(*ordered(name, values, on, timeout), **options)
+
+
+def ordered(
+    name: str, values: Mapping[str, object], on: str, timeout: float | None
+) -> tuple[Installation, Order]:
+    """Order a command by its name on the sites that `on` means."""
     from vmoodle.installation import open_installation
 
     installation = open_installation()
@@ -109,8 +116,9 @@ def order_and_carry_out(
     from vmoodle.fleet.parameters import given
 
     command = find(name)
-    order = prepare(installation, command, given(command.model, values), on, timeout=timeout)
-    carry_out(installation, order, **options)
+    return installation, prepare(
+        installation, command, given(command.model, values), on, timeout=timeout
+    )
 
 
 def _change(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +10,7 @@ import typer
 
 from vmoodle.cli.output import Json, in_bytes, print_table, say
 from vmoodle.cli.run_show import names, show_problems, show_run
-from vmoodle.cli.run_start import On, Timeout, ask
+from vmoodle.cli.run_start import On, Timeout, ask, ordered
 
 if TYPE_CHECKING:
     from vmoodle.fleet.result import Result
@@ -37,7 +37,7 @@ def pending(
     """Tell which sites are to be upgraded, why, and which plugins differ; status 8 when one is."""
     from vmoodle.fleet.commands.upgrade_pending import is_pending
 
-    run = _ask("upgrade.pending", {"to": to, "every": every}, on, timeout)
+    run = ask(*ordered("upgrade.pending", {"to": to, "every": every}, on, timeout))
     _finish(run, is_pending, "pending", json=json)
 
 
@@ -55,7 +55,7 @@ def plan(
     """Tell what an upgrade to a codebase would meet on each site; status 8 when one is blocked."""
     from vmoodle.fleet.commands.upgrade_plan import BLOCKED, verdict_of
 
-    run = _ask("upgrade.plan", {"to": to, "accept": accept or []}, on, timeout)
+    run = ask(*ordered("upgrade.plan", {"to": to, "accept": accept or []}, on, timeout))
     _finish(run, lambda answer: verdict_of(answer) == BLOCKED, "blocked", json=json, show=_planned)
 
 
@@ -94,19 +94,6 @@ def _planned(run: Run) -> None:
     if size:
         say(f"safety copies of all of them take {in_bytes(size)} on the database servers")
     show_problems(run)
-
-
-def _ask(name: str, values: Mapping[str, object], on: str, timeout: float | None) -> Run:
-    from vmoodle.installation import open_installation
-
-    installation = open_installation()
-    from vmoodle.fleet.command_sets import find
-    from vmoodle.fleet.order import prepare
-    from vmoodle.fleet.parameters import given
-
-    command = find(name)
-    order = prepare(installation, command, given(command.model, values), on, timeout=timeout)
-    return ask(installation, order)
 
 
 def _finish(

@@ -34,6 +34,10 @@ _POSTGRESQL_SOCKET_FILE = re.compile(r"\.s\.PGSQL\.(\d{1,5})")
 _EXAMPLE = "Write it as mariadb://user:password@host:3306 or postgresql://user:password@host:5432."
 
 
+THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts that are where VMoodle runs, whatever the machine is called."""
+
+
 @dataclass(frozen=True)
 class ServerAddress:
     """Say where a server listens and as whom VMoodle administers it.

@@ -54,11 +54,8 @@ class Commands:
 
 def load() -> Commands:
     """Return all commands there are. VMoodle's own come first: nobody takes their names."""
-    from vmoodle.fleet import commands as own
-
     sources: list[tuple[str, str, Callable[[], object]]] = [
-        (module.name, OWN, _importer(f"{own.__name__}.{module.name}"))
-        for module in pkgutil.iter_modules(own.__path__)
+        (name, OWN, source) for name, source in _own()
     ]
     found = sorted(entry_points(group=GROUP), key=lambda entry: (_package(entry), entry.name))
     sources += [(entry.name, _package(entry), entry.load) for entry in found]
@@ -74,14 +71,20 @@ def find(name: str) -> type[AnyCommand]:
     Raise NotFound `command.unknown`. Nobody takes the names of VMoodle's own, so that the command
     is the one that `load` gives.
     """
-    from vmoodle.fleet import commands as own
-
     word = name.partition(".")[0]
     found: dict[str, type[AnyCommand]] = {}
-    for module in pkgutil.iter_modules(own.__path__):
-        if word and module.name.startswith(word):
-            _set(module.name, OWN, _importer(f"{own.__name__}.{module.name}"), found)
+    for module, source in _own():
+        if word and module.startswith(word):
+            _set(module, OWN, source, found)
     return found[name] if name in found else load().find(name)
+
+
+def _own() -> Iterator[tuple[str, Callable[[], ModuleType]]]:
+    """Give the names of VMoodle's own sets, each with what loads it."""
+    from vmoodle.fleet import commands
+
+    for module in pkgutil.iter_modules(commands.__path__):
+        yield module.name, _importer(f"{commands.__name__}.{module.name}")
 
 
 def _importer(name: str) -> Callable[[], ModuleType]:

@@ -27,7 +27,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
 from vmoodle.errors import InvalidInput
-from vmoodle.secret import Secret
+from vmoodle.secret import MASK, Secret
 
 if TYPE_CHECKING:
     from vmoodle.fleet.target_site import TargetSite
@@ -107,7 +107,6 @@ SettledSecret = Annotated[
 ]
 """A secret that nobody gives: `Command.settle` puts it in, and it is kept as any secret is."""
 
-MASK = "***"
 # In Python no field is called so.
 _OPTIONS = {"source": "from"}
 _KIND_OF_TYPE = {

@@ -7,13 +7,11 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from vmoodle.engines.address import ServerAddress
+from vmoodle.engines.address import THIS_MACHINE, ServerAddress
 from vmoodle.moodle.upgrades.finding import UpgradeFinding, blocker, warning
 
 if TYPE_CHECKING:
     from vmoodle.fleet.target_site import TargetSite
-
-_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class CopySpace:
@@ -52,7 +50,7 @@ class CopySpace:
 def _free(address: ServerAddress, directory: str) -> int | None:
     """Return the free bytes where a server of this machine keeps its data."""
     place = Path(directory)
-    if not directory or not (address.socket or address.host in _HERE):
+    if not directory or not (address.socket or address.host in THIS_MACHINE):
         return None
     try:
         return shutil.disk_usage(place).free

@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 STOP_SECONDS = 90.0
 """So long a run that is to stop may take: Moodle ends the task it is in, else it is killed."""
 _LOOK_SECONDS = 0.1
-_SOURCE = "site:"
 
 
 def is_running(shortname: str) -> bool:
     """Tell whether a run of the site's cron is under way, on this node or another."""
-    lease = cron.lease_of(shortname)
-    return lease is not None and not is_gone(lease.holder)
+    return _under_way(shortname) is not None
 
 
 def end_cron(
@@ -44,10 +42,7 @@ def end_cron(
         patience = installation.settings.cron.patience
     asked = False
     until = time.monotonic() + patience
-    while is_running(shortname):
-        lease = cron.lease_of(shortname)
-        if lease is None:
-            return
+    while (lease := _under_way(shortname)) is not None:
         if time.monotonic() >= until:
             if not stop:
                 say("its cron goes on meanwhile")
@@ -76,7 +71,11 @@ def end_for(
     What is only read, the source of a copy and with `beside` all, does not have it stopped.
     """
     source = str(operation.parameters.get("source", ""))
-    sites = {source.removeprefix(_SOURCE): False} if source.startswith(_SOURCE) else {}
+    sites = (
+        {source.removeprefix(cron.SITE_SOURCE): False}
+        if source.startswith(cron.SITE_SOURCE)
+        else {}
+    )
     # Templates, runs and so on have no cron.
     if operation.subject and ":" not in operation.subject:
         sites[operation.subject] = not beside
@@ -84,3 +83,9 @@ def end_for(
         if is_running(shortname):
             say(f"the cron of {shortname} is under way and is let end")
             end_cron(installation, shortname, stop=stop, say=say)
+
+
+def _under_way(shortname: str) -> cron.Lease | None:
+    """Return the run of a site's cron that somebody watches."""
+    lease = cron.lease_of(shortname)
+    return None if lease is None or is_gone(lease.holder) else lease

@@ -23,7 +23,8 @@ STANDING = (
 )  # fmt: skip
 """The columns that say how a site stands."""
 _NOT_WRITTEN = ("since", "parked")
-_SOURCE = "site:"
+SITE_SOURCE = "site:"
+"""What the source of a copy begins with where it is a site."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _held() -> set[str]:
     return {
         *operations.held(),
         *begun.values_list("shortname", flat=True),
-        *(one.removeprefix(_SOURCE) for one in sources if one.startswith(_SOURCE)),
+        *(one.removeprefix(SITE_SOURCE) for one in sources if one.startswith(SITE_SOURCE)),
     }
 
 
@@ -131,7 +132,9 @@ def _is_held(shortname: str) -> bool:
         operations.refuse_held(shortname)
     except Conflict:
         return True
-    return bool(changing([shortname]) or operations.under_way_with(source=f"{_SOURCE}{shortname}"))
+    return bool(
+        changing([shortname]) or operations.under_way_with(source=f"{SITE_SOURCE}{shortname}")
+    )
 
 
 def end(site_id: int, run_id: str, standing: Mapping[str, Any], run: Mapping[str, Any]) -> None:

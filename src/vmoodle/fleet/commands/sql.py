@@ -14,7 +14,6 @@ from vmoodle.errors import Failed, Refused, VMoodleError
 from vmoodle.fleet import sql_text
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import (
-    MASK,
     LongText,
     Parameters,
     SecretParameter,
@@ -23,7 +22,7 @@ from vmoodle.fleet.parameters import (
 from vmoodle.fleet.result import Cell, Result, Table, cell
 from vmoodle.fleet.sql_text import Dialect, Statement
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.secret import Secret, without_secrets
+from vmoodle.secret import MASK, Secret, without_secrets
 
 # On MariaDB and MySQL these stay in the transaction; what else there is may commit at once.
 _TRANSACTIONAL = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES"})

@@ -16,6 +16,7 @@ from vmoodle.fleet.target_site import TargetSite
 from vmoodle.fleet.upgrade_target import ToCodebase
 from vmoodle.moodle.plugins.states import CodeState
 from vmoodle.moodle.upgrades.code import read_upgrade_code
+from vmoodle.moodle.upgrades.path import short_release
 from vmoodle.moodle.upgrades.pending import Pending, PluginDrift, drift, pending
 from vmoodle.moodle.upgrades.state import SiteVersions, read_site_versions
 
@@ -102,4 +103,4 @@ def _locks(site: SiteVersions) -> list[tuple[Cell, ...]]:
 
 
 def _named(release: str, version: str) -> str:
-    return f"{release.partition(' ')[0]} ({version})" if version else release
+    return f"{short_release(release)} ({version})" if version else release

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from vmoodle.engines.address import EngineName, ServerAddress, parse_url
+from vmoodle.engines.address import THIS_MACHINE, EngineName, ServerAddress, parse_url
 from vmoodle.errors import Conflict, InvalidInput, Refused
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.adopt.request import AdoptRequest, engine_of
 from vmoodle.registry import servers
 from vmoodle.registry.models import DatabaseServer
 
-_THIS_MACHINE = frozenset({"", "localhost", "127.0.0.1", "::1"})
+_HERE = THIS_MACHINE | {""}
 _PORTS: dict[EngineName, int] = {"mariadb": 3306, "postgresql": 5432}
 
 
@@ -89,4 +89,4 @@ def _same_socket(known: str, wanted: str) -> bool:
 
 
 def _local(host: str) -> bool:
-    return host.lower().strip("[]") in _THIS_MACHINE
+    return host.lower().strip("[]") in _HERE

@@ -7,9 +7,7 @@ import json
 from collections.abc import Sequence
 from urllib.parse import quote, quote_plus
 
-from vmoodle.secret import Secret
-
-_HIDDEN = "***"
+from vmoodle.secret import MASK, Secret
 
 
 class Redaction:
@@ -22,7 +20,7 @@ class Redaction:
 
     def __call__(self, line: str) -> str:
         for spelling in self._spellings:
-            line = line.replace(spelling, _HIDDEN)
+            line = line.replace(spelling, MASK)
         return line
 
 

@@ -184,7 +184,12 @@ def _carry_out(
                 "Raise php.script_timeout in vmoodle.toml if it was still at work.",
             )
     status = process.wait()
-    return CompletedScript(status if status >= 0 else 128 - status, "\n".join(tail))
+    return CompletedScript(shell_status(status), "\n".join(tail))
+
+
+def shell_status(status: int) -> int:
+    """Return the status of a process as a shell tells it: 128 + signal where one ended it."""
+    return status if status >= 0 else 128 - status
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from pathlib import PurePosixPath
 
 from vmoodle.moodle.config.names import CORE, SettingName
 from vmoodle.moodle.identity.secret_names import is_secret_option
-
-MASK = "***"
+from vmoodle.secret import MASK
 
 # admin/cli/reset_password.php, 4.5 and 5.1; `-p` means other things to other scripts.
 _SHORT = {"reset_password.php": frozenset({"-p"})}

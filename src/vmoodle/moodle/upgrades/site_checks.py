@@ -12,6 +12,7 @@ from vmoodle.moodle.database.site_schema import read_schema
 from vmoodle.moodle.plugins.states import CodeState
 from vmoodle.moodle.upgrades.code import UpgradeCode
 from vmoodle.moodle.upgrades.finding import UpgradeFinding, blocker, warning
+from vmoodle.moodle.upgrades.path import short_release
 from vmoodle.moodle.upgrades.pending import Pending, PluginDrift, drift, pending
 from vmoodle.moodle.upgrades.state import SiteVersions, read_site_versions
 
@@ -89,7 +90,7 @@ def check_site(site: SiteFacts, code: UpgradeCode) -> Iterator[UpgradeFinding]:
 
 
 def _check_plugins(found: list[PluginDrift], code: UpgradeCode) -> Iterator[UpgradeFinding]:
-    release = code.tree.version.release.partition(" ")[0]
+    release = short_release(code.tree.version.release)
     removed = [one.component for one in found if one.what is CodeState.MISSING and one.standard]
     for one in found:
         if one.what is CodeState.MISSING and one.component in code.standard:

@@ -139,9 +139,7 @@ class RegistryFleet:
         chosen = self._installation.settings.cron
         row = sites.find(lease.shortname)
         run = cron.find_run(lease.run_id)
-        compiled = (
-            code_cache.directory(self._installation, row.codebase) if chosen.compiled else None
-        )
+        compiled = self._compiled(row.codebase) if chosen.compiled else None
         return Order(
             lease.run_id, lease.shortname, Path(row.codebase.path), run.script,
             float(chosen.timeout), chosen.log_kilobytes * 1000,

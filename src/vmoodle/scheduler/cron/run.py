@@ -21,6 +21,7 @@ from vmoodle.errors import VMoodleError
 from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.php.binary import PhpBinary
 from vmoodle.moodle.scripts.redaction import Redaction
+from vmoodle.moodle.scripts.script import shell_status
 from vmoodle.scheduler.cron.choice import ADHOC, CRON
 from vmoodle.scheduler.cron.processes import MARK, Seen, end_all, family
 from vmoodle.scheduler.cron.standing import Outcome
@@ -119,8 +120,7 @@ def _carry_out(
     finally:
         assert process.stdout is not None  # noqa: S101  made by Popen above
         process.stdout.close()
-    status = process.wait()
-    status = status if status >= 0 else 128 - status
+    status = shell_status(process.wait())
     if outcome is Outcome.OK and status != 0:
         outcome = Outcome.FAILED
     return status, outcome, error
