@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from tests.engine_servers import Server, new_site
 
-from conftest import Server, new_site
 from vmoodle.engines.address import ServerAddress
 from vmoodle.engines.protocol import SiteDatabase, open_engine
 from vmoodle.errors import Conflict, VMoodleError

@@ -311,3 +311,13 @@ def test_every_module_that_is_named_is_there() -> None:
     assert len(named) > 30
     gone = [one for one in sorted(named) if not any(p.endswith(f"/{one[1]}") for p in there)]
     assert gone == []
+
+
+def test_tests_of_every_kind_can_be_run_in_one_call() -> None:
+    # Test files are imported by their base name: two of one name are never loaded together.
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+    for path in (ROOT / "tests").rglob("*.py"):
+        imported = [node for node in ast.walk(ast.parse(path.read_text()))
+                    if isinstance(node, ast.ImportFrom) and node.module == "conftest"]  # fmt: skip
+        assert not imported, f"{path.name}: each folder has a conftest of its own"
