@@ -36,6 +36,7 @@ def worker(
 
     installation = open_installation()
     from vmoodle.fleet.kinds import KINDS
+    from vmoodle.lifecycle.upgrade import waves
     from vmoodle.operations.follow import tell_nobody, work
     from vmoodle.registry import operations
     from vmoodle.scheduler import runs, snapshots
@@ -44,7 +45,8 @@ def worker(
     def order_due() -> object:
         now = datetime.now(UTC)
         runs.prune_due(installation, now)
-        return snapshots.order_due(installation, now)
+        upgrading = waves.order_due(installation)
+        return snapshots.order_due(installation, now) or upgrading
 
     def introduce() -> None:
         if not quiet:
