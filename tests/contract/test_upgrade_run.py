@@ -84,7 +84,7 @@ def test_what_fails_goes_back_to_its_data_and_halts_the_rest(upgradable: CopyFle
 
 
 def test_the_same_failure_is_not_tried_again_unasked(upgradable: CopyFleet) -> None:
-    ended = run(upgradable, "broken", "--yes", on="u1", status=0)
+    ended = run(upgradable, "broken", "--yes", on="u1", status=1)
     assert states(ended) == {"u1": "skipped"}
     assert ended["sites"]["u1"]["error_code"] == "upgrade.failed_before"
     ended = run(upgradable, "broken", "--yes", "--retry", on="u1", status=1)

@@ -60,7 +60,7 @@ def run(
 ) -> None:
     """Upgrade sites to a codebase in waves; a site that fails goes back to what it was.
 
-    Status 1 when a site failed or the run did not come to its end.
+    Status 1 when a site failed or was left out, or the run did not come to its end.
     """
     from vmoodle.installation import open_installation
 
@@ -270,9 +270,10 @@ def _all_well(upgrade: Upgrade) -> bool:
     from vmoodle.registry import upgrades
     from vmoodle.registry.upgrade_models import UpgradeSiteState, UpgradeState
 
-    fine = {UpgradeSiteState.DONE, UpgradeSiteState.SKIPPED}
-    rows = upgrades.sites_of(upgrade)
-    return upgrade.state == UpgradeState.DONE and all(row.state in fine for row in rows)
+    return upgrade.state == UpgradeState.DONE and all(
+        row.state == UpgradeSiteState.DONE or row.error_code == "upgrade.needless"
+        for row in upgrades.sites_of(upgrade)
+    )
 
 
 def _facts(upgrade: Upgrade) -> dict[str, Any]:
