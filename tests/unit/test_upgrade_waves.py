@@ -37,3 +37,36 @@ def test_what_is_no_size_is_refused(installation: Installation, sizes: str) -> N
     assert installation
     with pytest.raises(InvalidInput):
         waves_of(sizes, 3)
+
+
+@pytest.mark.usefixtures("installation")
+@pytest.mark.parametrize(
+    ("downtimes", "states", "state"),
+    [
+        ([900], ["waiting"], "running"),
+        ([1100], ["waiting"], "halted"),
+        ([], ["failed", "waiting"], "halted"),
+        ([], ["needs attention", "waiting"], "halted"),
+        ([900], ["skipped", "cancelled"], "done"),
+    ],
+)
+def test_a_failure_or_a_site_closed_for_too_long_halts_the_rest(
+    downtimes: list[int], states: list[str], state: str
+) -> None:
+    from vmoodle.lifecycle.upgrade.waves import _may_begin
+    from vmoodle.registry import upgrades
+
+    values = {
+        "codebase": "new", "versions_hash": "x", "target": "*", "in_parallel": 1,
+        "stop_after": 1, "most_downtime": 1.0, "timeout": 60, "node": "here", "wave": 1,
+    }  # fmt: skip
+    words = [*("running" for _one in downtimes), *states]
+    rows = [
+        {"shortname": f"s{number}", "wave": number, "state": word, "source": "old"}
+        for number, word in enumerate(words)
+    ]
+    upgrade = upgrades.create(values, rows)
+    for row, downtime in zip(upgrades.sites_of(upgrade), downtimes, strict=False):
+        upgrades.site_done(row, downtime, 500)
+    _may_begin(upgrade)
+    assert upgrades.find(upgrade.id).state == state

@@ -222,11 +222,8 @@ def _may_begin(upgrade: Upgrade) -> bool:
     if upgrade.state != UpgradeState.RUNNING:
         return False
     rows = upgrades.sites_of(upgrade)
-    failures = upgrades.count_failures(upgrade) - upgrade.forgiven
-    if failures >= upgrade.stop_after or any(
-        row.state == UpgradeSiteState.ATTENTION for row in rows
-    ):
-        upgrades.halted(upgrade, f"{failures} site(s) failed or took too long")
+    if reason := _reason_to_halt(upgrade, rows):
+        upgrades.halted(upgrade, reason)
         return False
     waiting = [row for row in rows if row.state == UpgradeSiteState.WAITING]
     if not waiting:
@@ -239,6 +236,15 @@ def _may_begin(upgrade: Upgrade) -> bool:
     if _at_work(rows):
         return False
     return _wave_begins(upgrade, next_wave)
+
+
+def _reason_to_halt(upgrade: Upgrade, rows: Sequence[UpgradeSite]) -> str:
+    """Return why no further site may begin by itself, empty for no reason."""
+    stuck = [row.shortname for row in rows if row.state == UpgradeSiteState.ATTENTION]
+    if stuck:
+        return f"{', '.join(stuck)}: needs attention, decide about it first"
+    failures = upgrades.count_failures(upgrade) - upgrade.forgiven
+    return f"{failures} site(s) failed or took too long" if failures >= upgrade.stop_after else ""
 
 
 def _wave_begins(upgrade: Upgrade, wave: int) -> bool:
