@@ -58,6 +58,8 @@ from vmoodle.lifecycle.template import archive_import as template_import  # noqa
 from vmoodle.lifecycle.template import refresh as template_refresh  # noqa: E402
 from vmoodle.lifecycle.template import template, warm  # noqa: E402
 from vmoodle.lifecycle.template import upgrade as template_upgrade  # noqa: E402
+from vmoodle.lifecycle.upgrade import site as site_upgrade  # noqa: E402
+from vmoodle.lifecycle.upgrade import waves  # noqa: E402
 from vmoodle.operations.decide import revert  # noqa: E402
 from vmoodle.operations.follow import work  # noqa: E402
 from vmoodle.operations.plan import Kinds, Step, StepContext, StepFunction  # noqa: E402
@@ -69,6 +71,14 @@ def end(name: str) -> Any:
     if sites.find(name).state == "enabled":
         suspend.suspend(installation, name)
     return delete.submit(installation, name, typed=name)
+
+
+def order_waves(codebase: str, *names: str) -> Any:
+    """Order the upgrade of sites one after the other; return the operation of the first."""
+    upgrade = waves.submit(
+        installation, codebase, names, waves.Waves(in_parallel=1), target=",".join(names)
+    )
+    return operations.find(upgrade.sites.get(position=0).operation_id)
 
 
 ORDERS: dict[str, Callable[..., Any]] = {
@@ -94,6 +104,7 @@ ORDERS: dict[str, Callable[..., Any]] = {
     "import": lambda path, name: template_import.submit(installation, Path(path), name=name),
     "refresh": lambda name: template_refresh.submit(installation, name),
     "upgrade": lambda name, codebase: template_upgrade.submit(installation, name, codebase),
+    "waves": order_waves,
     "end": end,
     "run": lambda due: snapshot_run.submit(installation, due),
     "drill": lambda identity: drill.submit(installation, identity),
@@ -104,6 +115,15 @@ ORDERS: dict[str, Callable[..., Any]] = {
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def half_upgraded(*_arguments: Any, site: str, **_words: Any) -> None:
+    """Write something into the database of the site that is upgraded, and die."""
+    row = sites.find(site)
+    engine, database = installation.engine(row.server), installation.site_database(row)
+    with engine.connect(database, read_only=False) as connection:
+        connection.execute("INSERT INTO {config} (name, value) VALUES ('half', 'done')")
+    die()
 
 
 def refreshed() -> None:
@@ -124,6 +144,7 @@ def deadly(step: Step, moment: str, flag: str) -> Step:
             if before == "before" and moment == "amid":
                 resources.drop_database = lambda *_arguments: die()
                 template_upgrade.upgrade_site = lambda *_arguments, **_words: die()
+                site_upgrade.upgrade_site = half_upgraded
                 template_refresh.copy_files = lambda *_arguments: die()
             if before == "before" and moment == "refreshed":
                 refreshed()

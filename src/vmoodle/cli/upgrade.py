@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vmoodle.cli import upgrade_run
 from vmoodle.cli.output import Json, in_bytes, print_table, say
 from vmoodle.cli.run_show import names, show_problems, show_run
 from vmoodle.cli.run_start import On, Timeout, ask, ordered
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from vmoodle.fleet.result import Result
     from vmoodle.registry.fleet_models import Run
 
-app = typer.Typer(help="Upgrades of many sites: pending, planned.", no_args_is_help=True)
+app = typer.Typer(
+    help="Upgrades of many sites: pending, planned, carried out in waves.", no_args_is_help=True
+)
 
 TO_BE_DONE = 8
 """Exit status: a site is pending, or blocked."""
@@ -117,3 +120,13 @@ def _finish(
         raise typer.Exit(1)
     if found:
         raise typer.Exit(TO_BE_DONE)
+
+
+app.command("run")(upgrade_run.run)
+app.command("show")(upgrade_run.show)
+app.command("list")(upgrade_run.list_upgrades)
+app.command("follow")(upgrade_run.follow)
+app.command("pause")(upgrade_run.pause)
+app.command("resume")(upgrade_run.resume)
+app.command("cancel")(upgrade_run.cancel)
+app.command("retry")(upgrade_run.retry)

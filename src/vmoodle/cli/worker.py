@@ -39,6 +39,7 @@ def worker(
 
     installation = open_installation()
     from vmoodle.fleet.kinds import KINDS
+    from vmoodle.lifecycle.upgrade import waves
     from vmoodle.operations.follow import tell_nobody, work
     from vmoodle.registry import operations
     from vmoodle.scheduler import runs, snapshots
@@ -49,7 +50,8 @@ def worker(
     def order_due() -> object:
         now = datetime.now(UTC)
         runs.prune_due(installation, now)
-        return snapshots.order_due(installation, now)
+        upgrading = waves.order_due(installation)
+        return snapshots.order_due(installation, now) or upgrading
 
     chosen = installation.settings.cron
     cron = CronService(installation, tell_no_cron if quiet else _tell_cron)

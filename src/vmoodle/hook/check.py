@@ -62,6 +62,17 @@ def check_site(
     return SiteAnswer(status, expected_name if seen else title, seen, _since(start))
 
 
+def read_page(
+    address: SiteAddress, path: str, *, connect_to: tuple[str, int], tls: bool = False
+) -> tuple[int, str]:
+    """Return status and text of a page of a site, status 0 and the reason for no answer."""
+    try:
+        status, _location, text = _get(address, f"{address.wwwroot}{path}", connect_to, tls=tls)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return 0, f"no answer ({error})"
+    return status, text
+
+
 def _get(
     address: SiteAddress, url: str, connect_to: tuple[str, int], *, tls: bool
 ) -> tuple[int, str, str]:

@@ -23,6 +23,7 @@ from vmoodle.lifecycle.template import (
 from vmoodle.lifecycle.template import (
     upgrade as template_upgrade,
 )
+from vmoodle.lifecycle.upgrade import operation as site_upgrade
 from vmoodle.operations.plan import Kinds
 
 KINDS: Kinds = {
@@ -44,6 +45,7 @@ KINDS: Kinds = {
         template_refresh.REFRESH,
         template_upgrade.UPGRADE,
         template.DELETE,
+        site_upgrade.UPGRADE,
         warm.FILL,
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vmoodle.errors import Conflict
+from vmoodle.registry import operations
 from vmoodle.registry.models import Codebase
 from vmoodle.registry.named import Named
 
@@ -12,7 +13,22 @@ _NAMED = Named(
     "codebase",
     first="vmoodle codebase add main /path/to/moodle   (or the word sandbox for the path)",
 )
-every, find, chosen, refuse_used = _NAMED.every, _NAMED.find, _NAMED.chosen, _NAMED.refuse_used
+every, find, chosen = _NAMED.every, _NAMED.find, _NAMED.chosen
+
+
+def refuse_used(codebase: Codebase) -> None:
+    """Raise Conflict when sites are on it, or operations that have not ended need it.
+
+    A site that is upgraded may have to go back to the one it came from.
+    """
+    _NAMED.refuse_used(codebase)
+    leaving = operations.under_way_with(from_codebase=codebase.name)
+    if leaving:
+        raise Conflict(
+            "codebase.used",
+            f"{len(leaving)} site(s) are just upgraded from the codebase {codebase.name}.",
+            f"Let them end first: vmoodle operation show {leaving[0].id}",
+        )
 
 
 def forget(codebase: Codebase) -> None:

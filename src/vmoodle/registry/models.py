@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 # Django looks for all tables here.
-from vmoodle.registry import cron_models, fleet_models  # noqa: F401
+from vmoodle.registry import cron_models, fleet_models, upgrade_models  # noqa: F401
 
 
 def state_words(state: str) -> str:

@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from vmoodle.errors import Conflict, NotFound
 from vmoodle.registry import operations
 from vmoodle.registry.cron_models import CronSite
-from vmoodle.registry.models import DeletedAddress, Site, SiteAlias, SiteLabel, SiteState
+from vmoodle.registry.models import Codebase, DeletedAddress, Site, SiteAlias, SiteLabel, SiteState
 
 # The unique keys of a site: the column, what to call it, the error's code.
 _UNIQUE_KEYS = (
@@ -238,6 +238,12 @@ def on_database(site: Site, database: str) -> None:
     """The site's data is in another database of its server and account from now on."""
     Site.objects.filter(id=site.id).update(database=database)
     site.database = database
+
+
+def on_codebase(site: Site, codebase: Codebase) -> None:
+    """The site runs on another codebase from now on."""
+    Site.objects.filter(id=site.id).update(codebase=codebase)
+    site.codebase = codebase
 
 
 def renamed(site: Site, name: str) -> None:

@@ -1,0 +1,1 @@
+"""Upgrades: one site moved to another codebase by Moodle's own upgrade, and many in waves."""

@@ -1,0 +1,286 @@
+"""Upgrade one site: its database is copied, then Moodle's own upgrade runs on it.
+
+While the site is closed it is published on the new codebase for the command line alone. One that
+fails is put on the safety copy and on the codebase it had. Until the site is opened nobody but
+Moodle's upgrade has written to it, so that going back loses nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vmoodle.engines.protocol import SiteDatabase
+from vmoodle.errors import Failed
+from vmoodle.hook.address import parse_wwwroot
+from vmoodle.hook.check import read_page
+from vmoodle.installation import Installation
+from vmoodle.lifecycle import interruption, resources
+from vmoodle.lifecycle.lost import connected
+from vmoodle.lifecycle.prove import prove, reach
+from vmoodle.lifecycle.publish import publish
+from vmoodle.lifecycle.resources import Holdings
+from vmoodle.lifecycle.script import run_on_one
+from vmoodle.lifecycle.upgrade import moodledata
+from vmoodle.lifecycle.upgrade.preflight import refuse_blocked
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.code.versions import all_versions_hash
+from vmoodle.moodle.database.site_schema import database_versions_hash
+from vmoodle.moodle.scripts import health_checks
+from vmoodle.moodle.scripts.upgrade import upgrade_site
+from vmoodle.moodle.upgrades.site_checks import read_site_facts
+from vmoodle.operations.plan import StepContext
+from vmoodle.registry import codebases, ledger, operations, sites
+from vmoodle.registry.models import Codebase, Site, SiteState
+
+TASKS_WAIT_SECONDS = 120.0
+"""How long tasks at work are waited for; those that Moodle's own cron left behind never end."""
+
+_LOOK_SECONDS = 0.5
+_LIVE_ADMINS = """
+    SELECT COUNT(*) FROM {{user}} WHERE deleted = 0 AND suspended = 0 AND id IN ({ids})
+"""
+
+
+def check(context: StepContext) -> None:
+    """Refuse what the plan would refuse by now; the site is not touched yet."""
+    site = sites.find(context.site)
+    if _results(context).get("upgrade"):
+        return  # another attempt: it is amid its upgrade
+    accepted = [str(code) for code in context.parameters.get("accept", [])]
+    refuse_blocked(context.installation, site, target(context), accepted)
+
+
+def wait_for_tasks(context: StepContext) -> None:
+    """Wait until no task of the site is at work: none begins, as the operation holds the site."""
+    site = sites.find(context.site)
+    limit = time.monotonic() + TASKS_WAIT_SECONDS
+    told = False
+    while True:
+        with connected(context.installation, site) as connection:
+            at_work = read_site_facts(connection).tasks_at_work
+        if not at_work:
+            return
+        if time.monotonic() > limit:
+            context.say(f"{at_work} task(s) count as at work and do not end: going on")
+            return
+        if not told:
+            context.say(f"waiting for {at_work} task(s) at work")
+            told = True
+        time.sleep(_LOOK_SECONDS)
+
+
+def close(context: StepContext) -> None:
+    """Answer 503; from here on the site's downtime counts."""
+    if "closed" not in _results(context):
+        context.keep({"closed": time.time()})
+    interruption.begin(context)
+
+
+def open_again(context: StepContext) -> None:
+    """Serve as before the operation, and prove it."""
+    _open(context)
+    site = sites.find(context.site)
+    if site.state == SiteState.ENABLED:
+        context.say(prove(context.installation, site).summary())
+
+
+def copy(context: StepContext) -> None:
+    """Make the safety copy, on the same server and for the same account.
+
+    One that Moodle's upgrade has run behind is the only whole copy there is: it is left alone.
+    """
+    site, kept = sites.find(context.site), _results(context)
+    if kept.get("upgrade") and site.database == kept.get("copied"):
+        return
+    spare = _other_name(context, site)
+    own = context.installation.site_database(site)
+    moodledata.keep_settings(context)
+    resources.copy_database(
+        context,
+        _holdings(context, site, spare),
+        lambda engine, database: _say_how(context, engine.clone_database(own, database)),
+    )
+    context.keep({"copied": site.database, "copy": spare, "upgrade": ""})
+
+
+def drop_copy(context: StepContext) -> None:
+    """Drop of the two databases the one the site is not on."""
+    site = sites.find(context.site)
+    spare = _other_name(context, site)
+    resources.drop_database(context, _holdings(context, site, spare))
+    moodledata.forget(context)
+
+
+def to_new_code(context: StepContext) -> None:
+    """Publish the site, still closed, on the new codebase."""
+    _on_codebase(context, target(context))
+
+
+def to_old_code(context: StepContext) -> None:
+    """Publish the site, still closed, on the codebase it had; its data is what it was by now."""
+    _on_codebase(context, codebases.find(str(context.parameters["from_codebase"])))
+    if _results(context).get("upgrade"):
+        moodledata.put_back(context)
+
+
+def upgrade(context: StepContext) -> None:
+    """Run Moodle's upgrade; one that was cut off begins again with what the safety copy has."""
+    progress = _results(context).get("upgrade")
+    if progress == "done":
+        return
+    if progress == "begun":
+        _begin_anew(context)
+    context.keep({"upgrade": "begun"})
+    began = time.monotonic()
+    site, codebase = sites.find(context.site), target(context)
+    upgrade_site(
+        MoodleTree.open(Path(codebase.path)),
+        context.installation.php,
+        site=site.shortname,
+        timeout=float(context.parameters["timeout"]),
+        redact=[context.installation.site_database(site).password],
+        tell=context.say,
+    )
+    _refuse_other_versions(context, site, codebase)
+    context.keep({"upgrade": "done", "upgrade_ms": round((time.monotonic() - began) * 1000)})
+
+
+def data_back(context: StepContext) -> None:
+    """Put the site on its safety copy, where Moodle's upgrade may have touched its database."""
+    site, kept = sites.find(context.site), _results(context)
+    if not kept.get("upgrade") or site.database != kept["copied"]:
+        return
+    sites.on_database(site, str(kept["copy"]))
+    publish(context.installation, site)
+    context.say("the data is what it was before the upgrade")
+
+
+def open_upgraded(context: StepContext) -> None:
+    """Serve on the new codebase and see that it does: front page, login, Moodle's checks."""
+    _open(context)
+    site = sites.find(context.site)
+    if site.state != SiteState.ENABLED:
+        return
+    context.say(prove(context.installation, site).summary())
+    _refuse_no_login(context, site)
+    if "checks" not in _results(context):
+        _refuse_no_checks(context, site)
+
+
+def close_again(context: StepContext) -> None:
+    """Close what was opened and is to go back."""
+    context.keep({"opened": None})
+    interruption.begin(context)
+
+
+def downtime_ms(result: Mapping[str, Any]) -> int | None:
+    """Return for how long the site was closed, None where it was not."""
+    if not result.get("closed") or not result.get("opened"):
+        return None
+    return max(0, round((float(result["opened"]) - float(result["closed"])) * 1000))
+
+
+def target(context: StepContext) -> Codebase:
+    """Return the codebase that the site is upgraded to."""
+    return codebases.find(str(context.parameters["codebase"]))
+
+
+def _open(context: StepContext) -> None:
+    interruption.end(context)
+    if context.parameters["state"] == SiteState.ENABLED and not _results(context).get("opened"):
+        context.keep({"opened": time.time()})
+
+
+def _begin_anew(context: StepContext) -> None:
+    """Make the site's database again from the safety copy; only one that is ours is dropped."""
+    site, kept = sites.find(context.site), _results(context)
+    own = context.installation.site_database(site)
+    if not ledger.is_ours(ledger.DATABASE, site.server.name, own.name, owner=site.shortname):
+        raise Failed(
+            "upgrade.interrupted",
+            "The upgrade was cut off; the database was adopted and is not made anew.",
+            "Run the upgrade again for this site.",
+        )
+    context.say("the upgrade was cut off: it begins again with the safety copy's data")
+    copied = SiteDatabase(str(kept["copy"]), own.account, own.password, own.prefix)
+    context.installation.engine(site.server).clone_database(copied, own, replace=True)
+
+
+def _refuse_other_versions(context: StepContext, site: Site, codebase: Codebase) -> None:
+    with connected(context.installation, site) as connection:
+        found = database_versions_hash(connection)
+    if found != all_versions_hash(MoodleTree.open(Path(codebase.path))):
+        raise Failed(
+            "upgrade.other",
+            f"After the upgrade Moodle has other versions than the codebase {codebase.name}.",
+            "Its files changed meanwhile, or a plugin's version is not what is read from them.",
+        )
+
+
+def _refuse_no_login(context: StepContext, site: Site) -> None:
+    """Raise Failed unless the login page has its form and an administrator may use it."""
+    address = parse_wwwroot(site.wwwroot)
+    with reach(context.installation, site) as (place, tls):
+        status, text = read_page(address, "/login/index.php", connect_to=place, tls=tls)
+    if status not in {200, 302, 303} or (status == 200 and "logintoken" not in text):
+        raise Failed(
+            "upgrade.login",
+            f"The login page of {site.wwwroot} answers {status or text}, without its form.",
+            "The site went back to what it was; look at PHP's error log.",
+        )
+    with connected(context.installation, site) as connection:
+        rows = connection.query("SELECT value FROM {config} WHERE name = 'siteadmins'")
+        ids = [one for one in str(rows[0][0] if rows else "").split(",") if one.isdigit()]
+        sql = _LIVE_ADMINS.format(ids=", ".join(ids) or "NULL")
+        if not connection.query(sql)[0][0]:
+            raise Failed(
+                "upgrade.login",
+                "No site administrator can log in after the upgrade.",
+                "The site went back to what it was.",
+            )
+
+
+def _refuse_no_checks(context: StepContext, site: Site) -> None:
+    """Raise Failed when Moodle's checks cannot be run; what they find is not the upgrade's."""
+    tree = MoodleTree.open(Path(site.codebase.path))
+    if not (tree.root / health_checks.SCRIPT).is_file():
+        return
+    ended = run_on_one(context.installation, site.shortname, [health_checks.SCRIPT])
+    if ended.exit_status not in health_checks.EXIT_STATUSES:
+        raise Failed(
+            "upgrade.checks",
+            f"Moodle's checks cannot be run after the upgrade (status {ended.exit_status}).",
+            ended.output[-300:].strip() or "PHP's error log says more.",
+        )
+    context.keep({"checks": ended.exit_status})
+
+
+def _on_codebase(context: StepContext, codebase: Codebase) -> None:
+    site = sites.find(context.site)
+    sites.on_codebase(site, codebase)
+    publish(context.installation, site)
+
+
+def _other_name(context: StepContext, site: Site) -> str:
+    """Return of the two names the one that is not the site's database."""
+    names = [str(context.parameters["database"]), str(context.parameters["old_database"])]
+    return names[1] if site.database == names[0] else names[0]
+
+
+def _holdings(context: StepContext, site: Site, name: str) -> Holdings:
+    installation: Installation = context.installation
+    own = installation.site_database(site)
+    database = SiteDatabase(name, own.account, own.password, own.prefix)
+    return Holdings(site.shortname, site.server, database, Path(site.dataroot))
+
+
+def _results(context: StepContext) -> dict[str, Any]:
+    return dict(operations.find(context.operation_id).result)
+
+
+def _say_how(context: StepContext, method: str) -> None:
+    how = "inside the server" if method == "server" else "by a dump"
+    context.say(f"the safety copy was made {how}")

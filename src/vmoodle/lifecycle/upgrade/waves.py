@@ -1,0 +1,346 @@
+"""Many sites brought to one codebase in waves: which site begins when, and what stops the rest.
+
+Each site is a durable operation of its own. What it came to is written into the run by that
+operation itself, which then lets the next sites begin: no process has to stay for that. A pause
+between two waves ends when a worker, or the call that waits, looks at the clock.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from vmoodle.errors import Conflict, Failed, InvalidInput, Refused, VMoodleError
+from vmoodle.installation import Installation
+from vmoodle.lifecycle.suspend import settled
+from vmoodle.lifecycle.upgrade.site import downtime_ms
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.code.versions import all_versions_hash
+from vmoodle.operations.plan import StepContext
+from vmoodle.registry import codebases, operations, sites, upgrades
+from vmoodle.registry.models import Operation, Site
+from vmoodle.registry.upgrade_models import Upgrade, UpgradeSite, UpgradeSiteState, UpgradeState
+
+KIND = "site.upgrade"
+
+
+@dataclass(frozen=True)
+class Waves:
+    """How a run goes: sizes of its waves, as numbers or `25%`; the rest is the last wave.
+
+    `stop_after` is the number of failed sites, or a share of all as `10%`, at which no further
+    site begins. `most_downtime` in seconds makes a failure of a site that was closed for longer.
+    """
+
+    sizes: Sequence[str] = ("1",)
+    pause_seconds: int = 0
+    in_parallel: int = 2
+    stop_after: str = "1"
+    most_downtime: float = 0.0
+    timeout: float = 3600.0
+    accept: Sequence[str] = field(default_factory=tuple)
+
+
+def numbers(waves: Waves, count: int) -> list[int]:
+    """Return the wave of each of so many sites; raise InvalidInput `upgrade.amount`."""
+    sizes = [_amount(text, count) for text in waves.sizes]
+    found: list[int] = []
+    for wave, size in enumerate(sizes):
+        found += [wave] * min(size, count - len(found))
+    return found + [len(sizes)] * (count - len(found))
+
+
+def submit(
+    installation: Installation,
+    codebase_name: str,
+    shortnames: Sequence[str],
+    waves: Waves,
+    *,
+    target: str,
+    skipped: Mapping[str, VMoodleError] | None = None,
+    retry: bool = False,
+) -> Upgrade:
+    """Write a run down and let its first wave begin; sites in the order in which they are given.
+
+    Those `skipped` are entered with the reason. So is, without `retry`, a site that failed before
+    on its way from the same version to the same code. Raise InvalidInput for waves that are none,
+    NotFound for a codebase, Conflict `upgrade.sites` when a site waits in another run.
+    """
+    codebase = codebases.find(codebase_name)
+    wanted = all_versions_hash(MoodleTree.open(Path(codebase.path)))
+    left_out = dict(skipped or {})
+    chosen: list[Site] = []
+    for shortname in shortnames:
+        site = sites.find(shortname)
+        reason = None if retry else _failed_before(site, wanted)
+        if reason is None:
+            chosen.append(site)
+        else:
+            left_out[shortname] = reason
+    rows = [
+        {"shortname": site.shortname, "wave": wave, "state": UpgradeSiteState.WAITING}
+        | _source(site)
+        for site, wave in zip(chosen, numbers(waves, len(chosen)), strict=True)
+    ]
+    rows += [_skipped(name, error) for name, error in left_out.items()]
+    stop_after = _amount(waves.stop_after, max(1, len(chosen)))
+    with transaction.atomic():
+        _refuse_waiting([site.shortname for site in chosen])
+        upgrade = upgrades.create(
+            {
+                "codebase": codebase.name,
+                "versions_hash": wanted,
+                "target": target,
+                "in_parallel": waves.in_parallel,
+                "pause_seconds": waves.pause_seconds,
+                "stop_after": stop_after,
+                "most_downtime": waves.most_downtime,
+                "timeout": waves.timeout,
+                "accept": list(waves.accept),
+                "node": installation.node,
+            },
+            rows,
+        )
+    go_on(installation, upgrade.id)
+    return upgrades.find(upgrade.id)
+
+
+def go_on(installation: Installation, upgrade_id: str) -> list[str]:
+    """Let as many sites begin as may; return the operations that are under way."""
+    with transaction.atomic():
+        upgrade = upgrades.held(upgrade_id)
+        while _may_begin(upgrade):
+            rows = upgrades.sites_of(upgrade)
+            waiting = [
+                row for row in rows
+                if row.state == UpgradeSiteState.WAITING and row.wave <= upgrade.wave
+            ]  # fmt: skip
+            free = upgrade.in_parallel - len(_at_work(rows))
+            if not waiting or free <= 0:
+                break
+            _begin(installation, upgrade, waiting[0])
+        return [row.operation_id for row in _at_work(upgrades.sites_of(upgrade))]
+
+
+def order_due(installation: Installation) -> int:
+    """Let the sites of all running upgrades begin whose pause is over; return how many are at work.
+
+    A worker calls it now and then.
+    """
+    return sum(len(go_on(installation, one.id)) for one in upgrades.running(installation.node))
+
+
+def pause(upgrade_id: str) -> Upgrade:
+    """Let no further site begin; raise Conflict for a run that is not under way."""
+    with transaction.atomic():
+        upgrade = upgrades.held(upgrades.find(upgrade_id).id)
+        upgrades.paused(upgrade)
+    return upgrade
+
+
+def resume(installation: Installation, upgrade_id: str) -> Upgrade:
+    """Go on after a pause or a halt; the failures there are do not stop it again."""
+    with transaction.atomic():
+        upgrade = upgrades.held(upgrades.find(upgrade_id).id)
+        upgrades.resumed(upgrade)
+    go_on(installation, upgrade.id)
+    return upgrades.find(upgrade.id)
+
+
+def cancel(upgrade_id: str) -> Upgrade:
+    """Let no site begin any more, and those at work go back where they still can."""
+    with transaction.atomic():
+        upgrade = upgrades.held(upgrades.find(upgrade_id).id)
+        for operation_id in upgrades.cancelled(upgrade):
+            operations.request_cancel(operation_id)
+    return upgrade
+
+
+def retry(installation: Installation, upgrade_id: str) -> Upgrade:
+    """Upgrade again what failed or was cancelled; raise Conflict where there is nothing."""
+    with transaction.atomic():
+        upgrade = upgrades.held(upgrades.find(upgrade_id).id)
+        if not upgrades.wait_again(upgrade):
+            raise Conflict(
+                "upgrade.nothing",
+                f"No site of the upgrade {upgrade.id} failed or was cancelled.",
+                f"vmoodle upgrade show {upgrade.id}",
+            )
+    go_on(installation, upgrade.id)
+    return upgrades.find(upgrade.id)
+
+
+def site_done(context: StepContext) -> None:
+    """Write down that a site is upgraded, and let the next begin."""
+    result = operations.find(context.operation_id).result
+    _ended(
+        context,
+        lambda row: upgrades.site_done(row, downtime_ms(result), result.get("upgrade_ms")),
+    )
+
+
+def site_went_back(context: StepContext) -> None:
+    """Write down that a site is what it was before, and let the next begin unless it is stopped."""
+    operation = operations.find(context.operation_id)
+    downtime = downtime_ms(operation.result)
+
+    def change(row: UpgradeSite) -> None:
+        if operation.error_code:
+            upgrades.site_failed(row, _error_of(operation), downtime)
+        else:
+            upgrades.site_cancelled(row, downtime)
+            if row.upgrade.state == UpgradeState.RUNNING:
+                upgrades.paused(row.upgrade, f"the upgrade of {row.shortname} was cancelled")
+
+    _ended(context, change)
+
+
+def site_needs_attention(context: StepContext) -> None:
+    """Write down that a site goes neither on nor back; the run halts."""
+    operation = operations.find(context.operation_id)
+    _ended(context, lambda row: upgrades.site_needs_attention(row, _error_of(operation)))
+
+
+def _ended(context: StepContext, change: Any) -> None:
+    with transaction.atomic():
+        row = upgrades.site_of(context.operation_id)
+        if row is None:
+            return
+        upgrades.held(row.upgrade_id)
+        change(row)
+    go_on(context.installation, row.upgrade_id)
+
+
+def _may_begin(upgrade: Upgrade) -> bool:
+    """Tell whether the present wave may go on, by the stop rule and the pause."""
+    if upgrade.state != UpgradeState.RUNNING:
+        return False
+    rows = upgrades.sites_of(upgrade)
+    if reason := _reason_to_halt(upgrade, rows):
+        upgrades.halted(upgrade, reason)
+        return False
+    waiting = [row for row in rows if row.state == UpgradeSiteState.WAITING]
+    if not waiting:
+        if not _at_work(rows):
+            upgrades.done(upgrade)
+        return False
+    next_wave = min(row.wave for row in waiting)
+    if next_wave <= upgrade.wave:
+        return True
+    if _at_work(rows):
+        return False
+    return _wave_begins(upgrade, next_wave)
+
+
+def _reason_to_halt(upgrade: Upgrade, rows: Sequence[UpgradeSite]) -> str:
+    """Return why no further site may begin by itself, empty for no reason."""
+    stuck = [row.shortname for row in rows if row.state == UpgradeSiteState.ATTENTION]
+    if stuck:
+        return f"{', '.join(stuck)}: needs attention, decide about it first"
+    failures = upgrades.count_failures(upgrade) - upgrade.forgiven
+    return f"{failures} site(s) failed or took too long" if failures >= upgrade.stop_after else ""
+
+
+def _wave_begins(upgrade: Upgrade, wave: int) -> bool:
+    if upgrade.next_wave_at is None:
+        upgrades.wave_waits(upgrade)
+    if upgrade.next_wave_at is not None and upgrade.next_wave_at > timezone.now():
+        return False
+    upgrades.wave_begins(upgrade, wave)
+    return True
+
+
+def _at_work(rows: Sequence[UpgradeSite]) -> list[UpgradeSite]:
+    return [row for row in rows if row.state == UpgradeSiteState.RUNNING]
+
+
+def _begin(installation: Installation, upgrade: Upgrade, row: UpgradeSite) -> None:
+    """Queue the site's upgrade; one that is held by something else has failed, untouched."""
+    try:
+        with transaction.atomic():
+            upgrades.begun(row, _order(installation, upgrade, row).id)
+    except VMoodleError as error:
+        row.operation_id = ""
+        upgrades.site_failed(row, error)
+
+
+def _order(installation: Installation, upgrade: Upgrade, row: UpgradeSite) -> Operation:
+    site = settled(row.shortname, "upgraded")
+    if site.codebase.name == upgrade.codebase and site.codebase.name != row.source:
+        raise Conflict(
+            "upgrade.moved",
+            f"The site {site.shortname} is on the codebase {upgrade.codebase} by now.",
+            "There is nothing to be done.",
+        )
+    operations.refuse_used(f"site:{site.shortname}")
+    token = secrets.token_hex(4)
+    return operations.submit(
+        KIND,
+        site=site.shortname,
+        parameters={
+            "codebase": upgrade.codebase,
+            "from_codebase": site.codebase.name,
+            "state": site.state,
+            "database": f"{installation.settings.sites.database_prefix}u_{token}",
+            "old_database": site.database,
+            "timeout": upgrade.timeout,
+            "accept": upgrade.accept,
+            "upgrade": upgrade.id,
+        },
+        node=installation.node,
+    )
+
+
+def _amount(text: str, count: int) -> int:
+    """Return a number, or a share of the count, at least one; raise InvalidInput."""
+    word = text.strip()
+    digits = word.removesuffix("%")
+    if not digits.isdecimal() or int(digits) < 1 or (word != digits and int(digits) > 100):
+        raise InvalidInput(
+            "upgrade.amount",
+            f"{text!r} is neither a number of sites nor a share of them.",
+            "As 1,5,25% for waves, and 2 or 10% for a limit.",
+        )
+    return int(digits) if word == digits else max(1, -(-count * int(digits) // 100))
+
+
+def _source(site: Site) -> dict[str, str]:
+    return {"source": site.codebase.name, "source_version": site.codebase.version}
+
+
+def _skipped(shortname: str, error: VMoodleError) -> dict[str, Any]:
+    return {
+        "shortname": shortname, "wave": 0, "state": UpgradeSiteState.SKIPPED,
+        **_source(sites.find(shortname)),
+        "error_code": error.code, "error_message": error.message, "error_hint": error.hint,
+    }  # fmt: skip
+
+
+def _failed_before(site: Site, versions_hash: str) -> VMoodleError | None:
+    before = upgrades.failed_before(site.shortname, versions_hash, site.codebase.version)
+    if before is None:
+        return None
+    return Refused(
+        "upgrade.failed_before",
+        f"The same upgrade failed on {site.shortname}: {before.error_message}",
+        "Mend what it names; --retry tries it again.",
+    )
+
+
+def _refuse_waiting(shortnames: Sequence[str]) -> None:
+    for shortname, upgrade_id in upgrades.under_way(shortnames).items():
+        raise Conflict(
+            "upgrade.sites",
+            f"The site {shortname} is part of the upgrade {upgrade_id}, which has not ended.",
+            f"vmoodle upgrade show {upgrade_id}",
+        )
+
+
+def _error_of(operation: Operation) -> VMoodleError:
+    return Failed(operation.error_code, operation.error_message, operation.error_hint)

@@ -1,0 +1,221 @@
+"""Upgrades of many sites in the registry: every change of their state is made here."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from vmoodle.errors import Conflict, NotFound, VMoodleError
+from vmoodle.registry.audit import current_actor, record
+from vmoodle.registry.upgrade_models import Upgrade, UpgradeSite, UpgradeSiteState, UpgradeState
+
+FAILURES = (UpgradeSiteState.FAILED, UpgradeSiteState.ATTENTION)
+GOING_ON = (UpgradeState.RUNNING, UpgradeState.PAUSED, UpgradeState.HALTED)
+
+
+def create(values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Upgrade:
+    """Write an upgrade down with all its sites; nothing is ordered yet."""
+    with transaction.atomic():
+        upgrade = Upgrade.objects.create(
+            id=uuid.uuid4().hex[:12],
+            actor=current_actor(),
+            state=UpgradeState.RUNNING,
+            **values,
+        )
+        UpgradeSite.objects.bulk_create(
+            UpgradeSite(
+                upgrade=upgrade, position=number, versions_hash=upgrade.versions_hash, **row
+            )
+            for number, row in enumerate(rows)
+        )
+        record("upgrade.run", f"upgrade:{upgrade.id}", "ordered", codebase=upgrade.codebase)
+    return upgrade
+
+
+def find(upgrade_id: str) -> Upgrade:
+    """Return the upgrade of an id or of an unambiguous beginning of one; raise NotFound."""
+    matches = list(Upgrade.objects.filter(id__startswith=upgrade_id)[:2])
+    if len(matches) != 1 or not upgrade_id:
+        raise NotFound(
+            "upgrade.unknown",
+            f"There is no upgrade {upgrade_id!r}."
+            if not matches
+            else f"More than one upgrade begins with {upgrade_id!r}.",
+            "`vmoodle upgrade list` shows them.",
+        )
+    return matches[0]
+
+
+def held(upgrade_id: str) -> Upgrade:
+    """Return an upgrade that nobody else changes until the transaction ends."""
+    return Upgrade.objects.select_for_update().get(id=upgrade_id)
+
+
+def recent(limit: int = 50) -> list[Upgrade]:
+    """Return upgrades, newest first."""
+    return list(Upgrade.objects.order_by("-created_at")[:limit])
+
+
+def running(node: str) -> list[Upgrade]:
+    """Return the node's upgrades that go on by themselves."""
+    return list(Upgrade.objects.filter(node=node, state=UpgradeState.RUNNING))
+
+
+def sites_of(upgrade: Upgrade) -> list[UpgradeSite]:
+    """Return the sites of an upgrade in their order."""
+    return list(upgrade.sites.order_by("position"))
+
+
+def site_of(operation_id: str) -> UpgradeSite | None:
+    """Return the site of an upgrade that an operation upgrades."""
+    return UpgradeSite.objects.filter(operation_id=operation_id).first()
+
+
+def failed_before(shortname: str, versions_hash: str, version: str) -> UpgradeSite | None:
+    """Return the last attempt of a site from a version to the same code, if that has failed."""
+    tried = UpgradeSite.objects.filter(
+        shortname=shortname, versions_hash=versions_hash, source_version=version
+    ).exclude(operation_id="")
+    last = tried.order_by("-id").first()
+    return last if last is not None and last.state in FAILURES else None
+
+
+def under_way(shortnames: Sequence[str]) -> dict[str, str]:
+    """Return by shortname the upgrade that has a site to do, or at work."""
+    rows = UpgradeSite.objects.filter(
+        shortname__in=list(shortnames),
+        state__in=(UpgradeSiteState.WAITING, UpgradeSiteState.RUNNING),
+        upgrade__state__in=GOING_ON,
+    )
+    return dict(rows.values_list("shortname", "upgrade_id"))
+
+
+def begun(row: UpgradeSite, operation_id: str) -> None:
+    """The site's upgrade is queued."""
+    row.operation_id = operation_id
+    _change(row, UpgradeSiteState.RUNNING, None)
+
+
+def site_done(row: UpgradeSite, downtime_ms: int | None, upgrade_ms: int | None) -> None:
+    """The site is upgraded and serves; that it was closed for too long is kept."""
+    row.downtime_ms, row.upgrade_ms = downtime_ms, upgrade_ms
+    limit = row.upgrade.most_downtime
+    row.slow = bool(limit and downtime_ms and downtime_ms > limit * 1000)
+    row.save(update_fields=["downtime_ms", "upgrade_ms", "slow"])
+    _change(row, UpgradeSiteState.DONE, None)
+
+
+def site_failed(row: UpgradeSite, error: VMoodleError, downtime_ms: int | None = None) -> None:
+    """The site is what it was before, or was not touched."""
+    row.downtime_ms = downtime_ms
+    row.save(update_fields=["downtime_ms"])
+    _change(row, UpgradeSiteState.FAILED, error)
+
+
+def site_cancelled(row: UpgradeSite, downtime_ms: int | None) -> None:
+    """Somebody stopped the site's upgrade, and it went back."""
+    row.downtime_ms = downtime_ms
+    row.save(update_fields=["downtime_ms"])
+    _change(row, UpgradeSiteState.CANCELLED, None)
+
+
+def site_needs_attention(row: UpgradeSite, error: VMoodleError) -> None:
+    """The site's upgrade goes neither on nor back by itself."""
+    _change(row, UpgradeSiteState.ATTENTION, error)
+
+
+def wave_waits(upgrade: Upgrade) -> None:
+    """The wave before has ended: the next one begins after the pause."""
+    upgrade.next_wave_at = timezone.now() + timedelta(seconds=upgrade.pause_seconds)
+    upgrade.save(update_fields=["next_wave_at"])
+
+
+def wave_begins(upgrade: Upgrade, wave: int) -> None:
+    """Sites of a wave may begin."""
+    upgrade.wave, upgrade.next_wave_at = wave, None
+    upgrade.save(update_fields=["wave", "next_wave_at"])
+
+
+def halted(upgrade: Upgrade, reason: str) -> None:
+    """The stop rule has struck: no further site begins by itself."""
+    _state(upgrade, UpgradeState.HALTED, reason)
+
+
+def done(upgrade: Upgrade) -> None:
+    """No site is left to do."""
+    _state(upgrade, UpgradeState.DONE, "")
+
+
+def paused(upgrade: Upgrade, reason: str = "") -> None:
+    """No further site begins until somebody resumes; those at work go on to their end."""
+    _expect(upgrade, (UpgradeState.RUNNING, UpgradeState.PAUSED), "paused")
+    _state(upgrade, UpgradeState.PAUSED, reason)
+
+
+def resumed(upgrade: Upgrade) -> None:
+    """Sites begin again; the failures there are were seen."""
+    _expect(upgrade, (UpgradeState.PAUSED, UpgradeState.HALTED), "resumed")
+    upgrade.forgiven = count_failures(upgrade)
+    upgrade.save(update_fields=["forgiven"])
+    _state(upgrade, UpgradeState.RUNNING, "")
+
+
+def cancelled(upgrade: Upgrade) -> list[str]:
+    """No site begins any more; return the operations of those at work."""
+    _expect(upgrade, GOING_ON, "cancelled")
+    _state(upgrade, UpgradeState.CANCELLED, "")
+    upgrade.sites.filter(state=UpgradeSiteState.WAITING).update(state=UpgradeSiteState.CANCELLED)
+    rows = upgrade.sites.filter(state=UpgradeSiteState.RUNNING)
+    return list(rows.values_list("operation_id", flat=True))
+
+
+def wait_again(upgrade: Upgrade) -> int:
+    """Let the sites that failed or were cancelled be a wave that begins now; return how many."""
+    again = upgrade.sites.filter(state__in=(UpgradeSiteState.FAILED, UpgradeSiteState.CANCELLED))
+    last = max((row.wave for row in sites_of(upgrade)), default=0)
+    count = again.update(
+        state=UpgradeSiteState.WAITING, wave=last + 1, operation_id="",
+        error_code="", error_message="", error_hint="", downtime_ms=None,
+    )  # fmt: skip
+    if count:
+        upgrade.forgiven = count_failures(upgrade)
+        upgrade.save(update_fields=["forgiven"])
+        wave_begins(upgrade, last + 1)
+        _state(upgrade, UpgradeState.RUNNING, "")
+    return count
+
+
+def count_failures(upgrade: Upgrade) -> int:
+    """Return how many sites failed, or were closed for longer than allowed."""
+    rows = upgrade.sites.all()
+    return rows.filter(state__in=FAILURES).count() + rows.filter(slow=True).count()
+
+
+def _change(row: UpgradeSite, state: UpgradeSiteState, error: VMoodleError | None) -> None:
+    row.state = state
+    row.error_code = error.code if error else ""
+    row.error_message = error.message if error else ""
+    row.error_hint = error.hint if error else ""
+    row.save(update_fields=["state", "operation_id", "error_code", "error_message", "error_hint"])
+
+
+def _state(upgrade: Upgrade, state: UpgradeState, reason: str) -> None:
+    upgrade.state, upgrade.reason = state, reason[:500]
+    ended: datetime | None = None if state in GOING_ON else timezone.now()
+    upgrade.finished_at = ended
+    upgrade.save(update_fields=["state", "reason", "finished_at"])
+    record("upgrade.run", f"upgrade:{upgrade.id}", str(state))
+
+
+def _expect(upgrade: Upgrade, states: Sequence[UpgradeState], verb: str) -> None:
+    if upgrade.state not in states:
+        raise Conflict(
+            "upgrade.state",
+            f"The upgrade {upgrade.id} is {upgrade.state}; it cannot be {verb}.",
+            f"vmoodle upgrade show {upgrade.id}",
+        )
