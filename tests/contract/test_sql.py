@@ -89,6 +89,22 @@ def test_both_engines_answer_one_question_and_the_run_is_kept(mixed: Mixed) -> N
     ]  # fmt: skip
 
 
+def test_equal_answers_of_two_engines_stand_together(mixed: Mixed, tmp_path: Path) -> None:
+    for words in (
+        ("SELECT COUNT(*) FROM {user}",),
+        ("SELECT 2",),
+        ("SELECT COUNT(id) FROM {user}", "--dialect", "postgresql"),
+    ):
+        shown = mixed.fleet.run("sql", *words, "--on", "*")
+        assert "4      2    m1, m2, p1, p2" in shown.stdout
+    asked = ("SELECT MAX(id), COUNT(*) FROM {user} GROUP BY deleted", "--on", "m1, p1")
+    shown = mixed.fleet.run("sql", *asked)
+    assert shown.stdout.splitlines()[0].split() == ["SITE", "max", "count"]
+    run = mixed.fleet.json("sql", *asked)["run"]
+    mixed.fleet.run("run", "export", run, str(tmp_path / "both.csv"))
+    assert (tmp_path / "both.csv").read_text().splitlines()[0] == "site,max,count"
+
+
 def test_parameters_are_bound_and_a_script_is_read(mixed: Mixed, tmp_path: Path) -> None:
     sql = "SELECT id FROM {user} WHERE username LIKE '50%' AND username = :name"
     rows = mixed.sql(sql, "--on", "*", "--param", "name=50% of 'x'")

@@ -146,14 +146,28 @@ def _by_shape(told: Iterable[tuple[str, Result]]) -> None:
 
 
 def _merged(told: Iterable[tuple[str, Result]]) -> None:
+    from vmoodle.fleet.headings import Headings, shared
     from vmoodle.fleet.result import merged
 
-    rows = list(islice(merged(told), _MOST_ROWS + 1))
+    few = list(_enough(told))
+    rows = list(islice(merged(shared(few, Headings(few))), _MOST_ROWS + 1))
     columns = list(dict.fromkeys(name for row in rows for name in row))
     shown = [[_said(row[c]) if c in row else "" for c in columns] for row in rows[:_MOST_ROWS]]
     print_table([c.upper() if c == "site" else c for c in columns], shown, "No rows.")
     if len(rows) > _MOST_ROWS:
         say(f"the first {_MOST_ROWS} rows; `vmoodle run export` writes them all")
+
+
+def _enough(told: Iterable[tuple[str, Result]]) -> Iterator[tuple[str, Result]]:
+    """Give as many answers as there are shown, and one row more."""
+    from vmoodle.fleet.result import Table
+
+    count = 0
+    for site, answer in told:
+        yield site, answer
+        count += len(answer.rows) if isinstance(answer, Table) else 1
+        if count > _MOST_ROWS:
+            return
 
 
 def _by_row(run: Run, told: Iterable[tuple[str, Result]]) -> None:
