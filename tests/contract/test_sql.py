@@ -317,8 +317,19 @@ def test_queries_decide_which_sites_are_meant(mixed: Mixed) -> None:
     assert mixed.ask("p1", "SELECT COUNT(*) FROM {user}") == [(2,)]
 
 
-def test_answers_are_cut_at_their_caps(mixed: Mixed) -> None:
-    mixed.fleet.environment["VMOODLE_FLEET__MOST_ROWS"] = "1"
+def test_answers_are_cut_at_their_caps(mixed: Mixed, tmp_path: Path) -> None:
+    long = "SELECT REPEAT('x', 900) AS x, id FROM {user} ORDER BY id"
+    environment = mixed.fleet.environment
+    for cap, value in (("VMOODLE_FLEET__MOST_BYTES", "1000"), ("VMOODLE_FLEET__MOST_ROWS", "1")):
+        environment[cap] = value
+        said = "m1, m2, p1, p2: only the first 1 row(s) were kept"
+        shown = mixed.fleet.run("sql", long, "--on", "*")
+        run = mixed.fleet.json("run", "list")[0]["run"]
+        exported = mixed.fleet.run("run", "export", run, str(tmp_path / f"{value}.csv"))
+        for one in (shown, mixed.fleet.run("run", "show", run), exported):
+            assert f"{said} (fleet.most_rows, fleet.most_bytes)" in one.stderr
+        del environment[cap]
+    environment["VMOODLE_FLEET__MOST_ROWS"] = "1"
     rows = mixed.sql("SELECT id FROM {user} ORDER BY id", "--on", "*")
     assert all((row["rows"], row["truncated"]) == ([{"id": 1}], True) for row in rows.values())
 
