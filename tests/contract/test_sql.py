@@ -266,6 +266,28 @@ def test_a_server_that_is_down_and_a_query_that_never_ends_hold_no_other(
     }  # fmt: skip
 
 
+def test_a_script_cannot_wait_longer_than_its_limit(mixed: Mixed) -> None:
+    for off in ("SET statement_timeout = 0", "SELECT set_config('statement_timeout', '0', false)"):
+        rows = mixed.sql(f"{off}; SELECT pg_sleep(30)", "--on", "p1", "--timeout", "1", status=1)
+        assert (rows["p1"]["status"], rows["p1"]["error"]["code"]) == ("timeout", "engine.timeout")
+        assert rows["p1"]["duration_ms"] < 4000
+    hidden = (
+        """DO $$ BEGIN EXECUTE 'SET state' || 'ment_timeout = 0'; END $$; SELECT pg_sleep(30)"""
+    )
+    rows = mixed.sql(hidden, "--on", "p1", "--timeout", "1", status=1)
+    assert (rows["p1"]["status"], rows["p1"]["error"]["code"]) == ("timeout", "engine.timeout")
+
+
+def test_a_paused_server_is_one_whose_time_ran_out(
+    mixed: Mixed, both: dict[str, servers.PrivateServer]
+) -> None:
+    for kind in ("mariadb", "postgresql"):
+        with both[kind].paused():
+            rows = mixed.sql("SELECT 1", "--on", f"{kind[0]}1", status=1)
+        (row,) = rows.values()
+        assert (row["status"], row["error"]["code"]) == ("timeout", "engine.timeout")
+
+
 def test_what_is_only_queued_is_done_by_a_worker_or_cancelled(mixed: Mixed) -> None:
     fleet = mixed.fleet
     words = ("UPDATE {user} SET deleted = 8", "--write", "--on", "p1", "--yes", "--detach")
