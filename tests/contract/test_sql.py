@@ -365,12 +365,14 @@ def test_bad_input_is_told_and_nothing_is_run(mixed: Mixed, tmp_path: Path) -> N
         ((" ; ",), "sql.empty"),
         (("SELECT 'a; SELECT 2",), "sql.syntax"),
         (("SELECT :a", "--param", "b=1"), "sql.parameter"),
+        (("SELECT :a",), "sql.parameter"),
         (("SELECT 1", "--dialect", "oracle"), "command.parameter"),
     ):
         assert mixed.fleet.problem("sql", *words, "--on", "*")["code"] == code, words
     for on, code in (("x*", "target.none"), ("((", "target.expression"), ("", "target.nothing")):
         assert mixed.fleet.problem("sql", "SELECT 1", "--on", on)["code"] == code
     assert mixed.fleet.json("run", "list") == []
+    assert mixed.sql(r"SELECT '\', ':a'", "--on", "p1")["p1"]["status"] == "ok"
     run = mixed.fleet.json("sql", "SELECT id, '=1' AS f FROM {user}", "--on", "p1")["run"]
     mixed.fleet.run("run", "export", run, str(tmp_path / "out.csv"))
     assert (tmp_path / "out.csv").read_text().splitlines() == ["site,id,f", "p1,1,'=1", "p1,2,'=1"]
