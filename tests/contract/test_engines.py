@@ -490,7 +490,8 @@ def test_a_port_nobody_listens_on_is_unavailable(engine: Engine) -> None:
 def test_a_server_that_does_not_answer_is_unavailable(server: Server) -> None:
     with server.paused(), pytest.raises(Unavailable) as caught:
         server.engine.facts()
-    assert caught.value.code == "engine.connect"
+    assert caught.value.code == "engine.timeout"
+    assert "paused" in caught.value.hint
     assert server.engine.facts()
 
 

@@ -92,6 +92,22 @@ def test_both_engines_answer_one_question_and_the_run_is_kept(mixed: Mixed) -> N
     ]  # fmt: skip
 
 
+def test_equal_answers_of_two_engines_stand_together(mixed: Mixed, tmp_path: Path) -> None:
+    for words in (
+        ("SELECT COUNT(*) FROM {user}",),
+        ("SELECT 2",),
+        ("SELECT COUNT(id) FROM {user}", "--dialect", "postgresql"),
+    ):
+        shown = mixed.fleet.run("sql", *words, "--on", "*")
+        assert "4      2    m1, m2, p1, p2" in shown.stdout
+    asked = ("SELECT MAX(id), COUNT(*) FROM {user} GROUP BY deleted", "--on", "m1, p1")
+    shown = mixed.fleet.run("sql", *asked)
+    assert shown.stdout.splitlines()[0].split() == ["SITE", "max", "count"]
+    run = mixed.fleet.json("sql", *asked)["run"]
+    mixed.fleet.run("run", "export", run, str(tmp_path / "both.csv"))
+    assert (tmp_path / "both.csv").read_text().splitlines()[0] == "site,max,count"
+
+
 def test_parameters_are_bound_and_a_script_is_read(mixed: Mixed, tmp_path: Path) -> None:
     sql = "SELECT id FROM {user} WHERE username LIKE '50%' AND username = :name"
     rows = mixed.sql(sql, "--on", "*", "--param", "name=50% of 'x'")
@@ -253,6 +269,28 @@ def test_a_server_that_is_down_and_a_query_that_never_ends_hold_no_other(
     }  # fmt: skip
 
 
+def test_a_script_cannot_wait_longer_than_its_limit(mixed: Mixed) -> None:
+    for off in ("SET statement_timeout = 0", "SELECT set_config('statement_timeout', '0', false)"):
+        rows = mixed.sql(f"{off}; SELECT pg_sleep(30)", "--on", "p1", "--timeout", "1", status=1)
+        assert (rows["p1"]["status"], rows["p1"]["error"]["code"]) == ("timeout", "engine.timeout")
+        assert rows["p1"]["duration_ms"] < 4000
+    hidden = (
+        """DO $$ BEGIN EXECUTE 'SET state' || 'ment_timeout = 0'; END $$; SELECT pg_sleep(30)"""
+    )
+    rows = mixed.sql(hidden, "--on", "p1", "--timeout", "1", status=1)
+    assert (rows["p1"]["status"], rows["p1"]["error"]["code"]) == ("timeout", "engine.timeout")
+
+
+def test_a_paused_server_is_one_whose_time_ran_out(
+    mixed: Mixed, both: dict[str, servers.PrivateServer]
+) -> None:
+    for kind in ("mariadb", "postgresql"):
+        with both[kind].paused():
+            rows = mixed.sql("SELECT 1", "--on", f"{kind[0]}1", status=1)
+        (row,) = rows.values()
+        assert (row["status"], row["error"]["code"]) == ("timeout", "engine.timeout")
+
+
 def test_what_is_only_queued_is_done_by_a_worker_or_cancelled(mixed: Mixed) -> None:
     fleet = mixed.fleet
     words = ("UPDATE {user} SET deleted = 8", "--write", "--on", "p1", "--yes", "--detach")
@@ -304,8 +342,19 @@ def test_queries_decide_which_sites_are_meant(mixed: Mixed) -> None:
     assert mixed.ask("p1", "SELECT COUNT(*) FROM {user}") == [(2,)]
 
 
-def test_answers_are_cut_at_their_caps(mixed: Mixed) -> None:
-    mixed.fleet.environment["VMOODLE_FLEET__MOST_ROWS"] = "1"
+def test_answers_are_cut_at_their_caps(mixed: Mixed, tmp_path: Path) -> None:
+    long = "SELECT REPEAT('x', 900) AS x, id FROM {user} ORDER BY id"
+    environment = mixed.fleet.environment
+    for cap, value in (("VMOODLE_FLEET__MOST_BYTES", "1000"), ("VMOODLE_FLEET__MOST_ROWS", "1")):
+        environment[cap] = value
+        said = "m1, m2, p1, p2: only the first 1 row(s) were kept"
+        shown = mixed.fleet.run("sql", long, "--on", "*")
+        run = mixed.fleet.json("run", "list")[0]["run"]
+        exported = mixed.fleet.run("run", "export", run, str(tmp_path / f"{value}.csv"))
+        for one in (shown, mixed.fleet.run("run", "show", run), exported):
+            assert f"{said} (fleet.most_rows, fleet.most_bytes)" in one.stderr
+        del environment[cap]
+    environment["VMOODLE_FLEET__MOST_ROWS"] = "1"
     rows = mixed.sql("SELECT id FROM {user} ORDER BY id", "--on", "*")
     assert all((row["rows"], row["truncated"]) == ([{"id": 1}], True) for row in rows.values())
 
@@ -319,12 +368,14 @@ def test_bad_input_is_told_and_nothing_is_run(mixed: Mixed, tmp_path: Path) -> N
         ((" ; ",), "sql.empty"),
         (("SELECT 'a; SELECT 2",), "sql.syntax"),
         (("SELECT :a", "--param", "b=1"), "sql.parameter"),
+        (("SELECT :a",), "sql.parameter"),
         (("SELECT 1", "--dialect", "oracle"), "command.parameter"),
     ):
         assert mixed.fleet.problem("sql", *words, "--on", "*")["code"] == code, words
     for on, code in (("x*", "target.none"), ("((", "target.expression"), ("", "target.nothing")):
         assert mixed.fleet.problem("sql", "SELECT 1", "--on", on)["code"] == code
     assert mixed.fleet.json("run", "list") == []
+    assert mixed.sql(r"SELECT '\', ':a'", "--on", "p1")["p1"]["status"] == "ok"
     run = mixed.fleet.json("sql", "SELECT id, '=1' AS f FROM {user}", "--on", "p1")["run"]
     mixed.fleet.run("run", "export", run, str(tmp_path / "out.csv"))
     assert (tmp_path / "out.csv").read_text().splitlines() == ["site,id,f", "p1,1,'=1", "p1,2,'=1"]

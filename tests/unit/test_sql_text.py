@@ -42,8 +42,38 @@ def test_named_parameters_are_bound_outside_of_texts() -> None:
         "SELECT ':a', x::int FROM {t} WHERE a = %s AND b LIKE '%%:b' AND c = %s OR d = %s",
         ("1", "x=y", "1"),
     )
-    (plain,) = statements("SELECT '50%' = :x", [], "mariadb")
-    assert plain.sql == "SELECT '50%' = :x"
+    (plain,) = statements("SELECT '50%' = ':x'", [], "mariadb")
+    assert plain.sql == "SELECT '50%' = ':x'"
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters", "said"),
+    [
+        ("SELECT :a", [], ":a has no value."),
+        ("SELECT :a; SELECT :b", ["a=1"], ":b has no value."),
+        ("SELECT :n", ["x=1"], "The SQL has :n; given is x."),
+        ("SELECT :n, :m", ["n=1", "m=1", "x"], "The SQL has :n, :m; given is x."),
+        ("SELECT 1", ["x=s3cret"], "The SQL has no parameter; given is x."),
+    ],
+)
+def test_it_is_said_which_parameter_is_missing_or_foreign(
+    sql: str, parameters: list[str], said: str
+) -> None:
+    for dialect in ("mariadb", "postgresql"):
+        with pytest.raises(InvalidInput) as raised:
+            statements(sql, parameters, dialect)  # type: ignore[arg-type]
+        assert raised.value.message == said
+    assert raised.value.hint.startswith("--param ")
+
+
+def test_what_only_looks_like_a_parameter_needs_no_value() -> None:
+    for sql, dialect in (
+        ("SELECT x::text, ':a', \":b\" /* :c */ FROM t -- :d", "postgresql"),
+        ("SELECT E'\\' :a', $$ :b $$, $x$ :c $x$, a[1:n]", "postgresql"),
+        ("SELECT '\\' :a', \"\\\" :b\", `:c`, @x:=y # :d", "mariadb"),
+    ):
+        (one,) = statements(sql, [], dialect)  # type: ignore[arg-type]
+        assert one == Statement(sql)
 
 
 def test_parameters_by_position_go_to_the_statements_in_turn() -> None:

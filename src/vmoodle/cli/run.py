@@ -10,7 +10,7 @@ import typer
 
 from vmoodle.cli.output import Json, moment, print_block, print_json, print_table, say
 from vmoodle.cli.progress import showing
-from vmoodle.cli.run_show import show_answers, show_run
+from vmoodle.cli.run_show import show_answers, show_cuts, show_run
 from vmoodle.cli.run_start import Confirm, DryRun, Yes
 
 if TYPE_CHECKING:
@@ -193,14 +193,18 @@ def export(
 
     open_installation()
     from vmoodle.fleet.run_export import export as write
+    from vmoodle.fleet.run_view import cuts
     from vmoodle.registry import runs
 
     row = runs.find(run)
     count = write(row, file, form or file.suffix.removeprefix(".").lower())
+    cut = cuts(row)
     if json:
-        print_json({"run": row.id, "file": str(file), "rows": count})
+        truncated = sorted(site for sites in cut.values() for site in sites)
+        print_json({"run": row.id, "file": str(file), "rows": count, "truncated": truncated})
     else:
         say(f"{count} row(s) written to {file}")
+        show_cuts(cut)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vmoodle.registry.fleet_models import Run
 
 _MOST_ROWS = 1000
+_MORE = f"the first {_MOST_ROWS} rows; `vmoodle run export` writes all that were kept"
 _MOST_NAMES = 8
 _MOST_VALUES = 4
 _LONGEST_CELL = 60
@@ -57,8 +58,34 @@ def show_answers(run: Run, comparison: Comparison | None = None) -> None:
         Comparison.BY_ROW: partial(_by_row, run),
         Comparison.BY_SHAPE: _by_shape,
     }
-    shows.get(comparison or Comparison.GROUPED, _grouped)(answers(run))
+    cut: dict[int, list[str]] = {}
+    told = _noting_cuts(answers(run), cut)
+    shows.get(comparison or Comparison.GROUPED, _grouped)(told)
+    for _rest in told:
+        pass  # what is not shown may be cut too
+    show_cuts(cut)
     show_problems(run)
+
+
+def show_cuts(cut: Mapping[int, list[str]]) -> None:
+    """Say of which sites only the first rows were kept, and how many."""
+    for count, sites in sorted(cut.items()):
+        say(
+            f"{names(sites)}: only the first {count} row(s) were kept "
+            "(fleet.most_rows, fleet.most_bytes)"
+        )
+
+
+def _noting_cuts(
+    told: Iterable[tuple[str, Result]], cut: dict[int, list[str]]
+) -> Iterator[tuple[str, Result]]:
+    """Give the answers, and note the sites of which only so many rows were kept."""
+    from vmoodle.fleet.run_view import kept_rows
+
+    for site, answer in told:
+        if count := kept_rows(answer):
+            cut.setdefault(count, []).append(site)
+        yield site, answer
 
 
 def show_problems(run: Run) -> None:
@@ -99,8 +126,8 @@ def _grouped(told: Iterable[tuple[str, Result]]) -> None:
         typer.echo(f"{len(group.sites)} site(s): {names(group.sites)}")
         if isinstance(group.answer, Table):
             print_table(group.answer.columns, group.answer.rows[:_MOST_ROWS], "no rows")
-            if group.answer.truncated or len(group.answer.rows) > _MOST_ROWS:
-                say("there were more rows")
+            if len(group.answer.rows) > _MOST_ROWS:
+                say(_MORE)
         else:
             typer.echo("\n".join(f"  {line}" for line in _lines(group.answer)))
 
@@ -147,14 +174,28 @@ def _by_shape(told: Iterable[tuple[str, Result]]) -> None:
 
 
 def _merged(told: Iterable[tuple[str, Result]]) -> None:
+    from vmoodle.fleet.headings import Headings, shared
     from vmoodle.fleet.result import merged
 
-    rows = list(islice(merged(told), _MOST_ROWS + 1))
+    few = list(_enough(told))
+    rows = list(islice(merged(shared(few, Headings(few))), _MOST_ROWS + 1))
     columns = list(dict.fromkeys(name for row in rows for name in row))
     shown = [[_said(row[c]) if c in row else "" for c in columns] for row in rows[:_MOST_ROWS]]
     print_table([c.upper() if c == "site" else c for c in columns], shown, "No rows.")
     if len(rows) > _MOST_ROWS:
-        say(f"the first {_MOST_ROWS} rows; `vmoodle run export` writes them all")
+        say(_MORE)
+
+
+def _enough(told: Iterable[tuple[str, Result]]) -> Iterator[tuple[str, Result]]:
+    """Give as many answers as there are shown, and one row more."""
+    from vmoodle.fleet.result import Table
+
+    count = 0
+    for site, answer in told:
+        yield site, answer
+        count += len(answer.rows) if isinstance(answer, Table) else 1
+        if count > _MOST_ROWS:
+            return
 
 
 def _by_row(run: Run, told: Iterable[tuple[str, Result]]) -> None:
@@ -194,7 +235,7 @@ def _by_row(run: Run, told: Iterable[tuple[str, Result]]) -> None:
         headings = [name.upper().replace("_", " ") for name in columns]
         print_table([*headings, "SITES", "WHICH"], shown, "No rows.")
     if len(rows) > _MOST_ROWS:
-        say(f"the first {_MOST_ROWS} rows; `vmoodle run export` writes them all")
+        say(_MORE)
     if silent:
         what = "no rows" if run.effect == "reads" else "nothing to change"
         typer.echo(f"{len(silent)} site(s) with {what}: {names(silent)}")

@@ -35,6 +35,11 @@ READ_ONLY: Fault = (
     "Name the primary, or end its read-only mode.",
 )
 TIMEOUT: Fault = (Unavailable, "engine.timeout", "Ask for less at once, or allow more time.")
+SILENT: Fault = (
+    Unavailable,
+    "engine.timeout",
+    "Look whether the server is paused or overloaded, or its machine off.",
+)
 BUSY: Fault = (Unavailable, "engine.busy", "Try again when other work on the database has ended.")
 DISK: Fault = (Unavailable, "engine.disk", "Free some space on the database server.")
 FULL: Fault = (

@@ -42,6 +42,8 @@ _READS = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 
+# How the driver tells a server that fell silent, too: what it waited with is the cause.
+_GONE = frozenset({2003, 2006, 2013})
 _FAULTS: Mapping[int, faults.Fault] = {
     **dict.fromkeys(
         (2002, 2003, 2005, 2006, 2013, 2055, 1053, 1152, 1158, 1159, 1927), faults.DOWN
@@ -70,6 +72,8 @@ def translate(error: MySQLError, otherwise: type[VMoodleError] = Failed) -> VMoo
     text = str(error.args[1]) if len(error.args) > 1 else str(error) or "the connection is gone"
     if isinstance(error, InterfaceError):
         fault = faults.DOWN
+    elif number in _GONE and isinstance(error.__context__, TimeoutError):
+        fault = faults.TIMEOUT
     elif "Errcode: 28" in text or "No space left" in text:
         fault = faults.DISK
     else:
@@ -268,10 +272,13 @@ def open_session(
         fault = translate(error, Unavailable)
         if fault.code == "engine.grant":  # 1044 at login: known, but not let into that database
             fault = Unavailable(faults.LOGIN[1], fault.message, faults.LOGIN[2])
+        if fault.code == "engine.timeout":
+            fault = Unavailable(faults.SILENT[1], fault.message, faults.SILENT[2])
         raise fault from error
     except OSError as error:
         about = "The database server cannot be reached"
-        raise faults.said(faults.DOWN, str(error), about=about) from error
+        kind = faults.SILENT if isinstance(error, TimeoutError) else faults.DOWN
+        raise faults.said(kind, str(error), about=about) from error
     driver.limit_waiting(timeout)
     try:
         yield Session(driver)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
@@ -82,6 +83,7 @@ _SELECTS = re.compile(
 )
 _BATCH_ROWS = 100
 _PROGRAM = "vmoodle"
+_LIMIT = "statement_timeout"
 _SESSIONS = """
     SELECT pid, application_name FROM pg_stat_activity
      WHERE usename = current_user AND pid <> pg_backend_pid() AND application_name LIKE %s
@@ -106,6 +108,8 @@ def translate(error: psycopg.Error, otherwise: type[VMoodleError] = Failed) -> V
 def _login_fault(error: psycopg.Error) -> VMoodleError:
     text = faults.sentences(str(error))
     said = text.partition("FATAL:")[2]
+    if isinstance(error, psycopg.errors.ConnectionTimeout):
+        return faults.said(faults.SILENT, text, about="The database server cannot be used")
     matches = (fault for words, fault in _LOGIN_WORDS if said and words in said)
     return faults.said(next(matches, faults.DOWN), text, about="The database server cannot be used")
 
@@ -203,17 +207,29 @@ def _driver_text(statement: str | sql.Composed) -> bytes | sql.Composed:
 def _given_up_after(
     seconds: float | None, driver: psycopg.Connection[tuple[Any, ...]]
 ) -> Iterator[None]:
-    """Cut the connection when the block takes longer: libpq itself waits for a silent server."""
+    """Cut the connection when the block takes longer: libpq itself waits for a silent server.
+
+    Raise Unavailable `engine.timeout` then.
+    """
     if seconds is None:
         yield
         return
+    is_cut = threading.Event()
 
     def cut() -> None:
+        is_cut.set()
         with socket.socket(fileno=os.dup(driver.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 
     with later(seconds, cut):
-        yield
+        try:
+            yield
+        except (psycopg.Error, VMoodleError) as error:
+            if is_cut.is_set():
+                text = f"no answer came within {seconds:g} s; the connection was closed"
+                about = "The database server was waited for"
+                raise faults.said(faults.TIMEOUT, text, about=about) from error
+            raise
 
 
 def connection_parameters(address: ServerAddress) -> dict[str, str | int]:
@@ -292,8 +308,11 @@ class PostgreSQLSiteConnection:
         self._patience = None if timeout is None else timeout + GRACE
         level = "ISOLATION LEVEL REPEATABLE READ " if one_moment else ""
         self._begin = [f"BEGIN {level}READ {'ONLY' if read_only else 'WRITE'}"]
+        self._limit = ""
+        self._limit_lost = False
         if timeout is not None:
-            self._begin.append(f"SET LOCAL statement_timeout = {max(1, round(timeout * 1000))}")
+            self._limit = f"SET LOCAL {_LIMIT} = {max(1, round(timeout * 1000))}"
+            self._begin.append(self._limit)
         # It takes the snapshot, after which PostgreSQL lets no one make it READ WRITE.
         self._begin.append("SELECT 1")
 
@@ -310,12 +329,12 @@ class PostgreSQLSiteConnection:
         if not (self._read_only and _SELECTS.match(sql)):
             whole = self.query(sql, params)
             return Rows(whole.columns, whole[: most.rows], cut=len(whole) > most.rows)
-        self._ensure_transaction()
+        self._ensure_transaction(sql)
         with self._only_reading():
             return self._session.read(expand(sql, self._prefix), params, most, self._patience)
 
     def _run(self, text: str, params: Sequence[object]) -> tuple[Rows, int]:
-        self._ensure_transaction()
+        self._ensure_transaction(text)
         with self._only_reading():
             return self._session.run(
                 expand(text, self._prefix), params, otherwise=InvalidInput, patience=self._patience
@@ -336,11 +355,14 @@ class PostgreSQLSiteConnection:
         with _given_up_after(self._patience, self._session.driver):
             self._session.run_batch([word])
 
-    def _ensure_transaction(self) -> None:
+    def _ensure_transaction(self, sql: str) -> None:
+        """Begin a transaction of our kind, with its limit, where the last statement left none."""
         # A statement may end the transaction (COMMIT); none runs outside one of our kind.
-        if self._session.driver.info.transaction_status == TransactionStatus.IDLE:
+        idle = self._session.driver.info.transaction_status == TransactionStatus.IDLE
+        lost, self._limit_lost = self._limit_lost, bool(self._limit) and _LIMIT in sql.lower()
+        if idle or lost:
             with _given_up_after(self._patience, self._session.driver):
-                self._session.run_batch(self._begin)
+                self._session.run_batch(self._begin if idle else [self._limit])
 
 
 @contextmanager

@@ -144,6 +144,16 @@ def to_json(result: Result) -> str:
     return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
 
 
+def comparable(result: Result) -> str:
+    """Return what equal answers have in common: engines name the column of a lone cell each."""
+    match result:
+        case Table(columns=(_,), rows=((value,),), truncated=False):
+            return to_json(Table(("",), ((value,),)))
+        case Table(rows=(), truncated=False):
+            return to_json(Table((), ()))
+    return to_json(result)
+
+
 def from_json(text: str) -> Result:
     """Return a result that was kept; raise Unavailable for one that cannot be read."""
     stored = json.loads(text)
@@ -196,12 +206,13 @@ OTHERS = Text("(other answers)")
 def grouped(answers: Iterable[tuple[str, Result]], most: int = 200) -> list[Group]:
     """Return the answers, each once, with the sites that gave it; the most frequent one first.
 
-    Only `most` different ones are told apart; what comes then is one group, the last.
+    Only `most` different ones are told apart; what comes then is one group, the last. How the only
+    cell is called does not matter.
     """
     kinds: dict[str, tuple[Result, list[str]]] = {}
     others: list[str] = []
     for site, result in answers:
-        key = sha256(to_json(result).encode()).hexdigest()
+        key = sha256(comparable(result).encode()).hexdigest()
         if key in kinds or len(kinds) < most:
             kinds.setdefault(key, (result, []))[1].append(site)
         else:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from vmoodle.errors import Refused
-from vmoodle.fleet.run_view import entry
+from vmoodle.fleet.result import comparable
+from vmoodle.fleet.run_view import entry, result_of
 from vmoodle.registry import runs
 from vmoodle.registry.fleet_models import Run, RunSite
 
@@ -36,9 +37,22 @@ def _differences(before: Run, after: Run) -> Iterator[dict[str, Any]]:
             yield _row(None, new, "new")
             new = next(news, None)
         else:
-            if _told(old) != _told(new):
+            if _differ(old, new):
                 yield _row(old, new, "changed")
             old, new = next(olds, None), next(news, None)
+
+
+def _differ(old: RunSite, new: RunSite) -> bool:
+    if _told(old) == _told(new):
+        return False
+    before, after = result_of(old), result_of(new)
+    if (
+        before is None
+        or after is None
+        or (old.state, old.error_code) != (new.state, new.error_code)
+    ):
+        return True
+    return comparable(before) != comparable(after)
 
 
 def _told(row: RunSite) -> tuple[str, str | None, str]:

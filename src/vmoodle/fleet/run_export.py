@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vmoodle.errors import Failed, InvalidInput, Unavailable
+from vmoodle.fleet.headings import Headings, shared
 from vmoodle.fleet.result import merged
 from vmoodle.fleet.run_view import answers, entries, facts, matrix
 from vmoodle.registry.fleet_models import Run
@@ -80,11 +81,11 @@ def _json(run: Run, file: IO[str]) -> int:
 
 
 def _csv(run: Run, file: IO[str]) -> int:
-    columns = _columns(run)
+    headings, columns = _columns(run)
     writer = csv.DictWriter(file, columns)
     writer.writeheader()
     count = 0
-    for row in merged(answers(run)):
+    for row in merged(shared(answers(run), headings)):
         writer.writerow({name: _cell(value) for name, value in row.items()})
         count += 1
     return count
@@ -96,12 +97,13 @@ def _cell(value: object) -> object:
     return value
 
 
-def _columns(run: Run) -> list[str]:
-    """Return all columns that the merged rows have, those of the first first."""
+def _columns(run: Run) -> tuple[Headings, list[str]]:
+    """Return the headings, and all columns that the merged rows have, those of the first first."""
+    headings = Headings(answers(run))
     found: dict[str, None] = {"site": None}
-    for row in merged(answers(run)):
+    for row in merged(shared(answers(run), headings)):
         found |= dict.fromkeys(row)
-    return list(found)
+    return headings, list(found)
 
 
 def _parquet(run: Run, file: IO[Any]) -> int:
@@ -115,11 +117,11 @@ def _parquet(run: Run, file: IO[Any]) -> int:
             "pip install 'vmoodle[parquet]', or export CSV or JSON.",
         ) from error
     # As text: two sites may answer with values of two types.
-    columns = _columns(run)
+    headings, columns = _columns(run)
     schema = pyarrow.schema([(name, pyarrow.string()) for name in columns])
     count = 0
     with parquet.ParquetWriter(file, schema) as writer:
-        for batch in _batches(merged(answers(run))):
+        for batch in _batches(merged(shared(answers(run), headings))):
             rows = [
                 {name: None if row.get(name) is None else str(row[name]) for name in columns}
                 for row in batch

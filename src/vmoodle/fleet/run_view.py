@@ -9,7 +9,7 @@ from vmoodle.errors import NotFound
 from vmoodle.fleet import command_sets
 from vmoodle.fleet.command import Comparison
 from vmoodle.fleet.parameters import restored
-from vmoodle.fleet.result import Compared, Result, from_json
+from vmoodle.fleet.result import Compared, Result, Table, from_json
 from vmoodle.fleet.unforeseen import contained
 from vmoodle.process import is_gone
 from vmoodle.registry import runs
@@ -83,6 +83,20 @@ def answers(run: Run) -> Iterator[tuple[str, Result]]:
         result = result_of(row)
         if result is not None:
             yield row.shortname, result
+
+
+def kept_rows(answer: Result) -> int:
+    """Return how many rows were kept of an answer that was cut; 0 for a whole one."""
+    return len(answer.rows) if isinstance(answer, Table) and answer.truncated else 0
+
+
+def cuts(run: Run) -> dict[int, list[str]]:
+    """Return the sites of which only the first rows were kept, by how many."""
+    found: dict[int, list[str]] = {}
+    for site, answer in answers(run):
+        if count := kept_rows(answer):
+            found.setdefault(count, []).append(site)
+    return found
 
 
 def matrix(run: Run) -> list[Compared] | None:

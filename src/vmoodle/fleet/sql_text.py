@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -32,7 +32,9 @@ _COMMON = r"""
 _FLAGS = re.VERBOSE | re.DOTALL
 _PARAMETERS = {
     "postgresql": re.compile(rf"[eE]'(?:[^'\\]|''|\\.)*' | '(?:[^']|'')*' | {_COMMON}", _FLAGS),
-    "mariadb": re.compile(rf"'(?:[^'\\]|''|\\.)*' | \#[^\n]* | {_COMMON}", _FLAGS),
+    "mariadb": re.compile(
+        rf"""'(?:[^'\\]|''|\\.)*' | "(?:[^"\\]|""|\\.)*" | \#[^\n]* | {_COMMON}""", _FLAGS
+    ),
 }
 _POSITION = re.compile(r"%[%s]")
 _BLANK = re.compile(r"(?:\s|/\*(?!M?!).*?\*/|--[^\n]*(?:\n|\Z)|\#[^\n]*(?:\n|\Z)|\()*", re.DOTALL)
@@ -144,12 +146,10 @@ def _sorted_parameters(
     texts: Sequence[str], parameters: Sequence[str], secrets: Mapping[str, str], dialect: Dialect
 ) -> tuple[dict[str, str], list[str]]:
     """Return the parameters by name, and those by position."""
-    if not parameters and not secrets:
-        return {}, []
-    wanted = {match["name"] for text in texts for match in _PARAMETERS[dialect].finditer(text)}
-    wanted.discard(None)
-    if foreign := sorted(secrets.keys() - wanted):
-        raise _wrong(f"Nothing in the SQL takes the parameter {foreign[0]!r}")
+    found = (match["name"] for text in texts for match in _PARAMETERS[dialect].finditer(text))
+    wanted = dict.fromkeys(name for name in found if name)
+    if foreign := sorted(secrets.keys() - wanted.keys()):
+        raise _foreign(foreign[0], wanted)
     named = dict(secrets)
     positional = []
     for one in parameters:
@@ -158,22 +158,29 @@ def _sorted_parameters(
             if name in named:
                 raise _wrong(f"The parameter {name} is given twice")
             named[name] = value
+        elif wanted:
+            raise _foreign(name, wanted)
         else:
             positional.append(one)
+    if missing := [name for name in wanted if name not in named]:
+        raise _wrong(f":{missing[0]} has no value", f"--param {missing[0]}=…")
     places = sum(found == "%s" for text in texts for found in _POSITION.findall(text))
-    if named and positional:
-        raise _wrong(f"Nothing in the SQL takes the parameter {positional[0]!r}")
-    if named and (missing := sorted(wanted - named.keys())):
-        raise _wrong(f"The parameter {missing[0]} has no value")
-    if not named and len(positional) != places:
+    if positional and not places:
+        raise _foreign(positional[0].partition("=")[0], wanted)
+    if positional and len(positional) != places:
         raise _wrong(f"{len(positional)} parameter(s) are given and the SQL takes {places}")
     return named, positional
 
 
-def _wrong(message: str) -> InvalidInput:
-    return InvalidInput(
-        "sql.parameter", f"{message}.", "--param name=value stands for :name in the SQL."
-    )
+def _foreign(name: str, wanted: Iterable[str]) -> InvalidInput:
+    there = ", ".join(f":{one}" for one in wanted) or "no parameter"
+    return _wrong(f"The SQL has {there}; given is {name[:40]}")
+
+
+def _wrong(
+    message: str, hint: str = "--param name=value stands for :name in the SQL."
+) -> InvalidInput:
+    return InvalidInput("sql.parameter", f"{message}.", hint)
 
 
 def _bound(text: str, named: Mapping[str, str], dialect: Dialect) -> Statement:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from vmoodle.engines.protocol import Most, SiteConnection
-from vmoodle.errors import Failed, Refused, VMoodleError
+from vmoodle.errors import Failed, InvalidInput, Refused, VMoodleError
 from vmoodle.fleet import sql_text
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import (
@@ -74,8 +74,21 @@ class Sql(Parameters):
     def _can_be_read(self) -> Self:
         # As it was written; what another engine makes of it is told by its sites.
         if not self.is_masked:
-            self.script("postgresql" if self.dialect == "postgresql" else "mariadb")
+            try:
+                self.script("postgresql" if self.dialect == "postgresql" else "mariadb")
+            except InvalidInput:
+                # Where nobody says whose it is, texts may end as PostgreSQL's do.
+                if self.dialect or not _is_read(self, "postgresql"):
+                    raise
         return self
+
+
+def _is_read(given: Sql, dialect: Dialect) -> bool:
+    try:
+        given.script(dialect)
+    except InvalidInput:
+        return False
+    return True
 
 
 class SqlThatChanges(Sql):
@@ -84,7 +97,7 @@ class SqlThatChanges(Sql):
     @model_validator(mode="after")
     def _leaves_the_transaction(self) -> Self:
         dialect: Dialect = "postgresql" if self.dialect == "postgresql" else "mariadb"
-        if not self.is_masked:
+        if not self.is_masked and _is_read(self, dialect):
             sql_text.refuse_transaction_words(self.script(dialect))
         return self
 
