@@ -179,6 +179,23 @@ def test_nothing_that_only_reads_can_change_a_site(mixed: Mixed) -> None:
         assert mixed.ask(name, "SELECT COUNT(*), MAX(deleted) FROM {user}") == [(2, 1)]
 
 
+def test_what_is_no_sql_and_what_would_change_is_told_alike_by_both_engines(mixed: Mixed) -> None:
+    for typed in ("SELEC 1 FRO", "SELECT 1 FRO M x y", "/* a */ SELEC"):
+        rows = mixed.sql(typed, "--on", "*", status=1)
+        for row in rows.values():
+            assert row["error"]["code"] == "engine.sql"
+            assert row["error"]["detail"].startswith("The SQL is not understood: ")
+    for changes in ("DELETE FROM {user}", "DROP TABLE {user}"):
+        rows = mixed.sql(changes, "--on", "*", status=1)
+        ((code, _detail, hint),) = {tuple(row["error"].values()) for row in rows.values()}
+        assert code == "engine.sql.readonly"
+        assert "--write" in hint
+    saved = mixed.fleet.run("query", "save", "typed", "SELEC 1 FRO")
+    assert "may not understand it" in saved.stderr
+    for sql in ("SELECT id FROM {user} WHERE id = :id", "SELECT a::int LIKE '%' FROM {user}"):
+        assert mixed.fleet.json("query", "save", "good", sql) == {"query": "good"}
+
+
 def test_a_change_is_tried_out_confirmed_and_made(mixed: Mixed) -> None:
     sql = "UPDATE {user} SET deleted = 5 WHERE username = :name"
     words = ("--write", "--on", "*", "--param", "name=admin")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, moment, print_json, print_table
+from vmoodle.cli.output import Json, moment, print_json, print_table, say
 
 app = typer.Typer(help="Saved SQL for `vmoodle sql --query`.", no_args_is_help=True)
 
@@ -29,11 +29,13 @@ def save(
     from vmoodle.fleet import saved_queries
 
     text, _dialect = saved_queries.the_sql(sql, file, "")
-    saved_queries.save(name, text, dialect, note)
+    why = saved_queries.save(name, text, dialect, note)
     if json:
-        print_json({"query": name})
-    else:
-        typer.echo(f"saved {name}")
+        print_json({"query": name} | ({"warning": why} if why else {}))
+        return
+    typer.echo(f"saved {name}")
+    if why:
+        say(f"{dialect or 'the engines'} may not understand it: {why}")
 
 
 @app.command("list")

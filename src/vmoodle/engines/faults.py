@@ -48,6 +48,7 @@ FULL: Fault = (
     "Try again, or raise the server's max_connections.",
 )
 DUPLICATE: Fault = (Conflict, "engine.sql.duplicate", "A row with that key is there already.")
+SYNTAX: Fault = (InvalidInput, "engine.sql", "Look for a typing error where the message points.")
 READS_ONLY: Fault = (Refused, "engine.sql.readonly", "This connection only reads.")
 
 
@@ -74,6 +75,8 @@ def stopped(text: str) -> str:
 def said(fault: Fault, text: str, *, about: str = "The database server said") -> VMoodleError:
     """Return the error of a fault, with what the server said."""
     kind, code, hint = fault
+    if fault is SYNTAX:
+        about = "The SQL is not understood"
     return kind(code, f"{about}: {stopped(text)}", hint)
 
 

@@ -17,6 +17,7 @@ from pymysql.err import InterfaceError, MySQLError
 
 from vmoodle.engines import faults
 from vmoodle.engines.address import ServerAddress
+from vmoodle.engines.mariadb_words import READS, foreign_word
 from vmoodle.engines.placeholders import expand
 from vmoodle.engines.protocol import (
     CONNECT_TIMEOUT,
@@ -33,14 +34,6 @@ _UNKNOWN_SERVER_ERROR = 0
 _MAKING_A_CONTEXT = threading.Lock()
 # SERVER_STATUS_IN_TRANS_READONLY of the client protocol; PyMySQL does not name it.
 _IN_READ_ONLY_TRANSACTION = 0x2000
-
-# In a read-only transaction the server refuses changes of rows, but DDL, SET STATEMENT and EXECUTE
-# end that transaction first. So only statements that cannot are let in; the server judges the rest.
-_READS = re.compile(
-    r"(?:\s | \( | /\*(?!M?!).*?\*/ | --\s[^\n]*\n | \#[^\n]*\n)*"
-    r"(?:SELECT|WITH|SHOW|EXPLAIN|DESCRIBE|DESC|VALUES|TABLE|CHECKSUM)\b",
-    re.VERBOSE | re.DOTALL | re.IGNORECASE,
-)
 
 # How the driver tells a server that fell silent, too: what it waited with is the cause.
 _GONE = frozenset({2003, 2006, 2013})
@@ -60,6 +53,7 @@ _FAULTS: Mapping[int, faults.Fault] = {
     1133: faults.NO_ACCOUNT,
     1141: faults.NO_GRANT,
     1062: faults.DUPLICATE,
+    1064: faults.SYNTAX,
     1792: faults.READS_ONLY,
 }
 
@@ -326,7 +320,9 @@ class MariaDBSiteConnection:
         return expand(sql, self._prefix, backslash_escapes=True)
 
     def _ensure_transaction(self, sql: str) -> None:
-        if self._read_only and not _READS.match(sql):
+        if self._read_only and not READS.match(sql):
+            if word := foreign_word(sql):
+                raise faults.said(faults.SYNTAX, f"no statement begins with {word[:40]}")
             raise Refused(
                 "engine.sql.readonly",
                 "A connection that only reads takes SELECT, SHOW, EXPLAIN and the like.",

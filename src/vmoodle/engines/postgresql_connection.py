@@ -60,6 +60,7 @@ _FAULTS: Mapping[str, faults.Fault] = {
     "42710": (Conflict, "engine.account.exists", "Choose another name, or remove that account."),
     "42704": faults.NO_ACCOUNT,
     "2BP01": (Conflict, "engine.account.used", "Remove what the account owns first."),
+    "42601": faults.SYNTAX,
     "23505": faults.DUPLICATE,
 }
 # A failed login carries no SQLSTATE; these words are in what the server says then.

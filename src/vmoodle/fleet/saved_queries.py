@@ -9,8 +9,11 @@ from vmoodle.fleet.target_expression import GROUP_NAME
 from vmoodle.registry import saved_queries
 
 
-def save(name: str, sql: str, dialect: str = "", note: str = "") -> None:
-    """Keep SQL under a name; raise InvalidInput `sql.query.name`, `sql.dialect`, `sql.syntax`."""
+def save(name: str, sql: str, dialect: str = "", note: str = "") -> str:
+    """Keep SQL under a name; return why no engine may understand it, empty where one may.
+
+    Raise InvalidInput `sql.query.name`, `sql.dialect`, `sql.syntax`.
+    """
     if not GROUP_NAME.fullmatch(name):
         raise InvalidInput(
             "sql.query.name",
@@ -23,6 +26,10 @@ def save(name: str, sql: str, dialect: str = "", note: str = "") -> None:
         )
     sql_text.split(sql, "postgresql" if dialect == "postgresql" else "mariadb")
     saved_queries.save(name, sql, dialect, note)
+    engines: dict[str, tuple[sql_text.Dialect, ...]] = {
+        "mariadb": ("mariadb",), "postgresql": ("postgresql",)
+    }  # fmt: skip
+    return sql_text.misread(sql, engines.get(dialect, ("mariadb", "postgresql")))
 
 
 def the_sql(sql: str, file: str, query: str) -> tuple[str, str]:

@@ -107,6 +107,31 @@ def split(sql: str, dialect: Dialect) -> list[str]:
     return found
 
 
+def misread(sql: str, dialects: Iterable[Dialect]) -> str:
+    """Return why none of the engines would understand the SQL; empty where one may."""
+    from sqlglot import parse
+    from sqlglot.errors import SqlglotError
+
+    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
+    why = ""
+    for dialect in dialects:
+        plain = expand(sql, "t_", backslash_escapes=dialect == "mariadb")
+        plain = _replaced(plain, dialect, lambda _name: "1")
+        try:
+            with _SQLGLOT:
+                parse(_POSITION.sub("1", plain), read=_OF_SQLGLOT[dialect])
+        except SqlglotError as error:
+            why = why or _first_line(error)
+        else:
+            return ""
+    return why
+
+
+def _first_line(error: Exception) -> str:
+    first = str(error).splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
+    return first.rstrip(".")
+
+
 def first_word(sql: str) -> str:
     """Return the word that a statement begins with, in capitals, comments left out."""
     blank = _BLANK.match(sql)
@@ -219,8 +244,7 @@ def _translated(text: str, source: Dialect, target: Dialect, names: set[str]) ->
             raise _untranslatable("only queries and changes of rows can be", source, target)
         said = tree.sql(dialect=_OF_SQLGLOT[target], unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as error:
-        first = str(error).splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
-        raise _untranslatable(first.rstrip("."), source, target) from error
+        raise _untranslatable(_first_line(error), source, target) from error
     said = re.sub(rf"{mark}t_(\w+)", r"{\1}", said)
     return re.sub(rf"{mark}p_(\w+)", r":\1", said)
 

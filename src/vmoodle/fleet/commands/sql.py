@@ -120,9 +120,12 @@ class ReadBySql(Command[Sql]):
         limits = site.installation.settings.fleet
         most = Most(limits.most_rows, limits.most_bytes)
         script = self._script(_dialect(site))
-        with self.given.telling_no_secret(), site.connect() as connection:
-            for statement in script:
-                rows = connection.read(statement.sql, statement.values, most=most)
+        try:
+            with self.given.telling_no_secret(), site.connect() as connection:
+                for statement in script:
+                    rows = connection.read(statement.sql, statement.values, most=most)
+        except Refused as error:
+            raise _only_reads(error) from error
         cells = tuple(tuple(cell(value) for value in row) for row in rows)
         return Table(rows.columns, cells, truncated=rows.cut)
 
@@ -180,6 +183,18 @@ class WriteBySql(Command[SqlThatChanges]):
 
 def _dialect(site: TargetSite) -> Dialect:
     return "mariadb" if site.dialect == "mariadb" else "postgresql"
+
+
+def _only_reads(error: Refused) -> Refused:
+    """Return the error with what changes sites, in the same words for all engines."""
+    if error.code != "engine.sql.readonly":
+        return error
+    return Refused(
+        error.code,
+        "The statement may change the site, and without --write sites are only read.",
+        "With --write it is tried first and confirmed. SELECT, SHOW, EXPLAIN and the like only "
+        "read.",
+    )
 
 
 def _commits(statement: Statement, dialect: Dialect) -> bool:
