@@ -385,3 +385,13 @@ def test_a_site_that_is_down_holds_no_other_and_a_suspended_one_is_changed_too(
     done = change(fleet, "capability", "student", DELETE, "--allow", "--on", "m1, m2", status=1)
     assert done["results"]["m2"]["status"] == "ok"
     assert sites["m2"].permission("student", DELETE) == 1
+
+
+def test_a_second_capability_is_not_taken_for_a_role(fleet: Fleet, sites: dict[str, Site]) -> None:
+    before = sites["m1"].roles()
+    words = ("role", "capability", "teacher", "moodle/course:update", DELETE, "--allow")
+    assert fleet.run(*words, "--on", "m1", "--yes", status=2).stdout == ""
+    problem = fleet.problem(*words, "--on", "m1", "--yes")
+    assert problem["code"] == "role.name"
+    assert "moodle/course:update" in problem["detail"]
+    assert sites["m1"].roles() == before

@@ -37,6 +37,8 @@ class OneCapability(PerhapsFromSite):
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         refuse_no_capability(self.capability)
+        for role in self.role:
+            _refuse_no_role(role)
         if bool(self.permission) == bool(self.source):
             raise InvalidInput(
                 "role.source",
@@ -145,6 +147,16 @@ def known_capability(capability: str, site: SiteRoles) -> str:
         f"{site.called.capitalize()} does not know the capability {capability!r}.",
         near(capability, site) or "A capability is named as mod/quiz:view.",
     )
+
+
+def _refuse_no_role(text: str) -> None:
+    """Raise InvalidInput `role.name` for a capability where a role is to be."""
+    if "/" in text or ":" in text:
+        raise InvalidInput(
+            "role.name",
+            f"{text!r} is no shortname of a role.",
+            "One capability is set at a time: name it last, after the roles.",
+        )
 
 
 def refuse_no_capability(text: str) -> None:
