@@ -153,6 +153,9 @@ def test_settings_are_set_on_both_engines_logged_and_taken_back(mixed: Mixed) ->
     mixed.fleet.run("run", "undo", str(done["run"]), "--yes")
     assert [value(mixed, site, "theme") for site in ("m1", "p2")] == ["boost", "classic"]
     assert value(mixed, "p2", "mod_quiz/timelimit") == "60"
+    problem = mixed.fleet.problem("run", "undo", str(done["run"]), "--yes")
+    back = mixed.fleet.json("run", "list", "--command", "config.set")[0]["run"]
+    assert (problem["code"], back in problem["hint"]) == ("run.undone", True)
 
 
 def test_what_somebody_else_has_set_since_is_not_taken_back(mixed: Mixed) -> None:
