@@ -80,6 +80,28 @@ def test_a_comparison_tells_what_most_have_and_who_differs(mixed: Mixed) -> None
     assert {row["site"]: row["matrix"] for row in document["results"]}["m2"] == {"lang": "de"}
 
 
+def test_what_each_site_has_of_its_own_is_no_difference(mixed: Mixed) -> None:
+    from vmoodle.registry.models import Site
+
+    for site in Site.objects.all():
+        name, host = site.shortname, site.wwwroot.partition("://")[2].partition("/")[0]
+        put(mixed, name, "calendar_exportsalt", f"salt of {name}")
+        put(mixed, name, "allcomponenthash", f"hash of {name}")
+        put(mixed, name, "geoip2file", f"{site.dataroot}/geoip/x.mmdb")
+        put(mixed, name, "noreplyaddress", f"noreply@{host}" if name != "p2" else "no@else.test")
+        put(mixed, name, "mailhost", next(iter(Site.objects.all())).wwwroot)
+        put(mixed, name, "version", f"1{name}", "mod_quiz")
+    words = ("config", "compare", "*", "*/*", "--on", "*")
+    lines = {line.split()[0]: line for line in mixed.fleet.run(*words).stdout.splitlines()}
+    assert lines.keys() == {"NAME", "noreplyaddress"}
+    assert "noreply@{host}" in lines["noreplyaddress"]
+    assert "p2: no@else.test" in lines["noreplyaddress"]
+    everything = mixed.fleet.run(*words, "--all").stdout
+    for name in ("calendar_exportsalt", "allcomponenthash", "geoip2file", "mod_quiz/version"):
+        assert name in everything
+    assert "mod_quiz/version" in mixed.fleet.run(*words[:2], "*/version", "--on", "*").stdout
+
+
 def test_a_secret_is_never_shown_only_whether_it_differs(mixed: Mixed) -> None:
     for site in ("m1", "m2"):
         put(mixed, site, "smtppass", "s3cret-of-mail")
@@ -153,6 +175,9 @@ def test_settings_are_set_on_both_engines_logged_and_taken_back(mixed: Mixed) ->
     mixed.fleet.run("run", "undo", str(done["run"]), "--yes")
     assert [value(mixed, site, "theme") for site in ("m1", "p2")] == ["boost", "classic"]
     assert value(mixed, "p2", "mod_quiz/timelimit") == "60"
+    problem = mixed.fleet.problem("run", "undo", str(done["run"]), "--yes")
+    back = mixed.fleet.json("run", "list", "--command", "config.set")[0]["run"]
+    assert (problem["code"], back in problem["hint"]) == ("run.undone", True)
 
 
 def test_what_somebody_else_has_set_since_is_not_taken_back(mixed: Mixed) -> None:

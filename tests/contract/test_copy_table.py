@@ -99,9 +99,12 @@ def test_rows_that_are_missing_are_added_under_new_ids(sites: CopySites) -> None
         assert [row[0] for row in news(sites, name)][:2] == [20, 21]
     again = sites.copy("table", "local_news", "--add-missing", "name", on="p1")
     assert again["p1"]["rows"][0]["note"] == "the same already"
-    sites.undo(told["run"])
+    back = sites.undo(told["run"])
     for name in ("p1", "m2"):
         assert [row[1] for row in news(sites, name)] == ["b", "z"]
+        assert {k: back[name]["rows"][0][k] for k in ("before", "removed")} == {
+            "before": 4, "removed": 2
+        }  # fmt: skip
 
 
 def test_only_rows_with_a_value_are_replaced(sites: CopySites) -> None:

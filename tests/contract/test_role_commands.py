@@ -387,3 +387,32 @@ def test_a_site_that_is_down_holds_no_other_and_a_suspended_one_is_changed_too(
     done = change(fleet, "capability", "student", DELETE, "--allow", "--on", "m1, m2", status=1)
     assert done["results"]["m2"]["status"] == "ok"
     assert sites["m2"].permission("student", DELETE) == 1
+
+
+def test_a_second_capability_is_not_taken_for_a_role(fleet: Fleet, sites: dict[str, Site]) -> None:
+    before = sites["m1"].roles()
+    words = ("role", "capability", "teacher", "moodle/course:update", DELETE, "--allow")
+    assert fleet.run(*words, "--on", "m1", "--yes", status=2).stdout == ""
+    problem = fleet.problem(*words, "--on", "m1", "--yes")
+    assert problem["code"] == "role.name"
+    assert "moodle/course:update" in problem["detail"]
+    assert sites["m1"].roles() == before
+
+
+def test_what_no_site_knows_ends_the_call_before_anything_is_changed(
+    fleet: Fleet, sites: dict[str, Site]
+) -> None:
+    sites["m2"].execute("DELETE FROM {capabilities} WHERE name = %s", DELETE)
+    for words, code, near in (
+        (("capability", "studentt", DELETE, "--allow"), "role.unknown", "student"),
+        (("capability", "student", "studnet", DELETE, "--allow"), "role.unknown", "student"),
+        (("capability", "student", f"{DELETE}e", "--allow"), "role.capability", DELETE),
+        (("capability", "*", f"{DELETE}e", "--allow"), "role.capability", DELETE),
+    ):
+        for more in ("--yes", "--dry-run"):
+            problem = fleet.problem("role", *words, "--on", "m1, p1", more)
+            assert problem["code"] == code
+            assert near in problem["hint"]
+    done = change(fleet, "capability", "student", "mentora", DELETE, "--allow", "--on", "m2, p1")
+    assert sites["p1"].permission("mentora", DELETE) == 1
+    assert {row["note"][:7] for row in done["results"]["m2"]["rows"]} == {"skipped"}

@@ -21,6 +21,7 @@ from vmoodle.fleet.result import (
     merged,
     to_json,
 )
+from vmoodle.moodle.roles.comparison import compare_columns
 
 TABLE = Table(("id", "name"), ((1, "a"), (2, None)))
 
@@ -93,3 +94,26 @@ def test_a_matrix_tells_the_majority_and_who_differs() -> None:
     assert (rows["y"].unknown, rows["y"].differing) == (("b", "c"), ("a",))
     answers = [("a", Matrix({"x": 1})), ("b", Matrix({})), ("c", Matrix({"x": 1}))]
     assert compared(answers)[0].differing == ("b",)
+
+
+def test_without_a_majority_all_values_are_told_whatever_the_order_of_sites() -> None:
+    for values in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1, "b": 2, "c": 3, "d": 4}):
+        (row,) = compared([(site, Matrix({"x": value})) for site, value in values.items()])
+        assert (row.is_split, row.majority) == (True, None)
+        assert row.differing == tuple(sorted(values))
+        assert row.as_facts()["no_majority"] is True
+    # A site that knows no such name has no say, but is told.
+    (row,) = compared([("a", Matrix({"x": 1})), ("b", Matrix({})), ("c", Matrix({"x": 2}))])
+    assert (row.is_split, row.differing, row.state("b")) == (True, ("a", "b", "c"), "not there")
+
+
+def test_a_role_is_compared_with_what_more_than_half_of_the_sites_say() -> None:
+    columns = {
+        "a": {"role": "there", "name": "A", "mod/quiz:view": "allow (module)"},
+        "b": {"role": "there", "name": "B", "mod/quiz:view": "allow (module)"},
+        "c": {"role": "no such role"},
+    }
+    rows = {row.name: row for row in compare_columns(columns)}
+    assert (rows["role"].standard, rows["role"].differing) == ("there", ("c",))
+    assert (rows["name"].is_split, rows["name"].differing) == (True, ("a", "b"))
+    assert rows["mod/quiz:view"].differing == ()

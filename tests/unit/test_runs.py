@@ -201,6 +201,8 @@ def test_a_run_is_done_again_where_it_failed(fleet: Installation) -> None:
     assert again.names == ["a2", "b1"]
     second = run_here(fleet, orders.write_down(fleet, again))
     assert second.again_of == run.id
+    longer = orders.again(fleet, run, command, failed=True, timeout=run.timeout + 1)
+    assert longer.timeout == run.timeout + 1
     # Another command on the same sites.
     assert order(fleet, "tests.ask", f"failed:{run.id[:6]} & b*").names == ["b1"]
     assert order(fleet, "tests.ask", f"run:{run.id}").names == NAMES
@@ -305,9 +307,9 @@ def test_a_run_is_taken_back_where_it_was_done_and_only_once(
 
     (tmp_path / "b1").touch()
     assert statuses(undo(fleet, run)) == {"b1": "ok"}
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Conflict) as refused:
         undo(fleet, run)
-    assert refused.value.code == "command.undo"
+    assert refused.value.code == "run.undone"
 
 
 def test_a_trial_keeps_nothing_to_be_taken_back(fleet: Installation, tmp_path: Path) -> None:
@@ -584,3 +586,37 @@ def test_a_strangers_comparison_that_breaks_hides_no_answer(
     shown = capsys.readouterr()
     assert "command.internal" in shown.err
     assert "a1" in shown.out
+
+
+def test_an_undo_says_why_there_is_nothing_to_take_back(
+    fleet: Installation, tmp_path: Path
+) -> None:
+    from vmoodle.fleet.order import write_down
+    from vmoodle.fleet.runner import run_here
+
+    words = {"directory": str(tmp_path)}
+    trial = write_down(fleet, order(fleet, "tests.undoable", **words), dry=True)
+    for run in (read(fleet, "tests.ask"), run_here(fleet, trial)):
+        with pytest.raises(Refused, match="nothing to take back") as nothing:
+            undo(fleet, run)
+        assert nothing.value.code == "run.read"
+    run = follow(fleet, durable(fleet, "tests.undoable", "a1", **words))
+    back = undo(fleet, run)
+    with pytest.raises(Conflict, match=f"taken back already by run {back.id}") as done:
+        undo(fleet, run)
+    assert (done.value.code, f"run again {run.id}" in done.value.hint) == ("run.undone", True)
+
+
+def test_a_run_of_which_nothing_failed_says_so_and_what_is_unknown(fleet: Installation) -> None:
+    from vmoodle.fleet import order as orders
+    from vmoodle.registry.fleet_models import RunSite
+
+    run = read(fleet, "tests.plain")
+    command = command_sets.load().find("tests.plain")
+    with pytest.raises(NotFound, match=f"No site of run {run.id} failed.$") as none:
+        orders.again(fleet, run, command, failed=True)
+    assert none.value.code == "run.failed"
+    RunSite.objects.filter(run=run, shortname="b2").update(state="unknown")
+    with pytest.raises(NotFound, match="1 site is unknown, and not repeated") as unknown:
+        orders.again(fleet, run, command, failed=True)
+    assert "--on 'b2'" in unknown.value.hint

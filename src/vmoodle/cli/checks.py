@@ -52,7 +52,8 @@ def _compared(run: Run) -> None:
         if not row.differing and not Status(str(row.majority)).is_bad:
             well += 1
             continue
-        rows.append((row.name, str(row.majority), names(others)))
+        most = "(no majority)" if row.is_split else str(row.majority)
+        rows.append((row.name, most, names(others)))
     if told:
         print_table(("CHECK", "MOST SAY", "OTHERS"), rows, "All checks are well on all of them.")
     if well and rows:

@@ -33,9 +33,18 @@ def get(setting: Names, on: On, timeout: Timeout = None, json: Json = False) -> 
 
 
 @app.command()
-def compare(setting: Names, on: On, timeout: Timeout = None, json: Json = False) -> None:
+def compare(
+    setting: Names,
+    on: On,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Versions too, and what differs by its nature.")
+    ] = False,
+    timeout: Timeout = None,
+    json: Json = False,
+) -> None:
     """Show where sites differ: what most have, and who has something else."""
-    order_and_carry_out("config.compare", {"setting": setting}, on, timeout=timeout, json=json)
+    values = {"setting": setting, "all": everything}
+    order_and_carry_out("config.compare", values, on, timeout=timeout, json=json)
 
 
 @app.command("set")

@@ -201,7 +201,11 @@ def capability(
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Set or remove one capability of roles at system level."""
+    """Set or remove one capability of roles at system level.
+
+    The last word is the capability, all before it are roles; several capabilities take several
+    calls.
+    """
     from vmoodle.fleet.parameters import refuse_together
 
     words = {"allow": allow, "prevent": prevent, "prohibit": prohibit, "inherit": inherit}

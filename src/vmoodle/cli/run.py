@@ -11,7 +11,7 @@ import typer
 from vmoodle.cli.output import Json, moment, print_block, print_json, print_table, say
 from vmoodle.cli.progress import showing
 from vmoodle.cli.run_show import show_answers, show_cuts, show_run
-from vmoodle.cli.run_start import Confirm, DryRun, Yes
+from vmoodle.cli.run_start import Confirm, DryRun, Timeout, Yes
 
 if TYPE_CHECKING:
     from vmoodle.fleet.command import AnyCommand
@@ -96,6 +96,7 @@ def again(
     failed: Annotated[
         bool, typer.Option("--failed", help="Only on the sites where it was not done.")
     ] = False,
+    timeout: Timeout = None,
     yes: Yes = False,
     confirm: Confirm = None,
     json: Json = False,
@@ -114,7 +115,7 @@ def again(
 
     row = runs.find(run)
     command: type[AnyCommand] = find(row.command)
-    made = order.again(installation, row, command, failed=failed)
+    made = order.again(installation, row, command, failed=failed, timeout=timeout)
     carry_out(installation, made, yes=yes, confirm=confirm, dry=row.dry, json=json)
 
 

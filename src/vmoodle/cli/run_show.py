@@ -265,14 +265,17 @@ def _matrix(run: Run, told: Iterable[tuple[str, Result]]) -> None:
     against = next((f"{row.against} SAYS" for row in rows if row.against), "MOST SAY")
     print_table(
         ("NAME", against, "OTHERS"),
-        [
-            (row.name, "(not there)" if row.rare else _short_cell(row.majority), _others(row))
-            for row in rows
-        ],
+        [(row.name, _most_say(row), _others(row)) for row in rows],
         "No differences.",
     )
     if len(found) > len(rows):
         say(f"{len(found) - len(rows)} more are the same on all of them")
+
+
+def _most_say(row: Compared) -> str:
+    if row.is_split:
+        return "(no majority)"
+    return "(not there)" if row.rare else _short_cell(row.majority)
 
 
 def _others(row: Compared) -> str:
@@ -283,7 +286,8 @@ def _others(row: Compared) -> str:
         value = _short_cell(row.cells[site]) if site in row.cells else there
         groups.setdefault(value, []).append(site)
     most_first = sorted(groups.items(), key=lambda item: -len(item[1]))
-    told = [f"{names(sites)}: {value}" for value, sites in most_first[:_MOST_VALUES]]
+    most = None if row.is_split else _MOST_VALUES
+    told = [f"{names(sites)}: {value}" for value, sites in most_first[:most]]
     rest = len(groups) - len(told)
     return "; ".join(told) + (f"; {rest} more values" if rest else "")
 

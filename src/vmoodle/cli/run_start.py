@@ -75,6 +75,8 @@ def carry_out(
         _show_queued(run.id, run.operation_id, json=json)
         return
     run = ask(installation, order, dry=dry)
+    if dry and not order.undo_of:
+        orders.judge_trial(order, run)
     show_run(run, command.comparison, json=json, show=show)
 
 
@@ -147,6 +149,8 @@ def _change(
     if not json:
         say("what would be done:")
         show_answers(trial, order.command.comparison)
+    if not order.undo_of:
+        orders.judge_trial(order, trial)
     order = orders.after_trial(order, trial)
     if asks:
         shown = f"{len(order.names)} site(s)"

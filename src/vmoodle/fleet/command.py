@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from vmoodle.errors import InvalidInput, Refused
+from vmoodle.errors import InvalidInput, Refused, VMoodleError
 from vmoodle.fleet.copy_source import sources_of
 from vmoodle.fleet.parameters import Parameters, parameters, schema
 from vmoodle.fleet.result import Changed, Compared, Result, compared
@@ -97,6 +97,15 @@ class Command(ABC, Generic[P]):
         answers together show that the parameters were wrong.
         """
         return compared(answers)
+
+    @classmethod
+    def judge(
+        cls, given: P, answers: Mapping[str, Result], failures: Collection[VMoodleError]
+    ) -> None:
+        """Raise VMoodleError where what the trials of a change answered shows a wrong parameter.
+
+        One site may lack a role; a name that none of them knows is a slip.
+        """
 
     @abstractmethod
     def run(self, site: TargetSite) -> Result | Changed:

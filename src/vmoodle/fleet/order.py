@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vmoodle.errors import Failed, InvalidInput, Refused, VMoodleError
-from vmoodle.fleet.command import AnyCommand, has_dry_run, nothing_to_undo
+from vmoodle.errors import Conflict, Failed, InvalidInput, NotFound, Refused, VMoodleError
+from vmoodle.fleet.command import AnyCommand, Command, Effect, has_dry_run, nothing_to_undo
 from vmoodle.fleet.parameters import Parameters, has_secrets, masked, restored, revealed, secrets_of
+from vmoodle.fleet.run_view import answers, problems
 from vmoodle.fleet.target_choice import Choice
 from vmoodle.fleet.target_sites import wrong_state
 from vmoodle.fleet.targets import choose_expression
@@ -109,11 +110,17 @@ def write_down(
 
 
 def again(
-    installation: Installation, run: Run, command: type[AnyCommand], *, failed: bool
+    installation: Installation,
+    run: Run,
+    command: type[AnyCommand],
+    *,
+    failed: bool,
+    timeout: float | None = None,
 ) -> Order:
     """Return the order of a run's command on its sites again, on those not done with `failed`.
 
-    Raise Refused `run.secret` where the parameters held a secret, which is not kept.
+    Raise Refused `run.secret` where the parameters held a secret, which is not kept, NotFound
+    `run.failed` where no site failed.
     """
     if run.undo_of:
         raise Refused(
@@ -128,29 +135,74 @@ def again(
             f"The parameters of run {run.id} hold a secret, which is not kept.",
             f"Order it anew on the same sites: --on {'failed' if failed else 'run'}:{run.id}",
         )
+    if failed and not runs.failed_names(run):
+        raise _none_failed(run)
     target = f"{'failed' if failed else 'run'}:{run.id}"
-    return prepare(installation, command, given, target, timeout=run.timeout, again_of=run.id,
-                   settle=False)  # fmt: skip
+    return prepare(installation, command, given, target, timeout=timeout or run.timeout,
+                   again_of=run.id, settle=False)  # fmt: skip
+
+
+def _none_failed(run: Run) -> NotFound:
+    unknown = runs.names(run.id, {RunSiteState.UNKNOWN})
+    message = f"No site of run {run.id} failed."
+    if not unknown:
+        return NotFound("run.failed", message, f"vmoodle run show {run.id}")
+    are = "site is" if len(unknown) == 1 else "sites are"
+    return NotFound(
+        "run.failed",
+        f"{message} {len(unknown)} {are} unknown, and not repeated.",
+        f"Look there first; then order it anew with --on '{', '.join(unknown)}'.",
+    )
 
 
 def undo(installation: Installation, run: Run, command: type[AnyCommand]) -> Order:
     """Return the order that takes a run back, on the sites where it can be and was not yet.
 
-    Raise Refused `command.undo` where that is no site.
+    Raise Refused `run.read` for one that changed nothing, `command.undo` where nothing was kept,
+    Conflict `run.undone` where all was taken back already.
     """
+    if run.dry or run.effect == Effect.READS:
+        raise Refused(
+            "run.read",
+            f"Run {run.id} only {'tried' if run.dry else 'read'}; there is nothing to take back.",
+            "`vmoodle run list` shows the runs that changed sites.",
+        )
     whole = prepare(installation, command, _shown(run, command), f"run:{run.id}",
                     timeout=run.timeout, settle=False)  # fmt: skip
     left = set(runs.undoable(run.id))
     sites = tuple((site_id, name) for site_id, name in whole.sites if name in left)
     if not sites:
-        raise nothing_to_undo(command.name)
+        raise _undone(run) or nothing_to_undo(command.name)
     left_out = {name: error for name, error in whole.left_out.items() if name in left}
     return replace(whole, sites=sites, left_out=left_out, undo_of=run.id)
+
+
+def _undone(run: Run) -> Conflict | None:
+    """Return the error for a run that another one has taken back, None where none has."""
+    back = runs.taken_back_by(run.id)
+    if not back:
+        return None
+    again = f"undo {back}" if runs.undoable(back) else f"again {run.id}"
+    return Conflict(
+        "run.undone",
+        f"Run {run.id} was taken back already by run {back}.",
+        f"To have again what it changed: vmoodle run {again}",
+    )
 
 
 def _shown(run: Run, command: type[AnyCommand]) -> Parameters:
     """Return a run's parameters, a secret as `***`: an undo goes by what was kept."""
     return restored(command.model, run.parameters)
+
+
+def judge_trial(order: Order, trial: Run) -> None:
+    """Raise what `Command.judge` finds wrong with the parameters by all answers together."""
+    if order.command.judge.__func__ is Command.judge.__func__:  # type: ignore[attr-defined]
+        return  # it would read all answers for nothing
+    failures = [
+        Failed(row.error_code, row.error_message, row.error_hint) for row in problems(trial)
+    ]
+    order.command.judge(order.given, dict(answers(trial)), failures)
 
 
 def after_trial(order: Order, trial: Run) -> Order:

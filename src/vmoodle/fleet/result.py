@@ -259,12 +259,16 @@ class Compared:
     """It is shown although no site stands out."""
     rare: bool = False
     """Most sites know no such name, so that those that do are the ones that differ."""
+    is_split: bool = False
+    """There is no majority, and all values are told."""
 
     @property
     def differing(self) -> tuple[str, ...]:
         """The sites that have not what most have; for most that may be no such name."""
         if self.states is not None:
             return tuple(sorted(self.states))
+        if self.is_split:
+            return tuple(sorted({*self.cells, *self.unknown}))
         if self.rare:
             return tuple(sorted(self.cells))
         other = [site for site, value in self.cells.items() if value != self.majority]
@@ -279,8 +283,9 @@ class Compared:
     def as_facts(self) -> dict[str, Any]:
         """Return the members for JSON."""
         standard = {"against": self.against} if self.against else {}
+        split = {"no_majority": True} if self.is_split else {}
         return {
-            "name": self.name, **standard, "majority": self.majority,
+            "name": self.name, **standard, "majority": self.majority, **split,
             "differing": {
                 site: {"value": self.cells.get(site), "state": self.state(site)}
                 for site in self.differing
@@ -289,17 +294,24 @@ class Compared:
 
 
 def compared(answers: Iterable[tuple[str, Result]]) -> list[Compared]:
-    """Return the matrix of names and sites; answers of another form are left out."""
+    """Return the matrix of names and sites; answers of another form are left out.
+
+    The majority is what more than half of the sites have that know the name; where more than half
+    of all know no such name, that is.
+    """
     columns = {site: result.cells for site, result in answers if isinstance(result, Matrix)}
     names = sorted({name for cells in columns.values() for name in cells})
     rows = []
     for name in names:
         cells = {site: column[name] for site, column in columns.items() if name in column}
         counted = Counter(json.dumps(value) for value in cells.values())
-        most = max(counted, key=lambda text: (counted[text], text))
+        ((most, count),) = counted.most_common(1)
         unknown = tuple(sorted(columns.keys() - cells.keys()))
-        rare = len(unknown) > counted[most]
-        rows.append(Compared(name, cells, json.loads(most), unknown, rare=rare))
+        rare = 2 * len(unknown) > len(columns)
+        has_majority = 2 * count > len(cells)
+        majority = json.loads(most) if has_majority else None
+        is_split = not (rare or has_majority)
+        rows.append(Compared(name, cells, majority, unknown, rare=rare, is_split=is_split))
     return rows
 
 

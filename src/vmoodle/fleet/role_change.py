@@ -6,11 +6,12 @@ A command set gives the plans; this does the rest, the same for each of them.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vmoodle.engines.protocol import SiteConnection
+from vmoodle.errors import NotFound, VMoodleError
 from vmoodle.fleet.change_rows import change_table
 from vmoodle.fleet.command import Command, Comparison, Effect, P
 from vmoodle.fleet.copy_source import open_source
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
 _LONGEST = 100
+_SKIPPED = "skipped"
 
 
 class RoleChange(Command[P]):
@@ -91,7 +93,49 @@ def _skipped(plan: RolePlan) -> Iterator[tuple[str, ...]]:
         keys.setdefault((one.part, one.reason), []).append(key_words(one.part, one.key))
     for (part, reason), names in keys.items():
         count = f" {len(names)}" if len(names) > 1 else ""
-        yield plan.role, part, ", ".join(names), "", "", f"skipped{count}: {reason}"
+        yield plan.role, part, ", ".join(names), "", "", f"{_SKIPPED}{count}: {reason}"
+
+
+def skipped(answer: Result) -> list[tuple[str, str, str]]:
+    """Return the part, the role and the reason of each row of an answer that skips something."""
+    if not isinstance(answer, Table):
+        return []
+    rows = (dict(zip(answer.columns, row, strict=True)) for row in answer.rows)
+    return [
+        (str(row["part"]), str(row["role"]), str(row["note"]))
+        for row in rows
+        if str(row["note"]).startswith(_SKIPPED)
+    ]
+
+
+def refuse_unknown(
+    roles: Iterable[str], answers: Mapping[str, Result], failures: Iterable[VMoodleError] = ()
+) -> None:
+    """Raise NotFound `role.unknown` for a role that none of the sites that were tried has."""
+    unknown = [error for error in failures if error.code == "role.unknown"]
+    if unknown and not answers:
+        raise _unknown(unknown[0].message.partition("no role ")[2].rstrip("."), unknown[0].hint)
+    lacking = [
+        {role: reason for part, role, reason in skipped(answer) if part == Part.ROLE}
+        for answer in answers.values()
+    ]
+    for role in roles if lacking else ():
+        if all(role in one for one in lacking):
+            raise _unknown(repr(role), did_you_mean(one[role] for one in lacking))
+
+
+def did_you_mean(reasons: Iterable[str]) -> str:
+    """Return what stands in one of the reasons of a name that is near; empty for none."""
+    found = (reason.partition("Did you mean")[2] for reason in reasons)
+    return next((f"Did you mean{rest}" for rest in found if rest), "")
+
+
+def _unknown(role: str, hint: str) -> NotFound:
+    return NotFound(
+        "role.unknown",
+        f"None of the sites has a role {role}.",
+        hint or "Roles are named by their shortname: vmoodle role list --on '*'",
+    )
 
 
 def ask_source(

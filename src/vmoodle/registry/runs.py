@@ -198,6 +198,15 @@ def undoable(run_id: str) -> list[str]:
     return list(names.values_list("shortname", flat=True))
 
 
+def taken_back_by(run_id: str) -> str:
+    """Return the id of the latest run that took this one back on any site, empty for none."""
+    done = RunSite.objects.filter(
+        run__undo_of=run_id, run__dry=False, state__in=(RunSiteState.OK, RunSiteState.UNKNOWN)
+    )
+    latest = done.order_by("-run__created_at").values_list("run_id", flat=True).first()
+    return str(latest or "")
+
+
 def taken_up(run_id: str, *, repeat: bool, unknown: VMoodleError) -> frozenset[str]:
     """Decide what was begun when the process that did it ended.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 from vmoodle.errors import InvalidInput
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.copy_source import FromSite, open_source
+from vmoodle.fleet.own_words import without_own_words
 from vmoodle.fleet.parameters import (
     Constant,
     Parameters,
@@ -17,7 +19,7 @@ from vmoodle.fleet.parameters import (
     SettledSecret,
     secret_texts,
 )
-from vmoodle.fleet.result import Changed, Matrix, Result, Table
+from vmoodle.fleet.result import Changed, Compared, Matrix, Result, Table, compared
 from vmoodle.fleet.setting_edit import SettingEdit, Wanted, masks, take_back
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.config.copies import CopySource, plan_copy, read_source
@@ -75,26 +77,51 @@ class GetSettings(Command[SettingPatterns]):
         return Table(("setting", "value", "forced", "stored"), rows)
 
 
-class CompareSettings(Command[SettingPatterns]):
+class ComparedSettings(SettingPatterns):
+    """Settings, by name, and whether also those are compared that say nothing."""
+
+    all: bool = Field(
+        default=False, description="Versions too, and what is another on every site by its nature."
+    )
+
+
+class CompareSettings(Command[ComparedSettings]):
     """Put the values of many sites side by side."""
 
     name = "config.compare"
     title = "Compare settings over sites: what most have, and who differs."
     effect = Effect.READS
-    model = SettingPatterns
+    model = ComparedSettings
     comparison = Comparison.MATRIX
 
     def run(self, site: TargetSite) -> Result:
         """Return each setting's value; what is another on every site by nature is left out."""
         patterns = [parse_pattern(one) for one in self.given.setting]
-        named = {SettingName(one.component, one.name) for one in patterns if one.is_exact}
+        # `version` and `*/version` ask for it, `*` and `*/*` do not.
+        named = [one for one in patterns if one.names_setting]
         cells, shown = {}, masks(site).shown
         for name, value in self.given.read(site).items():
             is_there = value.is_forced or value.stored is not None
-            if is_there and (name in named or not name.differs_by_nature):
+            is_asked = self.given.all or any(one.matches(name) for one in named)
+            if is_there and (is_asked or not name.says_nothing_compared):
                 told = shown(name, value.effective)
                 cells[str(name)] = f"{told} (forced)" if value.is_forced else told
         return Matrix(cells)
+
+    @classmethod
+    def compare(
+        cls, given: ComparedSettings, answers: Iterable[tuple[str, Result]]
+    ) -> list[Compared]:
+        """Return the rows; what differs only by a site's own address or moodledata is the same."""
+        # The registry's models can be had only after an installation is opened.
+        from vmoodle.registry.models import Site
+
+        rows = compared(answers)
+        if given.all:
+            return rows
+        sites = Site.objects.values_list("shortname", "wwwroot", "dataroot")
+        places = {name: (wwwroot, dataroot) for name, wwwroot, dataroot in sites}
+        return list(without_own_words(rows, places))
 
 
 class EditSettings(Command[Any]):

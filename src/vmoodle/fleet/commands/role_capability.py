@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from vmoodle.errors import InvalidInput, NotFound
+from vmoodle.errors import InvalidInput, NotFound, VMoodleError
 from vmoodle.fleet.commands.roles import unknown_component
 from vmoodle.fleet.copy_source import FromSite, PerhapsFromSite
 from vmoodle.fleet.parameters import Constant
-from vmoodle.fleet.role_change import RoleChange, ask_source
+from vmoodle.fleet.result import Result
+from vmoodle.fleet.role_change import (
+    RoleChange,
+    ask_source,
+    did_you_mean,
+    refuse_unknown,
+    skipped,
+)
 from vmoodle.moodle.roles.definitions import Permission, SiteRoles, named, read_roles
 from vmoodle.moodle.roles.plan import Part, RolePlan, capabilities_of, near, plan_permissions
 from vmoodle.moodle.roles.sync import RoleSource, plan_roles
@@ -37,6 +44,8 @@ class OneCapability(PerhapsFromSite):
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         refuse_no_capability(self.capability)
+        for role in self.role:
+            _refuse_no_role(role)
         if bool(self.permission) == bool(self.source):
             raise InvalidInput(
                 "role.source",
@@ -63,6 +72,15 @@ class SetCapability(RoleChange[OneCapability]):
         roles = named(given.role, site.shortnames, site.called)
         settled = permissions_of(site, roles, {known}).as_data()
         return given.model_copy(update={"settled": settled})
+
+    @classmethod
+    def judge(
+        cls, given: OneCapability, answers: Mapping[str, Result], failures: Collection[VMoodleError]
+    ) -> None:
+        """Raise NotFound for a role, or the capability, that none of the sites knows."""
+        if not given.source:
+            refuse_unknown(given.role, answers, failures)
+            _refuse_unknown_capability(given, answers)
 
     def plans(self, site: SiteRoles) -> Iterable[RolePlan]:
         """Return what gives the roles the permission."""
@@ -136,6 +154,25 @@ def plan_source(settled: dict[str, Any], site: SiteRoles) -> list[RolePlan]:
     return plan_roles(source, site, parts=[Part.PERMISSION], create=False)
 
 
+def _refuse_unknown_capability(given: OneCapability, answers: Mapping[str, Result]) -> None:
+    """Raise NotFound `role.capability` where no site with one of the roles knows it."""
+    hints = []
+    for answer in answers.values():
+        reasons = skipped(answer)
+        of_capability = [reason for part, _role, reason in reasons if part == Part.PERMISSION]
+        roles_lacking = {role for part, role, _reason in reasons if part == Part.ROLE}
+        if of_capability:
+            hints.append(of_capability[0])
+        elif roles_lacking != set(given.role):
+            return
+    if hints:
+        raise NotFound(
+            "role.capability",
+            f"None of the sites knows the capability {given.capability!r}.",
+            did_you_mean(hints) or "A capability is named as mod/quiz:view.",
+        )
+
+
 def known_capability(capability: str, site: SiteRoles) -> str:
     """Return the capability; raise NotFound `role.capability` where the source knows it not."""
     if capability in site.capabilities:
@@ -145,6 +182,16 @@ def known_capability(capability: str, site: SiteRoles) -> str:
         f"{site.called.capitalize()} does not know the capability {capability!r}.",
         near(capability, site) or "A capability is named as mod/quiz:view.",
     )
+
+
+def _refuse_no_role(text: str) -> None:
+    """Raise InvalidInput `role.name` for a capability where a role is to be."""
+    if "/" in text or ":" in text:
+        raise InvalidInput(
+            "role.name",
+            f"{text!r} is no shortname of a role.",
+            "One capability is set at a time: name it last, after the roles.",
+        )
 
 
 def refuse_no_capability(text: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import Field
@@ -12,7 +12,7 @@ from vmoodle.errors import VMoodleError
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Parameters
 from vmoodle.fleet.result import Changed, Result
-from vmoodle.fleet.role_change import changed, take_back, told
+from vmoodle.fleet.role_change import changed, refuse_unknown, take_back, told
 from vmoodle.fleet.target_site import TargetSite, unheard
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.roles.changes import Applied
@@ -37,6 +37,13 @@ class ResetRoles(Command[RolesToReset]):
     idempotent = True
     comparison = Comparison.BY_ROW
     scripts = True
+
+    @classmethod
+    def judge(
+        cls, given: RolesToReset, answers: Mapping[str, Result], failures: Collection[VMoodleError]
+    ) -> None:
+        """Raise NotFound `role.unknown` where none of the sites has one of the roles."""
+        refuse_unknown(given.role, answers, failures)
 
     def dry_run(self, site: TargetSite) -> Result:
         """Return what Moodle's reset would change."""

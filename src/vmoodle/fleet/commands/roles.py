@@ -222,4 +222,5 @@ def _compared(row: Row, against: str, *, shown: bool) -> Compared:
         states={site: str(row.states[site]) for site in row.differing},
         against=against,
         shown=shown,
+        is_split=row.is_split,
     )

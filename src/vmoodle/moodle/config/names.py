@@ -44,6 +44,8 @@ _ROLE_IDS = (
     "coursecontact", "roleid",
 )  # fmt: skip
 """What holds ids of roles, which are others on another site."""
+_RANDOM_KINDS = ("siteidentifier", "salt", "badge_salt", "kid", "rsa_key")
+"""The kinds of values in the table of identity that every site draws for itself."""
 
 
 @dataclass(frozen=True, order=True)
@@ -69,6 +71,11 @@ class SettingName:
     def differs_by_nature(self) -> bool:
         """Tell whether the value is another on every site, or changes by itself."""
         return _is_one_of(self.name, _BY_NATURE)
+
+    @property
+    def says_nothing_compared(self) -> bool:
+        """Tell whether a difference says nothing: by nature, a version, or drawn at random."""
+        return self.differs_by_nature or self.is_reserved or _is_random(self)
 
     @property
     def is_reserved(self) -> bool:
@@ -98,6 +105,11 @@ class SettingPattern:
     def is_exact(self) -> bool:
         """Tell whether it names one setting in full."""
         return not _has_wildcard(self.component) and not _has_wildcard(self.name)
+
+    @property
+    def names_setting(self) -> bool:
+        """Tell whether the name itself is in full, of one component or of several."""
+        return not _has_wildcard(self.name)
 
     def matches(self, setting: SettingName) -> bool:
         """Tell whether the setting is one of those meant; `*` without a component is of core."""
@@ -170,6 +182,17 @@ def _credentials(component: str) -> list[str]:
         and entry.what.component == component
         for name in entry.what.names
     ]
+
+
+@lru_cache(maxsize=20_000)
+def _is_random(setting: SettingName) -> bool:
+    return any(
+        isinstance(entry.what, Settings)
+        and entry.what.component == setting.component
+        and entry.kind in _RANDOM_KINDS
+        and _is_one_of(setting.name, entry.what.names)
+        for entry in ENTRIES
+    )
 
 
 def _marks_one_site(setting: SettingName) -> bool:

@@ -206,6 +206,7 @@ def take_back(
         for batch in rows_of(connection, part, after=first - 1, until=last, lock=True):
             added.add(batch)
     _refuse_changed(part, added.digest, kept["left"])
+    ((before,),) = connection.query(f"SELECT COUNT(*) FROM {{{part.table}}}")  # noqa: S608
     condition, values = part.condition()
     gone = sum(
         connection.execute(
@@ -216,7 +217,7 @@ def take_back(
     )
     if gone != added.digest.rows:
         raise _busy(part)
-    return TableChange(gone, 0, gone)
+    return TableChange(int(before), 0, gone)
 
 
 class _Kept:

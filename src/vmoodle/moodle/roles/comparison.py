@@ -30,19 +30,22 @@ class CellState(StrEnum):
     UNKNOWN = "unknown capability"
     NO_ROLE = "no such role"
     FACT = "differs"
+    SPLIT = "no majority"
 
 
 @dataclass(frozen=True)
 class Row:
     """One name on all sites: what it is compared with, what each site has, and how that stands.
 
-    Nothing to compare with (`standard` is None) is a name that only others than the judge know.
+    Nothing to compare with (`standard` is None) is a name that only others than the judge know, or
+    one of which no value is the majority's (`is_split`): then all that know it stand out.
     """
 
     name: str
     standard: str | None
     values: Mapping[str, str]
     states: Mapping[str, CellState]
+    is_split: bool = False
 
     @property
     def differing(self) -> tuple[str, ...]:
@@ -96,8 +99,8 @@ def compare_columns(
     Last come those in which nothing stands out but that sites do not know the capability: sites of
     several versions of Moodle have many.
 
-    A row is compared with what most sites have that know the name; of two that are as frequent,
-    with the first site's. `standard` is a column to compare with instead.
+    A row is compared with what more than half of the sites have that know the name. `standard` is a
+    column to compare with instead.
     """
     names = {name for column in (*columns.values(), standard or {}) for name in column}
     rows = [
@@ -127,6 +130,8 @@ def _row(
 ) -> Row:
     values = {site: column[name] for site, column in columns.items() if name in column}
     wanted = _most(values.values()) if standard is None else standard.get(name)
+    if standard is None and wanted is None:
+        return Row(name, None, values, _split(name, columns), is_split=True)
     # Nearly all are the same, which is told at once.
     states = {
         site: CellState.SAME
@@ -135,6 +140,16 @@ def _row(
         for site, column in columns.items()
     }
     return Row(name, wanted, values, states)
+
+
+def _split(name: str, columns: Mapping[str, Mapping[str, str]]) -> dict[str, CellState]:
+    """Say how the cells of a row stand of which none is the majority's."""
+    return {
+        site: CellState.SPLIT
+        if name in column and column.get(ROLE) != NO_ROLE
+        else _state(name, column, None)
+        for site, column in columns.items()
+    }
 
 
 def _state(name: str, column: Mapping[str, str], wanted: str | None) -> CellState:
@@ -156,6 +171,6 @@ def _state(name: str, column: Mapping[str, str], wanted: str | None) -> CellStat
 
 
 def _most(values: Iterable[str]) -> str | None:
-    # most_common() keeps the order of the first appearance among those that are as frequent.
-    common = Counter(values).most_common(1)
-    return common[0][0] if common else None
+    counted = Counter(values)
+    ((most, count),) = counted.most_common(1)
+    return most if 2 * count > counted.total() else None

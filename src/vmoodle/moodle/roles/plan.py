@@ -213,7 +213,9 @@ def plan_permissions(
         meant = [name for name in site.shortnames if fnmatchcase(name, pattern)]
         plans |= {name: plan_permission(name, capability, permission, site) for name in meant}
         if not meant:
-            plans[pattern] = RolePlan(pattern, (), (Skipped(Part.ROLE, "", NO_ROLE),))
+            near_roles = get_close_matches(pattern, site.shortnames, n=1)
+            reason = f"{NO_ROLE}. Did you mean {near_roles[0]}?" if near_roles else NO_ROLE
+            plans[pattern] = RolePlan(pattern, (), (Skipped(Part.ROLE, "", reason),))
     return list(plans.values())
 
 
