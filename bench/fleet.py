@@ -81,10 +81,10 @@ def command_named(name: str) -> type[AnyCommand]:
 
 def carried_out(installation: Installation, name: str, values: dict[str, object]) -> Run:
     """Carry a command out on all sites by the runner, and return its run with every answer."""
-    from vmoodle.fleet.order import prepare, write_down
     from vmoodle.fleet.parameters import given
-    from vmoodle.fleet.run_view import all_well
-    from vmoodle.fleet.runner import run_here
+    from vmoodle.fleet.runs.order import prepare, write_down
+    from vmoodle.fleet.runs.runner import run_here
+    from vmoodle.fleet.runs.view import all_well
 
     command = command_named(name)
     order = prepare(installation, command, given(command.model, values), "*")
@@ -100,7 +100,7 @@ def ask(installation: Installation) -> None:
 
 def compare(installation: Installation) -> None:
     """Compare a role over all sites: permissions, levels and facts, to the finished matrix."""
-    from vmoodle.fleet.run_view import answers, matrix
+    from vmoodle.fleet.runs.view import answers, matrix
 
     run = carried_out(installation, "role.compare", {"role": ROLE})
     rows = matrix(run)

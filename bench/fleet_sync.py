@@ -29,7 +29,7 @@ from bench.fleet import ROLE, carried_out, environment, show
 from bench.fleet_sites import KEPT, make_databases, register
 from bench.measure import PROGRAM, run
 from vmoodle.engines.protocol import Engine, SiteDatabase, open_engine
-from vmoodle.fleet.confirmation import phrase
+from vmoodle.fleet.bulk.confirmation import phrase
 from vmoodle.installation import Installation, open_installation
 from vmoodle.moodle.php.account import owner_ids
 from vmoodle.moodle.roles.definitions import RoleDefinition, read_roles

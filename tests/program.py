@@ -126,7 +126,7 @@ _NEEDED = (
     "sqlglot.dialects.postgres",
     "vmoodle.engines.mariadb",
     "vmoodle.engines.postgresql",
-    "vmoodle.fleet.sql_text",
+    "vmoodle.fleet.sql.text",
     "vmoodle.hook.map",
     "vmoodle.moodle.care.account_reset",
     "vmoodle.moodle.copies.language_copy",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmoodle.errors import VMoodleError
-from vmoodle.fleet.baseline_document import read_baseline
+from vmoodle.fleet.baseline.document import read_baseline
 from vmoodle.moodle.config.names import parse_setting
 from vmoodle.moodle.plugins.rules import PluginState
 from vmoodle.moodle.roles.plan import Part

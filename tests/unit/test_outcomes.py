@@ -20,7 +20,7 @@ from vmoodle.operations.node import NodeLock
 def test_what_the_end_of_one_site_raises_is_that_sites_failure_alone(
     installation: Installation,
 ) -> None:
-    from vmoodle.fleet.outcome import Outcome
+    from vmoodle.fleet.bulk.outcome import Outcome
     from vmoodle.registry import operations
     from vmoodle.registry.models import Operation, OperationState
 

@@ -116,7 +116,7 @@ def test_long_and_short_answers_are_kept_as_they_were(fleet: Installation) -> No
 
 def test_parquet_has_the_rows_of_all_sites(fleet: Installation, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
-    from vmoodle.fleet.run_export import export
+    from vmoodle.fleet.runs.export import export
 
     run = read(fleet, "tests.plain", fails="a2")
     assert export(run, tmp_path / "x.parquet", "parquet") == 3
@@ -130,7 +130,7 @@ def test_parquet_without_pyarrow_is_refused_and_leaves_no_file(
 ) -> None:
     import sys
 
-    from vmoodle.fleet.run_export import export
+    from vmoodle.fleet.runs.export import export
 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(Unavailable) as refused:

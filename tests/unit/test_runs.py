@@ -38,8 +38,8 @@ def fleet(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Instal
 
 
 def order(fleet: Installation, command: str, on: str = "*", **values: Any) -> Any:
-    from vmoodle.fleet.order import prepare
     from vmoodle.fleet.parameters import given
+    from vmoodle.fleet.runs.order import prepare
 
     timeout = values.pop("timeout", None)
     found = command_sets.load().find(command)
@@ -47,14 +47,14 @@ def order(fleet: Installation, command: str, on: str = "*", **values: Any) -> An
 
 
 def read(fleet: Installation, command: str, on: str = "*", **values: Any) -> Run:
-    from vmoodle.fleet.order import write_down
-    from vmoodle.fleet.runner import run_here
+    from vmoodle.fleet.runs.order import write_down
+    from vmoodle.fleet.runs.runner import run_here
 
     return run_here(fleet, write_down(fleet, order(fleet, command, on, **values)))
 
 
 def durable(fleet: Installation, command: str, on: str = "*", **values: Any) -> Run:
-    from vmoodle.fleet.order import write_down
+    from vmoodle.fleet.runs.order import write_down
 
     return write_down(fleet, order(fleet, command, on, **values), durable=True)
 
@@ -69,7 +69,7 @@ def follow(fleet: Installation, run: Run) -> Run:
 
 
 def told(run: Run) -> dict[str, Any]:
-    from vmoodle.fleet.run_view import entries
+    from vmoodle.fleet.runs.view import entries
 
     return {one["site"]: one for one in entries(run)}
 
@@ -87,7 +87,7 @@ def lines(directory: Path) -> dict[str, int]:
 
 
 def test_what_each_site_answers_is_kept(fleet: Installation) -> None:
-    from vmoodle.fleet.run_view import summary
+    from vmoodle.fleet.runs.view import summary
 
     run = read(fleet, "tests.ask", fails="b1")
     assert told(run)["a1"] | {"duration_ms": 0} == {
@@ -101,7 +101,7 @@ def test_what_each_site_answers_is_kept(fleet: Installation) -> None:
 
 def groups(run: Run) -> Any:
     from vmoodle.fleet.result import grouped
-    from vmoodle.fleet.run_view import answers
+    from vmoodle.fleet.runs.view import answers
 
     return grouped(answers(run))
 
@@ -117,7 +117,7 @@ def test_a_command_that_breaks_or_answers_nonsense_breaks_nothing(fleet: Install
 def test_a_slow_site_holds_no_other(
     fleet: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vmoodle.fleet import runner
+    from vmoodle.fleet.runs import runner
 
     monkeypatch.setattr(runner, "GRACE", 0)
     monkeypatch.setattr(runner, "CONNECT_TIMEOUT", 0)
@@ -151,7 +151,7 @@ def test_sites_in_other_states_and_held_ones_are_told_and_left(
 
 
 def test_a_change_on_much_of_the_fleet_is_confirmed_by_what_is_meant() -> None:
-    from vmoodle.fleet.confirmation import phrase, refuse_unconfirmed_change
+    from vmoodle.fleet.bulk.confirmation import phrase, refuse_unconfirmed_change
 
     def confirmed(
         names: list[str], *, yes: bool = False, typed: str = "", shown: bool = False
@@ -175,7 +175,7 @@ def test_a_change_on_much_of_the_fleet_is_confirmed_by_what_is_meant() -> None:
 
 
 def test_secrets_are_masked_and_forgotten(fleet: Installation) -> None:
-    from vmoodle.fleet import order as orders
+    from vmoodle.fleet.runs import order as orders
 
     run = durable(fleet, "tests.ask", key="s3cret")
     assert run.parameters["key"] == "***"
@@ -192,8 +192,8 @@ def test_an_optional_secret_that_was_not_given_is_kept_as_none(fleet: Installati
 
 
 def test_a_run_is_done_again_where_it_failed(fleet: Installation) -> None:
-    from vmoodle.fleet import order as orders
-    from vmoodle.fleet.runner import run_here
+    from vmoodle.fleet.runs import order as orders
+    from vmoodle.fleet.runs.runner import run_here
 
     run = read(fleet, "tests.plain", fails="a2 b1")
     command = command_sets.load().find("tests.plain")
@@ -278,8 +278,8 @@ def test_a_cancelled_run_leaves_the_rest(
 
 
 def undo(fleet: Installation, run: Run) -> Run:
-    from vmoodle.fleet.order import undo as order_undo
-    from vmoodle.fleet.order import write_down
+    from vmoodle.fleet.runs.order import undo as order_undo
+    from vmoodle.fleet.runs.order import write_down
 
     made = order_undo(fleet, run, command_sets.load().find(run.command))
     return follow(fleet, write_down(fleet, made, durable=True))
@@ -313,8 +313,8 @@ def test_a_run_is_taken_back_where_it_was_done_and_only_once(
 
 
 def test_a_trial_keeps_nothing_to_be_taken_back(fleet: Installation, tmp_path: Path) -> None:
-    from vmoodle.fleet.order import write_down
-    from vmoodle.fleet.runner import run_here
+    from vmoodle.fleet.runs.order import write_down
+    from vmoodle.fleet.runs.runner import run_here
 
     trial = write_down(fleet, order(fleet, "tests.undoable", directory=str(tmp_path)), dry=True)
     with pytest.raises(Refused):
@@ -358,8 +358,8 @@ def test_a_site_that_was_deleted_after_the_order_is_left_and_nothing_is_read_of_
 def test_an_undo_that_was_begun_when_its_process_was_killed_is_unknown_and_not_repeated(
     fleet: Installation, tmp_path: Path
 ) -> None:
-    from vmoodle.fleet.order import undo as order_undo
-    from vmoodle.fleet.order import write_down
+    from vmoodle.fleet.runs.order import undo as order_undo
+    from vmoodle.fleet.runs.order import write_down
     from vmoodle.registry.fleet_models import RunSite, RunSiteState
 
     run = follow(fleet, durable(fleet, "tests.undoable", directory=str(tmp_path)))
@@ -387,9 +387,9 @@ def in_a_thread(act: Callable[[], object]) -> Callable[[], None]:
 
 
 def test_a_reading_run_whose_process_is_gone_goes_on_where_it_stopped(fleet: Installation) -> None:
-    from vmoodle.fleet.order import write_down
-    from vmoodle.fleet.run_view import state_of
-    from vmoodle.fleet.runner import go_on
+    from vmoodle.fleet.runs.order import write_down
+    from vmoodle.fleet.runs.runner import go_on
+    from vmoodle.fleet.runs.view import state_of
     from vmoodle.process import machine
     from vmoodle.registry import runs
     from vmoodle.registry.fleet_models import RunSite
@@ -407,8 +407,8 @@ def test_a_reading_run_whose_process_is_gone_goes_on_where_it_stopped(fleet: Ins
 
 
 def test_two_runs_are_compared_and_exported(fleet: Installation, tmp_path: Path) -> None:
-    from vmoodle.fleet.run_diff import differences
-    from vmoodle.fleet.run_export import export
+    from vmoodle.fleet.runs.diff import differences
+    from vmoodle.fleet.runs.export import export
 
     first = read(fleet, "tests.plain", "a*, b1", fails="a2")
     second = read(fleet, "tests.plain", "a*, b2")
@@ -506,7 +506,7 @@ def test_what_php_may_have_changed_is_unknown_unless_twice_does_no_harm(
 def test_a_change_that_is_late_holds_its_site_and_is_heard(
     fleet: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vmoodle.fleet import runner
+    from vmoodle.fleet.runs import runner
     from vmoodle.registry import operations, runs
 
     monkeypatch.setattr(runner, "GRACE", 0)
@@ -532,7 +532,7 @@ def test_a_change_that_is_late_holds_its_site_and_is_heard(
 def test_a_change_that_never_ends_is_unknown_and_ends_the_run(
     fleet: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vmoodle.fleet import runner
+    from vmoodle.fleet.runs import runner
 
     monkeypatch.setattr(runner, "GRACE", 0)
     monkeypatch.setattr(runner, "CONNECT_TIMEOUT", 0)
@@ -575,7 +575,7 @@ def test_a_strangers_comparison_that_breaks_hides_no_answer(
 ) -> None:
     from vmoodle.cli.run_show import show_answers
     from vmoodle.fleet.command import Comparison
-    from vmoodle.fleet.run_export import export
+    from vmoodle.fleet.runs.export import export
 
     run = read(fleet, "tests.breaks", at="compare")
     export(run, tmp_path / "all.json", "json")
@@ -591,8 +591,8 @@ def test_a_strangers_comparison_that_breaks_hides_no_answer(
 def test_an_undo_says_why_there_is_nothing_to_take_back(
     fleet: Installation, tmp_path: Path
 ) -> None:
-    from vmoodle.fleet.order import write_down
-    from vmoodle.fleet.runner import run_here
+    from vmoodle.fleet.runs.order import write_down
+    from vmoodle.fleet.runs.runner import run_here
 
     words = {"directory": str(tmp_path)}
     trial = write_down(fleet, order(fleet, "tests.undoable", **words), dry=True)
@@ -608,7 +608,7 @@ def test_an_undo_says_why_there_is_nothing_to_take_back(
 
 
 def test_a_run_of_which_nothing_failed_says_so_and_what_is_unknown(fleet: Installation) -> None:
-    from vmoodle.fleet import order as orders
+    from vmoodle.fleet.runs import order as orders
     from vmoodle.registry.fleet_models import RunSite
 
     run = read(fleet, "tests.plain")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vmoodle.errors import InvalidInput
-from vmoodle.fleet.site_list import SiteList, read_list
+from vmoodle.fleet.bulk.site_list import SiteList, read_list
 
 NODELIST = """# the original's nodelist-dist.csv
 vhostname;vtemplate;name;shortname;description;vdbtype;vdbhost;vdblogin;vdbpass;vdbname;vdbpersist;\

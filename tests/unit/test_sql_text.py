@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmoodle.errors import InvalidInput
-from vmoodle.fleet.sql_text import (
+from vmoodle.fleet.sql.text import (
     Statement,
     first_word,
     refuse_transaction_words,
@@ -135,7 +135,7 @@ def test_any_text_is_split_or_refused(text: str) -> None:
 
 _IN_MANY_THREADS = """
 import sys, threading
-from vmoodle.fleet.sql_text import statements
+from vmoodle.fleet.sql.text import statements
 
 sys.setswitchinterval(1e-6)
 together, said = threading.Barrier(16), []

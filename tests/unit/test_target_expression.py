@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tests.unit.test_site_changes import make_site, set_state
 
 from vmoodle.errors import Conflict, Failed, InvalidInput, NotFound, VMoodleError
-from vmoodle.fleet.target_expression import ValueQuery, atoms, read_expression
+from vmoodle.fleet.targets.expression import ValueQuery, atoms, read_expression
 from vmoodle.installation import Installation
 
 if TYPE_CHECKING:
-    from vmoodle.fleet.target_choice import Choice
+    from vmoodle.fleet.targets.choice import Choice
 
 ALL = ["north1", "north2", "south1", "south2"]
 
@@ -49,7 +49,7 @@ class Asked:
 
 
 def choose(text: str, ask: Asked, states: set[str] | None = None) -> Choice:
-    from vmoodle.fleet.target_choice import choose_on
+    from vmoodle.fleet.targets.choice import choose_on
 
     return choose_on(text, ask, states)
 
@@ -169,7 +169,7 @@ def test_sites_in_another_state_are_meant_only_by_name() -> None:
 
 
 def test_the_first_cell_of_an_answer_decides(installation: Installation) -> None:
-    from vmoodle.fleet.value_query import is_true
+    from vmoodle.fleet.targets.value_query import is_true
 
     assert all(is_true(value) for value in (1, 2.5, True, "t", "YES", b"1", b"\x01"))
     assert not any(is_true(value) for value in (None, 0, False, "", "0", "f", b"\x00", b"no"))
@@ -180,7 +180,7 @@ def test_the_first_cell_of_an_answer_decides(installation: Installation) -> None
 
 @pytest.mark.usefixtures("fleet")
 def test_saved_groups_are_used_in_others_and_in_no_circle() -> None:
-    from vmoodle.fleet import targets
+    from vmoodle.fleet.targets import choose as targets
 
     targets.save_group("north", "label:region=north")
     targets.save_group("rest", "!@north")

@@ -23,7 +23,7 @@ def fleet(installation: Installation) -> Installation:
 
 
 def chosen(*patterns: str, labels: tuple[str, ...] = (), **more: object) -> list[str]:
-    from vmoodle.fleet.targets import Selection, choose
+    from vmoodle.fleet.targets.choose import Selection, choose
 
     states = more.pop("states", None)
     selection = Selection(patterns, labels, **more)  # type: ignore[arg-type]

@@ -78,8 +78,8 @@ def undo(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.baseline_document import read_baseline
-    from vmoodle.fleet.baseline_sites import APPLY, undo_order
+    from vmoodle.fleet.baseline.document import read_baseline
+    from vmoodle.fleet.baseline.sites import APPLY, undo_order
     from vmoodle.fleet.command_sets import find
     from vmoodle.fleet.options import read_text
 
@@ -103,8 +103,8 @@ def drift(
 
     installation = open_installation()
     from vmoodle.fleet.command_sets import find
-    from vmoodle.fleet.order import prepare
     from vmoodle.fleet.parameters import given
+    from vmoodle.fleet.runs.order import prepare
 
     command = find("baseline.drift")
     values = given(command.model, _given(file, False))
@@ -140,7 +140,7 @@ def capture(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet import baseline_capture as capturing
+    from vmoodle.fleet.baseline import capture as capturing
     from vmoodle.fleet.target_sites import target_site
 
     what = capturing.What(setting or [], role or [], plugin or [])
@@ -166,6 +166,6 @@ def _given(file: str, new: bool) -> dict[str, object]:
 def _drifted(run: Run, *, strict: bool) -> list[str]:
     """Return the sites on which something is not as it should be."""
     from vmoodle.fleet.commands.baseline import has_drifted
-    from vmoodle.fleet.run_view import answers
+    from vmoodle.fleet.runs.view import answers
 
     return [site for site, answer in answers(run) if has_drifted(answer, strict=strict)]

@@ -41,7 +41,7 @@ def checks(
 def _compared(run: Run) -> None:
     """Print the checks that are not well anywhere, or not the same everywhere; then the sum."""
     from vmoodle.fleet.result import compared
-    from vmoodle.fleet.run_view import answers
+    from vmoodle.fleet.runs.view import answers
     from vmoodle.moodle.scripts.health_checks import Status
 
     told = compared(answers(run))
@@ -70,6 +70,6 @@ def _nagios(run: Run) -> None:
 
 def _health(run: Run) -> Health:
     from vmoodle.fleet.commands.checks import Health
-    from vmoodle.fleet.run_view import answers, problems
+    from vmoodle.fleet.runs.view import answers, problems
 
     return Health(answers(run), [row.shortname for row in problems(run)])

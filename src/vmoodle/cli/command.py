@@ -82,8 +82,8 @@ def run_command(
     installation = open_installation()
     from vmoodle.fleet.command_sets import load
     from vmoodle.fleet.options import read_options
-    from vmoodle.fleet.order import prepare
     from vmoodle.fleet.parameters import given
+    from vmoodle.fleet.runs.order import prepare
 
     command = load().find(name)
     values = given(command.model, read_options(command.model, context.args, read_secret))

@@ -28,7 +28,7 @@ def check(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.targets import Selection, choose
+    from vmoodle.fleet.targets.choose import Selection, choose
     from vmoodle.lifecycle import hook_check
 
     meant = Selection(sites or [], label or [], all_sites)

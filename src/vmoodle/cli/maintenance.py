@@ -91,7 +91,7 @@ def show(on: On, timeout: Timeout = None, json: Json = False) -> None:
 def _grouped(run: Run) -> None:
     """Print a line for each state and message, then the sum."""
     from vmoodle.fleet.result import Table, grouped
-    from vmoodle.fleet.run_view import answers
+    from vmoodle.fleet.runs.view import answers
 
     rows = []
     for group in grouped(answers(run)):

@@ -12,7 +12,7 @@ from vmoodle.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from vmoodle.errors import VMoodleError
-    from vmoodle.fleet.outcome import Outcome
+    from vmoodle.fleet.bulk.outcome import Outcome
     from vmoodle.installation import Installation
     from vmoodle.registry.models import Operation
 
@@ -42,7 +42,7 @@ def ordered_each(
 ) -> list[tuple[Outcome, Operation | None]]:
     """Return what came so far of each site of which an operation was ordered, or was not."""
     from vmoodle.errors import VMoodleError
-    from vmoodle.fleet.outcome import QUEUED, Outcome, failed
+    from vmoodle.fleet.bulk.outcome import QUEUED, Outcome, failed
 
     return [
         (failed(site, what), None)
@@ -65,8 +65,8 @@ def carry_out_each(
     """
     from vmoodle.cli.progress import carry_out_all
     from vmoodle.errors import VMoodleError
+    from vmoodle.fleet.bulk.outcome import failed
     from vmoodle.fleet.kinds import KINDS
-    from vmoodle.fleet.outcome import failed
     from vmoodle.operations.outcome import raise_its_error
 
     under_way = [operation for _outcome, operation in ordered if operation is not None]

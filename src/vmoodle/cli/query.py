@@ -26,7 +26,7 @@ def save(
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.fleet import saved_queries
+    from vmoodle.fleet.sql import saved_queries
 
     text, _dialect = saved_queries.the_sql(sql, file, "")
     why = saved_queries.save(name, text, dialect, note)

@@ -88,7 +88,7 @@ def show(role: Role, of: Of, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.role_files import definitions
+    from vmoodle.fleet.changes.role_files import definitions
     from vmoodle.moodle.roles.documents import as_document
 
     (found,) = definitions(installation, of, [role])
@@ -114,7 +114,7 @@ def export(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.role_files import definitions, write
+    from vmoodle.fleet.changes.role_files import definitions, write
 
     found = definitions(installation, of, role)
     write(found, file)

@@ -41,7 +41,7 @@ def list_runs(
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.fleet.run_view import facts
+    from vmoodle.fleet.runs.view import facts
     from vmoodle.registry import runs
 
     after = since.replace(tzinfo=UTC) if since else None
@@ -71,8 +71,8 @@ def show(run: RunId, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.fleet.run_export import write_json
-    from vmoodle.fleet.run_view import facts
+    from vmoodle.fleet.runs.export import write_json
+    from vmoodle.fleet.runs.view import facts
     from vmoodle.registry import runs
 
     row = runs.find(run)
@@ -109,8 +109,8 @@ def again(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet import order
     from vmoodle.fleet.command_sets import find
+    from vmoodle.fleet.runs import order
     from vmoodle.registry import runs
 
     row = runs.find(run)
@@ -135,8 +135,8 @@ def undo(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet import order
     from vmoodle.fleet.command_sets import find
+    from vmoodle.fleet.runs import order
     from vmoodle.registry import runs
 
     row = runs.find(run)
@@ -150,7 +150,7 @@ def go_on(run: RunId, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet import runner
+    from vmoodle.fleet.runs import runner
     from vmoodle.registry import runs
 
     row = runs.find(run)
@@ -165,7 +165,7 @@ def diff(before: RunId, after: RunId, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.fleet.run_diff import differences
+    from vmoodle.fleet.runs.diff import differences
     from vmoodle.registry import runs
 
     old, new = runs.find(before), runs.find(after)
@@ -193,8 +193,8 @@ def export(
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.fleet.run_export import export as write
-    from vmoodle.fleet.run_view import cuts
+    from vmoodle.fleet.runs.export import export as write
+    from vmoodle.fleet.runs.view import cuts
     from vmoodle.registry import runs
 
     row = runs.find(run)

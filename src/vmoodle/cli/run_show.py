@@ -34,8 +34,8 @@ def show_run(
     show: Callable[[Run], None] | None = None,
 ) -> None:
     """Print a run, as `show` does where it is given; exit with 1 when a site did not do well."""
-    from vmoodle.fleet.run_export import write_json
-    from vmoodle.fleet.run_view import all_well
+    from vmoodle.fleet.runs.export import write_json
+    from vmoodle.fleet.runs.view import all_well
 
     if json:
         write_json(run, sys.stdout)
@@ -50,7 +50,7 @@ def show_run(
 def show_answers(run: Run, comparison: Comparison | None = None) -> None:
     """Print the answers together, then what went wrong, then the sum."""
     from vmoodle.fleet.command import Comparison
-    from vmoodle.fleet.run_view import answers
+    from vmoodle.fleet.runs.view import answers
 
     shows: dict[Comparison, Callable[[Iterable[tuple[str, Result]]], None]] = {
         Comparison.MERGED: _merged,
@@ -80,7 +80,7 @@ def _noting_cuts(
     told: Iterable[tuple[str, Result]], cut: dict[int, list[str]]
 ) -> Iterator[tuple[str, Result]]:
     """Give the answers, and note the sites of which only so many rows were kept."""
-    from vmoodle.fleet.run_view import kept_rows
+    from vmoodle.fleet.runs.view import kept_rows
 
     for site, answer in told:
         if count := kept_rows(answer):
@@ -90,7 +90,7 @@ def _noting_cuts(
 
 def show_problems(run: Run) -> None:
     """Print what went wrong, then the sum."""
-    from vmoodle.fleet.run_view import problems, summary
+    from vmoodle.fleet.runs.view import problems, summary
 
     for row in islice(problems(run), _MOST_LINES):
         told = f"{row.error_message} [{row.error_code}] {row.error_hint}" if row.error_code else ""
@@ -251,7 +251,7 @@ def _in_row(value: object, column: str) -> str:
 def _matrix(run: Run, told: Iterable[tuple[str, Result]]) -> None:
     """Print the names of which not all say the same; how many others there are is said."""
     from vmoodle.fleet.result import compared
-    from vmoodle.fleet.run_view import matrix
+    from vmoodle.fleet.runs.view import matrix
 
     try:
         found = matrix(run)

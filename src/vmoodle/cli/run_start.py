@@ -13,7 +13,7 @@ from vmoodle.cli.progress import carry_out_all, showing
 from vmoodle.cli.run_show import show_answers, show_run
 
 if TYPE_CHECKING:
-    from vmoodle.fleet.order import Order
+    from vmoodle.fleet.runs.order import Order
     from vmoodle.installation import Installation
     from vmoodle.registry.fleet_models import Run
 
@@ -64,7 +64,7 @@ def carry_out(
 
     With `dry` only what would come of it. `show` prints what was only read, and not as JSON.
     """
-    from vmoodle.fleet import order as orders
+    from vmoodle.fleet.runs import order as orders
 
     command = order.command
     if command.effect.changes and not dry:
@@ -82,8 +82,8 @@ def carry_out(
 
 def ask(installation: Installation, order: Order, *, dry: bool = False) -> Run:
     """Carry out here what changes no site, and return the run."""
-    from vmoodle.fleet import order as orders
-    from vmoodle.fleet import runner
+    from vmoodle.fleet.runs import order as orders
+    from vmoodle.fleet.runs import runner
 
     run = orders.write_down(installation, order, dry=dry)
     try:
@@ -114,8 +114,8 @@ def ordered(
 
     installation = open_installation()
     from vmoodle.fleet.command_sets import find
-    from vmoodle.fleet.order import prepare
     from vmoodle.fleet.parameters import given
+    from vmoodle.fleet.runs.order import prepare
 
     command = find(name)
     return installation, prepare(
@@ -133,9 +133,9 @@ def _change(
     json: bool,
 ) -> None:
     """Try it out, show what would come of it, have it confirmed, and do it where the trial went."""
-    from vmoodle.fleet import order as orders
-    from vmoodle.fleet import runner
-    from vmoodle.fleet.confirmation import refuse_unconfirmed_change
+    from vmoodle.fleet.bulk.confirmation import refuse_unconfirmed_change
+    from vmoodle.fleet.runs import order as orders
+    from vmoodle.fleet.runs import runner
     from vmoodle.registry import runs
 
     share = installation.settings.fleet.confirm_share

@@ -16,7 +16,7 @@ from vmoodle.cli.site_facts import show_site
 from vmoodle.cli.site_words import AllSites, Confirm, Detach, Labels, Targets
 
 if TYPE_CHECKING:
-    from vmoodle.fleet.targets import Selection
+    from vmoodle.fleet.targets.choose import Selection
     from vmoodle.installation import Installation
     from vmoodle.registry.models import Operation, Site
 
@@ -45,8 +45,8 @@ def delete(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.confirmation import refuse_unconfirmed
-    from vmoodle.fleet.targets import Selection, choose
+    from vmoodle.fleet.bulk.confirmation import refuse_unconfirmed
+    from vmoodle.fleet.targets.choose import Selection, choose
     from vmoodle.lifecycle import delete as deletion
     from vmoodle.lifecycle import purge as purging
     from vmoodle.registry.models import SiteState
@@ -129,7 +129,7 @@ def _end_each(
     json: bool,
 ) -> None:
     from vmoodle.errors import VMoodleError
-    from vmoodle.fleet.outcome import Outcome
+    from vmoodle.fleet.bulk.outcome import Outcome
 
     made: dict[str, Operation | VMoodleError] = {}
     for name in names:
@@ -160,8 +160,8 @@ def revive(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.outcome import each
-    from vmoodle.fleet.targets import Selection, choose
+    from vmoodle.fleet.bulk.outcome import each
+    from vmoodle.fleet.targets.choose import Selection, choose
     from vmoodle.lifecycle.delete import revive as bring_back
     from vmoodle.registry.models import SiteState
 
@@ -224,7 +224,7 @@ def purge(
 
 def _purge_expired(installation: Installation, *, json: bool) -> None:
     """Purge all whose grace period is over; print the certificates, then what failed."""
-    from vmoodle.fleet.outcome import Outcome
+    from vmoodle.fleet.bulk.outcome import Outcome
     from vmoodle.lifecycle import purge as purging
 
     certificates: list[dict[str, Any]] = []

@@ -16,8 +16,8 @@ from vmoodle.cli.progress import showing
 from vmoodle.cli.site_words import Detach
 
 if TYPE_CHECKING:
-    from vmoodle.fleet.outcome import Outcome
-    from vmoodle.fleet.site_list import ListedSite
+    from vmoodle.fleet.bulk.outcome import Outcome
+    from vmoodle.fleet.bulk.site_list import ListedSite
     from vmoodle.installation import Installation
     from vmoodle.registry.models import Operation
 
@@ -55,7 +55,7 @@ def import_sites(
     """Create, adopt or snapshot the sites of a CSV file; a bad line stops no other."""
     from vmoodle.cli.passwords import new_file
     from vmoodle.errors import InvalidInput
-    from vmoodle.fleet.site_list import read_list
+    from vmoodle.fleet.bulk.site_list import read_list
     from vmoodle.installation import open_installation
 
     if detach and passwords_out is not None:
@@ -66,7 +66,7 @@ def import_sites(
             "--password-out FILE",
         )
     installation = open_installation()
-    from vmoodle.fleet import site_import
+    from vmoodle.fleet.bulk import site_import
     from vmoodle.registry import operations
 
     listed = read_list(path, separator=separator, encoding=encoding, action=action)

@@ -13,7 +13,7 @@ from vmoodle.cli.site_facts import show_site
 from vmoodle.cli.site_words import AllSites, Labels, Targets
 
 if TYPE_CHECKING:
-    from vmoodle.fleet.targets import Selection
+    from vmoodle.fleet.targets.choose import Selection
     from vmoodle.registry.models import Site, SiteState
 
 
@@ -31,7 +31,7 @@ def suspend(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.targets import Selection
+    from vmoodle.fleet.targets.choose import Selection
     from vmoodle.lifecycle import suspend as changes
     from vmoodle.registry.models import SiteState
 
@@ -51,7 +51,7 @@ def resume(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.targets import Selection
+    from vmoodle.fleet.targets.choose import Selection
     from vmoodle.lifecycle import suspend as changes
     from vmoodle.registry.models import SiteState
 
@@ -73,8 +73,8 @@ def _change(
     json: bool,
 ) -> None:
     """Act on the sites meant; one that is named alone is shown, or its error raised."""
-    from vmoodle.fleet.outcome import each
-    from vmoodle.fleet.targets import choose
+    from vmoodle.fleet.bulk.outcome import each
+    from vmoodle.fleet.targets.choose import choose
 
     names = [site.shortname for site in choose(selection, states)]
     if selection.names_one:

@@ -16,7 +16,7 @@ from vmoodle.cli.snapshot_words import print_snapshots
 
 if TYPE_CHECKING:
     from vmoodle.errors import VMoodleError
-    from vmoodle.fleet.outcome import Outcome
+    from vmoodle.fleet.bulk.outcome import Outcome
     from vmoodle.installation import Installation
     from vmoodle.registry.models import Operation
 
@@ -36,7 +36,7 @@ def create(
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.targets import Selection, choose
+    from vmoodle.fleet.targets.choose import Selection, choose
     from vmoodle.lifecycle.snapshot import snapshot
     from vmoodle.registry.models import SiteState
 
@@ -71,7 +71,7 @@ def _take(
     installation: Installation, ordered: Sequence[tuple[Outcome, Operation | None]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Carry the operations out; return the snapshots that were taken, and what became of others."""
-    from vmoodle.fleet.outcome import Outcome
+    from vmoodle.fleet.bulk.outcome import Outcome
 
     taken: list[dict[str, Any]] = []
 
@@ -122,7 +122,7 @@ def due(json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.outcome import failed as refused
+    from vmoodle.fleet.bulk.outcome import failed as refused
     from vmoodle.lifecycle.snapshot import run as snapshot_run
     from vmoodle.scheduler import snapshots
 

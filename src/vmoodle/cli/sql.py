@@ -50,9 +50,9 @@ def sql(
 
     installation = open_installation()
     from vmoodle.fleet.commands.sql import ReadBySql, WriteBySql
-    from vmoodle.fleet.order import prepare
     from vmoodle.fleet.parameters import given
-    from vmoodle.fleet.saved_queries import the_sql
+    from vmoodle.fleet.runs.order import prepare
+    from vmoodle.fleet.sql.saved_queries import the_sql
 
     text, own_dialect = the_sql(sql, file, query)
     command = WriteBySql if write else ReadBySql

@@ -28,7 +28,7 @@ def show(
 
     installation = open_installation()
     from vmoodle.fleet.command import FOR_STATES
-    from vmoodle.fleet.targets import choose_expression
+    from vmoodle.fleet.targets.choose import choose_expression
 
     with showing("asking the sites"):
         choice = choose_expression(installation, expression, None if any_state else FOR_STATES)
@@ -78,7 +78,7 @@ def save(
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.fleet import targets
+    from vmoodle.fleet.targets import choose as targets
 
     targets.save_group(name, expression, note)
     if json:
@@ -117,7 +117,7 @@ def delete(name: GroupName, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.fleet import targets
+    from vmoodle.fleet.targets import choose as targets
 
     targets.delete_group(name)
     if json:

@@ -66,7 +66,7 @@ def _planned(run: Run) -> None:
     """Print how the sites stand, then what is in the way, each once with the sites it concerns."""
     from vmoodle.fleet.commands.upgrade_plan import PLAN, verdict_of
     from vmoodle.fleet.result import Table, by_row
-    from vmoodle.fleet.run_view import answers
+    from vmoodle.fleet.runs.view import answers
 
     stands: dict[tuple[str, str, str], list[str]] = {}
     found: list[tuple[str, Result]] = []
@@ -109,7 +109,7 @@ def _finish(
 ) -> None:
     """Show the run; a site that did not answer ends it with 1, one that counts with 8."""
     from vmoodle.fleet.command import Comparison
-    from vmoodle.fleet.run_view import all_well, answers
+    from vmoodle.fleet.runs.view import all_well, answers
 
     with suppress(typer.Exit):
         show_run(run, Comparison.BY_ROW, json=json, show=show)

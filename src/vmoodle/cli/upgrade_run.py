@@ -14,7 +14,7 @@ from vmoodle.cli.run_show import names
 from vmoodle.cli.run_start import Confirm, On, Yes
 
 if TYPE_CHECKING:
-    from vmoodle.fleet.upgrade_run import Planned
+    from vmoodle.fleet.upgrade.run import Planned
     from vmoodle.installation import Installation
     from vmoodle.registry.upgrade_models import Upgrade
 
@@ -66,7 +66,7 @@ def run(
 
     installation = open_installation()
     from vmoodle.cli.progress import showing
-    from vmoodle.fleet.upgrade_run import plan
+    from vmoodle.fleet.upgrade.run import plan
     from vmoodle.lifecycle.upgrade.waves import Waves, submit
 
     chosen = Waves(
@@ -195,9 +195,9 @@ def _have_confirmed(
     installation: Installation, planned: Planned, chosen: Any, *,
     yes: bool, typed: str | None, quiet: bool,
 ) -> None:  # fmt: skip
+    from vmoodle.fleet.bulk.confirmation import refuse_unconfirmed_change
     from vmoodle.fleet.command_sets import load
-    from vmoodle.fleet.confirmation import refuse_unconfirmed_change
-    from vmoodle.fleet.order import fleet_size
+    from vmoodle.fleet.runs.order import fleet_size
 
     share, size = installation.settings.fleet.confirm_share, fleet_size(load().find("upgrade.plan"))
     if yes or typed is not None or not sys.stdin.isatty():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmoodle.fleet.operation import RUN
+from vmoodle.fleet.runs.operation import RUN
 from vmoodle.lifecycle import kinds
 from vmoodle.operations.plan import Kinds
 

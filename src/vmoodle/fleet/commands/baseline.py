@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from vmoodle.errors import Unavailable, VMoodleError
-from vmoodle.fleet.baseline_document import read_baseline
+from vmoodle.fleet.baseline.document import read_baseline
 from vmoodle.fleet.change_rows import change_table
+from vmoodle.fleet.changes.settings import Masks, as_kept, from_kept, masks
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Constant, LongText, Parameters
 from vmoodle.fleet.result import Cell, Changed, Result, Table
-from vmoodle.fleet.setting_edit import Masks, as_kept, from_kept, masks
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.config.names import parse_setting
@@ -63,7 +63,7 @@ class _OfBaseline(Command[Document]):
     @classmethod
     def settle(cls, given: Document, installation: Installation) -> Document:
         """Read the document, and find for which sites its exceptions hold."""
-        from vmoodle.fleet.baseline_sites import exception_sites
+        from vmoodle.fleet.baseline.sites import exception_sites
 
         baseline = read_baseline(given.document)
         found = exception_sites(installation, baseline)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from vmoodle.errors import InvalidInput
+from vmoodle.fleet.changes.settings import SettingEdit, Wanted, masks, take_back
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.own_words import without_own_words
@@ -20,7 +21,6 @@ from vmoodle.fleet.parameters import (
     secret_texts,
 )
 from vmoodle.fleet.result import Changed, Compared, Matrix, Result, Table, compared
-from vmoodle.fleet.setting_edit import SettingEdit, Wanted, masks, take_back
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.config.copies import CopySource, plan_copy, read_source
 from vmoodle.moodle.config.names import (

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from vmoodle.errors import InvalidInput, NotFound
+from vmoodle.fleet.changes.plugins import PluginChanges
 from vmoodle.fleet.code_trees import CodeTrees
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.parameters import Constant, Parameters
-from vmoodle.fleet.plugin_changes import PluginChanges
 from vmoodle.fleet.result import Cell, Changed, Matrix, Result, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.plugins.code import read_plugin_code

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from vmoodle.errors import InvalidInput, NotFound, VMoodleError
-from vmoodle.fleet.commands.roles import unknown_component
-from vmoodle.fleet.copy_source import FromSite, PerhapsFromSite
-from vmoodle.fleet.parameters import Constant
-from vmoodle.fleet.result import Result
-from vmoodle.fleet.role_change import (
+from vmoodle.fleet.changes.roles import (
     RoleChange,
     ask_source,
     did_you_mean,
     refuse_unknown,
     skipped,
 )
+from vmoodle.fleet.commands.roles import unknown_component
+from vmoodle.fleet.copy_source import FromSite, PerhapsFromSite
+from vmoodle.fleet.parameters import Constant
+from vmoodle.fleet.result import Result
 from vmoodle.moodle.roles.definitions import Permission, SiteRoles, named, read_roles
 from vmoodle.moodle.roles.plan import Part, RolePlan, capabilities_of, near, plan_permissions
 from vmoodle.moodle.roles.sync import RoleSource, plan_roles

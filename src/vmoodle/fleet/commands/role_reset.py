@@ -9,10 +9,10 @@ from pydantic import Field
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import VMoodleError
+from vmoodle.fleet.changes.roles import changed, refuse_unknown, take_back, told
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Parameters
 from vmoodle.fleet.result import Changed, Result
-from vmoodle.fleet.role_change import changed, refuse_unknown, take_back, told
 from vmoodle.fleet.target_site import TargetSite, unheard
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.roles.changes import Applied

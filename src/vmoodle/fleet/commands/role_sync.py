@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from vmoodle.errors import InvalidInput
+from vmoodle.fleet.changes.roles import RoleChange, ask_source, parts_named
 from vmoodle.fleet.commands.roles import AllowTables
 from vmoodle.fleet.copy_source import FromSite, PerhapsFromSite
 from vmoodle.fleet.parameters import Constant, LongText
-from vmoodle.fleet.role_change import RoleChange, ask_source, parts_named
 from vmoodle.moodle.roles.definitions import SiteRoles, named, read_roles
 from vmoodle.moodle.roles.documents import from_yaml
 from vmoodle.moodle.roles.plan import ALL_PARTS, RolePlan

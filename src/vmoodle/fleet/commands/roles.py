@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from vmoodle.errors import NotFound
+from vmoodle.fleet.changes.roles import ask_source
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Constant, Parameters, Search
 from vmoodle.fleet.result import Compared, Matrix, Result, Table
-from vmoodle.fleet.role_change import ask_source
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.roles.allows import allows_column
 from vmoodle.moodle.roles.comparison import (

@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 
 from vmoodle.engines.protocol import Most, SiteConnection
 from vmoodle.errors import Failed, InvalidInput, Refused, VMoodleError
-from vmoodle.fleet import sql_text
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import (
     LongText,
@@ -20,7 +19,8 @@ from vmoodle.fleet.parameters import (
     secret_texts,
 )
 from vmoodle.fleet.result import Cell, Result, Table, cell
-from vmoodle.fleet.sql_text import Dialect, Statement
+from vmoodle.fleet.sql import text as sql_text
+from vmoodle.fleet.sql.text import Dialect, Statement
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.secret import MASK, Secret, without_secrets
 

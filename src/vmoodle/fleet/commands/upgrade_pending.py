@@ -13,7 +13,7 @@ from vmoodle.fleet.code_trees import CodeTrees
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.result import Cell, Result, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.fleet.upgrade_target import ToCodebase
+from vmoodle.fleet.upgrade.target import ToCodebase
 from vmoodle.moodle.plugins.states import CodeState
 from vmoodle.moodle.upgrades.code import read_upgrade_code
 from vmoodle.moodle.upgrades.path import short_release

@@ -14,8 +14,8 @@ from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Cell, Result, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.fleet.upgrade_space import CopySpace
-from vmoodle.fleet.upgrade_target import ToCodebase
+from vmoodle.fleet.upgrade.space import CopySpace
+from vmoodle.fleet.upgrade.target import ToCodebase
 from vmoodle.moodle.code.environment import read_requirements
 from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.upgrades.code import UpgradeCode, read_upgrade_code

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, NoReturn
 
 from vmoodle.errors import InvalidInput, VMoodleError
-from vmoodle.fleet.target_expression import Attribute, read_expression
+from vmoodle.fleet.targets.expression import Attribute, read_expression
 from vmoodle.moodle.config.effects import holds_states
 from vmoodle.moodle.config.names import (
     SettingName,

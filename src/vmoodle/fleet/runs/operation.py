@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmoodle.fleet import runner
+from vmoodle.fleet.runs import runner
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import runs
 from vmoodle.registry.models import Operation

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from vmoodle.engines.protocol import GRACE, Most
 from vmoodle.errors import Failed, VMoodleError
 from vmoodle.fleet.fan_out import Bounds, fan_out
-from vmoodle.fleet.target_choice import Ask
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.fleet.target_sites import TargetSites, by_server
+from vmoodle.fleet.targets.choice import Ask
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from vmoodle.errors import InvalidInput
-from vmoodle.fleet import sql_text
 from vmoodle.fleet.options import read_text
-from vmoodle.fleet.target_expression import GROUP_NAME
+from vmoodle.fleet.sql import text as sql_text
+from vmoodle.fleet.targets.expression import GROUP_NAME
 from vmoodle.registry import saved_queries
 
 

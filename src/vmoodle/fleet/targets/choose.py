@@ -1,6 +1,6 @@
 """What an administrator says of the sites a call is about: names, globs, labels, or all.
 
-Or an expression (`--on`), which says more; `target_expression.py` reads it.
+Or an expression (`--on`), which says more; `expression.py` reads it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vmoodle.registry import targets
 from vmoodle.registry.models import Site, SiteState
 
 if TYPE_CHECKING:
-    from vmoodle.fleet.target_choice import Choice
+    from vmoodle.fleet.targets.choice import Choice
     from vmoodle.installation import Installation
 
 
@@ -74,8 +74,8 @@ def choose_expression(
 
     Raise as `target_choice.choose_on`.
     """
-    from vmoodle.fleet.target_choice import choose_on
-    from vmoodle.fleet.value_query import asker
+    from vmoodle.fleet.targets.choice import choose_on
+    from vmoodle.fleet.targets.value_query import asker
 
     return choose_on(text, asker(installation), states)
 
@@ -85,8 +85,8 @@ def save_group(name: str, text: str, note: str = "") -> None:
 
     Raise InvalidInput `target.group.name`, `target.expression`, NotFound `target.group.unknown`.
     """
-    from vmoodle.fleet.target_choice import check_group
-    from vmoodle.fleet.target_expression import GROUP_NAME
+    from vmoodle.fleet.targets.choice import check_group
+    from vmoodle.fleet.targets.expression import GROUP_NAME
     from vmoodle.registry import target_groups
 
     if not GROUP_NAME.fullmatch(name):
@@ -101,7 +101,7 @@ def save_group(name: str, text: str, note: str = "") -> None:
 
 def delete_group(name: str) -> None:
     """Forget a group; raise NotFound, and Conflict `target.group.used` when another needs it."""
-    from vmoodle.fleet.target_expression import Group, atoms, read_expression
+    from vmoodle.fleet.targets.expression import Group, atoms, read_expression
     from vmoodle.registry import target_groups
 
     users = [

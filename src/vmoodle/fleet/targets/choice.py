@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vmoodle.errors import InvalidInput, NotFound, VMoodleError
-from vmoodle.fleet.target_expression import (
+from vmoodle.fleet.targets.expression import (
     All,
     Any,
     Attribute,

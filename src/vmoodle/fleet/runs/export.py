@@ -14,7 +14,7 @@ from typing import IO, Any
 from vmoodle.errors import Failed, InvalidInput, Unavailable
 from vmoodle.fleet.headings import Headings, shared
 from vmoodle.fleet.result import merged
-from vmoodle.fleet.run_view import answers, entries, facts, matrix
+from vmoodle.fleet.runs.view import answers, entries, facts, matrix
 from vmoodle.registry.fleet_models import Run
 
 FORMATS = ("csv", "json", "parquet")

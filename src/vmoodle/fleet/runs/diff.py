@@ -7,7 +7,7 @@ from typing import Any
 
 from vmoodle.errors import Refused
 from vmoodle.fleet.result import comparable
-from vmoodle.fleet.run_view import entry, result_of
+from vmoodle.fleet.runs.view import entry, result_of
 from vmoodle.registry import runs
 from vmoodle.registry.fleet_models import Run, RunSite
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmoodle.errors import InvalidInput
-from vmoodle.fleet.role_change import ask_source
+from vmoodle.fleet.changes.roles import ask_source
 from vmoodle.moodle.roles.definitions import RoleDefinition, named, read_roles
 from vmoodle.moodle.roles.documents import to_yaml
 

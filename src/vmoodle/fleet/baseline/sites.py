@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vmoodle.errors import NotFound
-from vmoodle.fleet import order as orders
-from vmoodle.fleet.targets import choose_expression
+from vmoodle.fleet.runs import order as orders
+from vmoodle.fleet.targets.choose import choose_expression
 from vmoodle.registry import runs
 
 if TYPE_CHECKING:
-    from vmoodle.fleet.baseline_document import Baseline
+    from vmoodle.fleet.baseline.document import Baseline
     from vmoodle.fleet.command import AnyCommand
-    from vmoodle.fleet.order import Order
+    from vmoodle.fleet.runs.order import Order
     from vmoodle.installation import Installation
     from vmoodle.registry.fleet_models import Run
 

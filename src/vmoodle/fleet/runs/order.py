@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from vmoodle.errors import Conflict, Failed, InvalidInput, NotFound, Refused, VMoodleError
 from vmoodle.fleet.command import AnyCommand, Command, Effect, has_dry_run, nothing_to_undo
 from vmoodle.fleet.parameters import Parameters, has_secrets, masked, restored, revealed, secrets_of
-from vmoodle.fleet.run_view import answers, problems
-from vmoodle.fleet.target_choice import Choice
+from vmoodle.fleet.runs.view import answers, problems
 from vmoodle.fleet.target_sites import wrong_state
-from vmoodle.fleet.targets import choose_expression
+from vmoodle.fleet.targets.choice import Choice
+from vmoodle.fleet.targets.choose import choose_expression
 from vmoodle.fleet.unforeseen import contained
 from vmoodle.process import this_process
 from vmoodle.registry import operations, runs
@@ -202,7 +202,9 @@ def judge_trial(order: Order, trial: Run) -> None:
     failures = [
         Failed(row.error_code, row.error_message, row.error_hint) for row in problems(trial)
     ]
-    order.command.judge(order.given, dict(answers(trial)), failures)
+    hide = partial(without_secrets, secrets=secrets_of(order.given))
+    with contained(f"{order.command.name}, when its trial was judged", hide):
+        order.command.judge(order.given, dict(answers(trial)), failures)
 
 
 def after_trial(order: Order, trial: Run) -> Order:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmoodle.errors import Conflict, Failed, NotFound, Refused, VMoodleError
-from vmoodle.fleet import runner
 from vmoodle.fleet.command_sets import load
 from vmoodle.fleet.commands.upgrade_plan import BLOCKED, NEEDLESS, verdict_of
-from vmoodle.fleet.order import prepare, write_down
 from vmoodle.fleet.parameters import given
 from vmoodle.fleet.result import Table
-from vmoodle.fleet.run_view import answers
+from vmoodle.fleet.runs import runner
+from vmoodle.fleet.runs.order import prepare, write_down
+from vmoodle.fleet.runs.view import answers
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import sites
 from vmoodle.registry.fleet_models import Run

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vmoodle.errors import Conflict, NotFound, VMoodleError
-from vmoodle.fleet.outcome import QUEUED, Outcome, failed
-from vmoodle.fleet.site_list import ListedSite, SiteList, label_words
+from vmoodle.fleet.bulk.outcome import QUEUED, Outcome, failed
+from vmoodle.fleet.bulk.site_list import ListedSite, SiteList, label_words
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.adopt import adopt

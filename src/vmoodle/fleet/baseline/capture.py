@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from vmoodle.errors import InvalidInput, NotFound
-from vmoodle.fleet.baseline_document import NAME, VERSION, read_baseline
+from vmoodle.fleet.baseline.document import NAME, VERSION, read_baseline
 from vmoodle.moodle.config.effects import holds_states
 from vmoodle.moodle.config.names import parse_pattern
 from vmoodle.moodle.config.settings import read_matching, unknown_setting

@@ -18,10 +18,10 @@ from vmoodle.errors import Conflict, Failed, VMoodleError
 from vmoodle.fleet import command_sets
 from vmoodle.fleet.command import AnyCommand, nothing_to_undo
 from vmoodle.fleet.fan_out import Bounds, Ended, Job, fan_out
-from vmoodle.fleet.order import unknown_outcome
 from vmoodle.fleet.parameters import Parameters, restored, secrets_of
 from vmoodle.fleet.result import Changed, Result, Table, capped, to_json
-from vmoodle.fleet.run_view import state_of
+from vmoodle.fleet.runs.order import unknown_outcome
+from vmoodle.fleet.runs.view import state_of
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.fleet.target_sites import TargetSites, by_server
 from vmoodle.fleet.unforeseen import contained

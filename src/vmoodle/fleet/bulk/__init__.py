@@ -1,0 +1,1 @@
+"""Calls about lists of sites: read from files, confirmed, and what came of each."""

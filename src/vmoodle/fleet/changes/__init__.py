@@ -1,0 +1,1 @@
+"""What commands that change settings, roles or plugins have in common."""

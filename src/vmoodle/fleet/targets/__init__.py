@@ -1,0 +1,1 @@
+"""Which sites a call is about: the expression, and what it means in the registry."""
