@@ -124,7 +124,7 @@ def test_what_fails_before_the_commit_is_told_as_it_is(
         site = target(address, database, tmp_path)
         with pytest.raises(VMoodleError) as raised, site.change() as connection:
             connection.execute("INSERT INTO {t} VALUES (1)")
-    assert raised.value.code == "engine.connect"
+    assert raised.value.code == "engine.timeout"
     # To take back what failed is not answered either: what failed is what is told.
     with deaf(server.address, b"ROLLBACK") as address:
         site = target(address, database, tmp_path)
