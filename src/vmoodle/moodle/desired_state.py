@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 
@@ -51,6 +50,7 @@ from vmoodle.moodle.roles.plan import (
     RolePlan,
     plan_role,
 )
+from vmoodle.near import near
 
 _NO_STATES = PluginUndo({}, {})
 
@@ -264,9 +264,8 @@ def _setting_cells(
                 setting.component,
                 [name.name for name in read_component(connection, setting.component)],
             )
-            near = get_close_matches(setting.name, names, n=2)
-            alike = f"; there is {' and '.join(near)}" if near else ""
-            reason = f"no such setting{alike}; --new makes it"
+            reason = f"no such setting; --new makes it. {near(setting.name, names)}"
+            reason = reason.removesuffix(". ")
             yield replace(cell, verdict=Verdict.STUCK, reason=reason)
         else:
             yield cell

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from vmoodle.engines.protocol import Most, Rows, SiteConnection
 from vmoodle.errors import Conflict, Failed, InvalidInput, NotFound, Refused
@@ -24,6 +23,7 @@ from vmoodle.moodle.config.names import (
     refuse_reserved,
 )
 from vmoodle.moodle.database.site_schema import marks
+from vmoodle.near import did_you_mean, near, nearest
 
 __all__ = ["CORE", "SettingName", "parse_setting"]
 
@@ -204,22 +204,14 @@ def unknown_setting(connection: SiteConnection, setting: SettingName) -> NotFoun
     """Return the error for a setting that the site has not, with those that are near."""
     known = [name.name for name in read_component(connection, setting.component)]
     if not known:
-        near = get_close_matches(setting.component, components(connection), n=3)
-        return NotFound(
-            "setting.unknown",
-            f"The site has no setting {setting}, and no other of {setting.component}.",
-            _near(near),
-        )
-    near = [
-        str(SettingName(setting.component, name))
-        for name in get_close_matches(setting.name, known, n=3)
-    ]
-    return NotFound("setting.unknown", f"The site has no setting {setting}.", _near(near))
-
-
-def _near(names: list[str]) -> str:
-    there = f"There are: {', '.join(names)}. " if names else ""
-    return f"{there}Say --new to make a setting that is not there yet."
+        message = f"The site has no setting {setting}, and no other of {setting.component}."
+        meant = near(setting.component, components(connection))
+    else:
+        message = f"The site has no setting {setting}."
+        names = nearest(setting.name, known)
+        meant = did_you_mean([str(SettingName(setting.component, name)) for name in names])
+    hint = f"{meant} Say --new to make a setting that is not there yet.".lstrip()
+    return NotFound("setting.unknown", message, hint)
 
 
 def refuse_forced(setting: SettingName, value: SettingValue) -> None:
