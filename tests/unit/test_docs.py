@@ -35,9 +35,10 @@ MADE = {
 
 def raised_codes() -> Iterator[tuple[str, int]]:
     """Yield each code that an error may have, with the exit status of the error's class."""
+    shared = dict(helpers(ast.parse((ROOT / "src" / "vmoodle" / "errors.py").read_text())))
     for path in (ROOT / "src").rglob("*.py"):
         module = ast.parse(path.read_text())
-        kinds = {name: name for name in ERRORS} | dict(helpers(module))
+        kinds = {name: name for name in ERRORS} | shared | dict(helpers(module))
         for node in ast.walk(module):
             if isinstance(node, ast.Call):
                 words = [node.func, *node.args]

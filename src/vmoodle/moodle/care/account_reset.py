@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict, InvalidInput
+from vmoodle.errors import Conflict, InvalidInput, changed_since
 from vmoodle.moodle.care.administrators import Account
 from vmoodle.moodle.database.site_schema import marks
 from vmoodle.moodle.identity.sha512_crypt import new_salt, sha512_crypt
@@ -134,9 +134,9 @@ def refuse_changed(
 
 
 def _changed(account: Account, what: list[str]) -> Conflict:
-    return Conflict(
+    return changed_since(
         "account.changed",
-        f"The account {account.username} was changed, or used, since: {', '.join(what)}.",
+        f"the account {account.username} ({', '.join(what)})",
         "It stays as it is; change it in the site's administration, or reset it again.",
     )
 

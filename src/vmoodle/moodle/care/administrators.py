@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict, NotFound, Refused
+from vmoodle.errors import Conflict, NotFound, Refused, changed_since
 from vmoodle.moodle.config.settings import (
     CORE,
     Forced,
@@ -155,9 +155,9 @@ def write_administrators(
     """
     now = read_settings(connection, [_SITEADMINS], forced, lock=True)[_SITEADMINS]
     if _ids(now.effective) != list(seen):
-        raise Conflict(
+        raise changed_since(
             "admin.changed",
-            "Who administers the site was changed by somebody else at the same time.",
+            "who administers the site",
             "Look at it by `vmoodle admin list`, and do it anew.",
         )
     text = ",".join(map(str, ids))

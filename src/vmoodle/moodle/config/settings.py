@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vmoodle.engines.protocol import Most, Rows, SiteConnection
-from vmoodle.errors import Conflict, Failed, InvalidInput, NotFound, Refused
+from vmoodle.errors import Conflict, Failed, InvalidInput, NotFound, Refused, changed_since
 from vmoodle.moodle.config.log import MASKED, log_change
 from vmoodle.moodle.config.names import (
     CORE,
@@ -334,9 +334,9 @@ def _write_row(connection: SiteConnection, change: SettingChange) -> int:
 
 
 def _changed(settings: Iterable[SettingName]) -> Conflict:
-    return Conflict(
+    return changed_since(
         "setting.changed",
-        f"Changed by somebody else since: {', '.join(map(str, settings))}.",
+        ", ".join(map(str, settings)),
         "Look at them by `vmoodle config get`; then do it anew, or set them by hand.",
     )
 

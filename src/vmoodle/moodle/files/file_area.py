@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused
+from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused, changed_since
 from vmoodle.moodle.caches.revisions import raise_revision
 from vmoodle.moodle.config.settings import (
     Forced,
@@ -287,10 +287,10 @@ def refuse_changed(
 
 
 def _changed(area: FileArea) -> Conflict:
-    return Conflict(
+    return changed_since(
         "filearea.changed",
-        f"Somebody has changed {area} since; it stays as it is.",
-        "Change it in the site's administration, or copy it anew.",
+        f"the file area {area}",
+        "It stays as it is; change it in the site's administration, or copy it anew.",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict
+from vmoodle.errors import Conflict, changed_since
 from vmoodle.moodle.config.settings import SettingName, read_settings
 from vmoodle.moodle.database.site_schema import marks
 from vmoodle.moodle.plugins.order import ORDERS, Order, OrderRows, order_settings
@@ -51,14 +51,14 @@ def lock_plugins(
         if list(locked_rows) != list(connection.query(f"{query} ORDER BY id", words)):
             changed.append(table)
     if changed:
-        raise changed_since(changed)
+        raise plugins_changed(changed)
 
 
-def changed_since(what: Iterable[str]) -> Conflict:
+def plugins_changed(what: Iterable[str]) -> Conflict:
     """Return the error for plugins that somebody else has changed."""
-    return Conflict(
+    return changed_since(
         "plugin.changed",
-        f"Changed by somebody else since: {', '.join(what)}.",
+        ", ".join(what),
         "Nothing was changed on this site; look at it by `vmoodle plugin list`, and do it anew.",
     )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict, Refused
+from vmoodle.errors import Refused, changed_since
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.config.log import first_administrator
 from vmoodle.moodle.database.site_schema import marks
@@ -114,11 +114,10 @@ def _pending(
             pending.append(change)
     if moved:
         first = moved[0]
-        raise Conflict(
+        raise changed_since(
             "role.changed",
-            f"{len(moved)} cells of the role {plan.role!r} are not as they were when this was "
-            f"planned, the first is {first.part} {first.key}.",
-            "Plan anew; somebody else has changed the role.",
+            f"the role {plan.role!r} in {len(moved)} places, the first is {first.part} {first.key}",
+            "Look at it by `vmoodle role show`, and do it anew.",
         )
     return pending, tuple(dict.fromkeys(skipped))
 
