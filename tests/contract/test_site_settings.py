@@ -272,7 +272,7 @@ def test_a_copy_keeps_what_is_beyond_it_when_told_and_leaves_what_is_forced(
         assert dict(plan_copy(connection, source, forced, keep=True).values) == {}
         plan = plan_copy(connection, source, forced, keep=False)
         assert dict(plan.values) == {extra: None}
-        assert plan.left[forced_name] == "it is forced on the site"
+        assert plan.left[forced_name] == "it is forced: `vmoodle forced list`"
 
 
 @pytest.mark.parametrize(

@@ -253,9 +253,8 @@ def _setting_cells(
         if value.effective == new and (value.is_text or new is None):
             continue
         cell = DesiredCell("setting", str(setting), value.effective, new)
-        if value.is_forced:
-            reason = "it is forced: `vmoodle forced list`"
-            yield replace(cell, verdict=Verdict.STUCK, reason=reason)
+        if value.why_not_set:
+            yield replace(cell, verdict=Verdict.STUCK, reason=value.why_not_set)
         elif setting.component not in there:
             reason = f"no {setting.component} there"
             yield replace(cell, verdict=Verdict.ABSENT, reason=reason)

@@ -115,8 +115,7 @@ def _settings(
             why = "it is a secret"
         elif holds_states(name):
             why = "it is the state of plugins; name them by --plugin"
-        elif not value.is_text:
-            why = "it is forced to what is no text"
+        why = why or value.why_not_given
         if why:
             left[str(name)] = why
         else:

@@ -67,8 +67,7 @@ def read_source(
             continue  # it would take the secret of other sites away
         if not reason and not secrets and setting.hides(value.effective):
             reason = "it is a secret"
-        if not reason and not value.is_text:
-            reason = "it is forced on the source to what is no text"
+        reason = reason or value.why_not_given
         if not reason and value.effective is not None:
             values[setting] = value.effective
         elif reason and setting.name != _VERSION:
@@ -105,8 +104,8 @@ def plan_copy(
         old, new = here.get(setting, SettingValue(None)), source.values.get(setting)
         if setting.why_not_copied or (new is None and setting.is_secret):
             continue
-        if old.is_forced:
-            left[setting] = "it is forced on the site"
+        if old.why_not_set:
+            left[setting] = old.why_not_set
         elif old.stored != new:
             values[setting] = new
     seen = {setting: here[setting].stored if setting in here else None for setting in values}

@@ -52,6 +52,16 @@ class SettingValue:
         """Return what Moodle uses."""
         return self.forced if self.is_forced else self.stored
 
+    @property
+    def why_not_set(self) -> str:
+        """Return why Moodle would not see a change of it, as a sentence's end; empty: it would."""
+        return "it is forced: `vmoodle forced list`" if self.is_forced else ""
+
+    @property
+    def why_not_given(self) -> str:
+        """Return why no other site can be given its value, as a sentence's end; empty: it can."""
+        return "" if self.is_text else "it is forced to what is no text"
+
 
 @dataclass(frozen=True)
 class SettingChange:

@@ -180,8 +180,8 @@ class AreaChange:
 
     files: Mapping[str, str]
     settings: Mapping[str, str | None]
-    forced: tuple[str, ...] = ()
-    """Settings that config.php forces, and that stay."""
+    left: Mapping[str, str] = field(default_factory=dict)
+    """Settings that stay, and why."""
     seen: Mapping[str, str | None] = field(default_factory=dict)
     """What the settings were when it was planned."""
 
@@ -219,7 +219,11 @@ def plan_area(
     return AreaChange(
         files,
         settings,
-        tuple(setting.name for setting in names if current[setting].is_forced),
+        {
+            setting.name: value.why_not_set
+            for setting, value in current.items()
+            if value.why_not_set
+        },
         {setting.name: value.stored for setting, value in current.items()},
     )
 
@@ -329,7 +333,5 @@ def described(change: AreaChange, words: Iterable[str]) -> list[tuple[str, str, 
         (f"setting {name}", f"set to {value}" if value else "empty", "")
         for name, value in change.settings.items()
     ]
-    rows += [
-        (f"setting {name}", "stays", "It is forced: vmoodle forced list.") for name in change.forced
-    ]
+    rows += [(f"setting {name}", "stays", why) for name, why in change.left.items()]
     return rows + [("", "", word) for word in words]
