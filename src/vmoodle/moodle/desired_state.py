@@ -41,13 +41,12 @@ from vmoodle.moodle.plugins.plan import (
 from vmoodle.moodle.plugins.rules import PluginState, split
 from vmoodle.moodle.roles.changes import Applied, apply_plan, lock_roles
 from vmoodle.moodle.roles.definitions import RoleDefinition, SiteRoles, read_roles
-from vmoodle.moodle.roles.documents import cell_words
 from vmoodle.moodle.roles.plan import (
     ALL_PARTS,
     FIELDS,
-    CellChange,
     Part,
     RolePlan,
+    key_words,
     plan_role,
 )
 from vmoodle.near import near
@@ -339,10 +338,12 @@ def _role_plan(role: DesiredRole, site: SiteRoles) -> RolePlan:
 
 def _role_cells(plan: RolePlan) -> Iterator[DesiredCell]:
     for change in plan.changes:
-        name, old, new = cell_words(change)
-        yield DesiredCell("role", f"{plan.role}: {name}", old, new)
+        key, old, new = change.words
+        yield DesiredCell("role", _cell_name(plan.role, change.part, key), old, new)
     for skipped in plan.skipped:
-        name, _old, _new = cell_words(CellChange(skipped.part, skipped.key, None, None))
-        yield DesiredCell(
-            "role", f"{plan.role}: {name}", None, None, Verdict.ABSENT, skipped.reason
-        )
+        name = _cell_name(plan.role, skipped.part, key_words(skipped.part, skipped.key))
+        yield DesiredCell("role", name, None, None, Verdict.ABSENT, skipped.reason)
+
+
+def _cell_name(role: str, part: Part, key: str) -> str:
+    return f"{role}: {part} {key}".rstrip()

@@ -15,8 +15,8 @@ from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, Failed, Refused, changed_since
-from vmoodle.moodle.config.log import first_administrator
 from vmoodle.moodle.copies.table_copy_rules import Who
+from vmoodle.moodle.database.site_admins import first_administrator
 from vmoodle.moodle.database.table_rows import (
     Digest,
     Row,

@@ -15,7 +15,7 @@ from typing import TypeVar
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Refused, changed_since
 from vmoodle.moodle.caches.invalidation import Change
-from vmoodle.moodle.config.log import first_administrator
+from vmoodle.moodle.database.site_admins import first_administrator
 from vmoodle.moodle.database.site_schema import marks
 from vmoodle.moodle.roles.access_flags import SYSTEM_CONTEXT_LEVEL
 from vmoodle.moodle.roles.definitions import (

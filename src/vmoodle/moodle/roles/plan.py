@@ -68,7 +68,7 @@ class CellChange:
 
     @property
     def words(self) -> tuple[str, str, str]:
-        """Return the key and both values as a person says them."""
+        """Return the key and both values as a person says them; that of the role itself is none."""
         return key_words(self.part, self.key), self._word(self.old), self._word(self.new)
 
     def _word(self, value: CellValue) -> str:
@@ -76,6 +76,8 @@ class CellChange:
             return str(value or "")
         if self.part == Part.PERMISSION:
             return permission_word(value)
+        if self.part == Part.ROLE:
+            return "there" if value else "not there"
         return "yes" if value else "no"
 
 
