@@ -10,7 +10,6 @@ from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import InvalidInput, NotFound, Refused
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.config.copies import plan_copy, read_source
-from vmoodle.moodle.config.effects import entail
 from vmoodle.moodle.config.names import SettingName, SettingPattern, parse_pattern, parse_setting
 from vmoodle.moodle.config.settings import (
     read_component,
@@ -19,6 +18,7 @@ from vmoodle.moodle.config.settings import (
     set_settings,
     undo_of,
 )
+from vmoodle.moodle.setting_effects import entail
 
 pytestmark = pytest.mark.parametrize(
     "server", ["mariadb", "postgresql"], indirect=True, scope="session"

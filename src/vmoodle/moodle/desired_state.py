@@ -15,7 +15,6 @@ from pathlib import Path
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.moodle.caches.invalidation import Change
-from vmoodle.moodle.config.effects import entail
 from vmoodle.moodle.config.names import CORE, SettingName
 from vmoodle.moodle.config.settings import (
     Forced,
@@ -49,6 +48,7 @@ from vmoodle.moodle.roles.plan import (
     key_words,
     plan_role,
 )
+from vmoodle.moodle.setting_effects import entail
 from vmoodle.near import near
 
 _NO_STATES = PluginUndo({}, {})

@@ -13,12 +13,12 @@ import yaml
 
 from vmoodle.errors import InvalidInput, NotFound
 from vmoodle.fleet.baseline.document import NAME, VERSION, read_baseline
-from vmoodle.moodle.config.effects import holds_states
 from vmoodle.moodle.config.names import parse_pattern
 from vmoodle.moodle.config.settings import read_matching, unknown_setting
 from vmoodle.moodle.plugins.states import read_plugins
 from vmoodle.moodle.roles.definitions import read_roles, unknown_role
 from vmoodle.moodle.roles.documents import as_document
+from vmoodle.moodle.setting_effects import holds_states
 
 if TYPE_CHECKING:
     from vmoodle.engines.protocol import SiteConnection

@@ -13,10 +13,10 @@ from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, InvalidInput, changed_since
+from vmoodle.moodle.caches.access_flags import mark_preferences
 from vmoodle.moodle.care.administrators import Account
 from vmoodle.moodle.database.site_schema import marks
 from vmoodle.moodle.identity.sha512_crypt import new_salt, sha512_crypt
-from vmoodle.moodle.roles.access_flags import mark_preferences
 from vmoodle.secret import Secret
 
 _LONGEST_PASSWORD = 128  # MAX_PASSWORD_CHARACTERS, lib/moodlelib.php, 4.5 and 5.1

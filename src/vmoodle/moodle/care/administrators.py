@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, NotFound, Refused, changed_since
+from vmoodle.moodle.caches.access_flags import mark_user
 from vmoodle.moodle.config.settings import (
     CORE,
     Forced,
@@ -22,7 +23,6 @@ from vmoodle.moodle.config.settings import (
 )
 from vmoodle.moodle.database.site_admins import SITE_ADMINS, administrator_ids
 from vmoodle.moodle.database.site_schema import marks
-from vmoodle.moodle.roles.access_flags import mark_user
 
 _SITEADMINS = SettingName(CORE, SITE_ADMINS)
 

@@ -1,9 +1,9 @@
 """A site's settings, of Moodle's core and of plugins: read, set, unset, as Moodle's cfg.php does.
 
 As with cfg.php no page's own check runs. What else a change of a setting entails is told by
-`effects.py`; drop the caches of what that returns (`caches/invalidation.py`) after the commit.
-What is to be written is locked and read first: MariaDB goes on showing what was before to whoever
-has read anything of the database.
+`setting_effects.py`; drop the caches of what that returns (`caches/invalidation.py`) after the
+commit. What is to be written is locked and read first: MariaDB goes on showing what was before to
+whoever has read anything of the database.
 """
 
 from __future__ import annotations

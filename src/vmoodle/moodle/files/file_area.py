@@ -24,13 +24,13 @@ from vmoodle.moodle.config.settings import (
     set_settings,
 )
 from vmoodle.moodle.database.site_schema import marks
+from vmoodle.moodle.database.system_context import system_context
 from vmoodle.moodle.identity.people import PRIVATE_COMPONENTS
 
 EMPTY_CONTENT = hashlib.sha1(b"", usedforsecurity=False).hexdigest()
 """Of directories and empty files; Moodle needs no file for it (file_system_filedir.php)."""
 
 _AREA = re.compile(r"([a-z][a-z0-9_]{0,99})/([a-z][a-z0-9_]{0,49})(?:/(\d{1,18}))?")
-_SYSTEM_LEVEL = 10
 # What of a row means the same on each site; ids of people and of repositories do not.
 _COMMON = (
     "contenthash", "filepath", "filename", "filesize", "mimetype", "status", "source", "author",
@@ -164,7 +164,7 @@ def areas_of(connection: SiteConnection) -> list[FileArea]:
     rows = connection.query(
         "SELECT DISTINCT component, filearea, itemid FROM {files}"
         " WHERE contextid = %s AND filename <> '.' ORDER BY component, filearea, itemid",
-        (_system_context(connection),),
+        (system_context(connection),),
     )
     areas = [FileArea(str(component), str(area), int(item)) for component, area, item in rows]
     return [
@@ -302,18 +302,7 @@ _WHERE = "contextid = %s AND component = %s AND filearea = %s AND itemid = %s"
 
 
 def _key(connection: SiteConnection, area: FileArea) -> tuple[int, str, str, int]:
-    return _system_context(connection), area.component, area.area, area.item
-
-
-def _system_context(connection: SiteConnection) -> int:
-    rows = connection.query("SELECT id FROM {context} WHERE contextlevel = %s", (_SYSTEM_LEVEL,))
-    if not rows:
-        raise NotFound(
-            "filearea.context",
-            "The site has no system context: its installation is not finished.",
-            "Finish the installation of the site.",
-        )
-    return int(rows[0][0])
+    return system_context(connection), area.component, area.area, area.item
 
 
 def _path(row: Mapping[str, Any]) -> str:
