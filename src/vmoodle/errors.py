@@ -83,3 +83,8 @@ class NeedsAttention(VMoodleError):
     exit_status = 7
     http_status = 500
     kind = "needs attention"
+
+
+def changed_since(code: str, what: str, hint: str) -> Conflict:
+    """Return the error for what somebody else has changed since it was read, planned or set."""
+    return Conflict(code, f"Changed by somebody else since: {what}.", hint)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from vmoodle.errors import InvalidInput
+from vmoodle.near import near
 from vmoodle.secret import Secret
 
 ENVIRONMENT_PREFIX = "VMOODLE_"
@@ -392,7 +392,5 @@ def _nearest(place: list[str]) -> str:
     ]
     wanted = ".".join(place)
     candidates = known if len(place) > 1 else list(Settings.model_fields)
-    near = difflib.get_close_matches(wanted, candidates, n=1, cutoff=0.4)
-    if near:
-        return f"Did you mean {near[0]}?"
-    return "Known sections: " + ", ".join(Settings.model_fields) + "."
+    sections = f"Known sections: {', '.join(Settings.model_fields)}."
+    return near(wanted, candidates, sections, alike=0.4)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 import yaml
 
 from vmoodle.errors import InvalidInput
+from vmoodle.near import near
 
 _LARGEST_BYTES = 5_000_000
 _DEEPEST = 20
@@ -54,8 +54,7 @@ class Members:
         words = list(known)
         for key, line in self.lines.items():
             if key not in words:
-                near = get_close_matches(key, words, n=1)
-                hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(words)}."
+                hint = near(key, words, f"There are: {', '.join(words)}.")
                 raise InvalidInput("baseline.key", f"Line {line}: {key!r} means nothing.", hint)
 
 

@@ -10,7 +10,6 @@ from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import InvalidInput, NotFound, Refused
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.config.copies import plan_copy, read_source
-from vmoodle.moodle.config.effects import entail
 from vmoodle.moodle.config.names import SettingName, SettingPattern, parse_pattern, parse_setting
 from vmoodle.moodle.config.settings import (
     read_component,
@@ -19,6 +18,7 @@ from vmoodle.moodle.config.settings import (
     set_settings,
     undo_of,
 )
+from vmoodle.moodle.setting_effects import entail
 
 pytestmark = pytest.mark.parametrize(
     "server", ["mariadb", "postgresql"], indirect=True, scope="session"
@@ -272,7 +272,7 @@ def test_a_copy_keeps_what_is_beyond_it_when_told_and_leaves_what_is_forced(
         assert dict(plan_copy(connection, source, forced, keep=True).values) == {}
         plan = plan_copy(connection, source, forced, keep=False)
         assert dict(plan.values) == {extra: None}
-        assert plan.left[forced_name] == "it is forced on the site"
+        assert plan.left[forced_name] == "it is forced: `vmoodle forced list`"
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ import pytest
 from tests.moodle.running_site import RunningSite, running_site, site_kinds
 from tests.web import Browser
 
+from vmoodle.moodle.caches.access_flags import mark_user
 from vmoodle.moodle.caches.invalidation import Change, invalidate
 from vmoodle.moodle.config.names import parse_setting
 from vmoodle.moodle.config.settings import set_settings, undo_of
 from vmoodle.moodle.plugins.changes import set_state
 from vmoodle.moodle.plugins.rules import PluginState
-from vmoodle.moodle.roles.access_flags import mark_user
 from vmoodle.moodle.roles.changes import apply_plan
 from vmoodle.moodle.roles.definitions import RoleDefinition, read_roles
 from vmoodle.moodle.roles.plan import Part, RolePlan, plan_permission, plan_role

@@ -6,6 +6,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -35,9 +36,10 @@ MADE = {
 
 def raised_codes() -> Iterator[tuple[str, int]]:
     """Yield each code that an error may have, with the exit status of the error's class."""
+    shared = dict(helpers(ast.parse((ROOT / "src" / "vmoodle" / "errors.py").read_text())))
     for path in (ROOT / "src").rglob("*.py"):
         module = ast.parse(path.read_text())
-        kinds = {name: name for name in ERRORS} | dict(helpers(module))
+        kinds = {name: name for name in ERRORS} | shared | dict(helpers(module))
         for node in ast.walk(module):
             if isinstance(node, ast.Call):
                 words = [node.func, *node.args]
@@ -246,6 +248,22 @@ def reachable() -> dict[str, set[str]]:
     return found
 
 
+def imported_modules(path: Path) -> Iterator[list[str]]:
+    """Yield the words of each module of ours that a file imports; one only a type needs is none."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node not in typing_only:
+            words = (node.module or "").split(".")
+            if words[0] == "vmoodle" and len(words) > 1:
+                yield words[1:]
+
+
 def test_imports_go_down_the_architectures_picture() -> None:
     allowed = reachable()
     assert "errors" in allowed["cli"]
@@ -255,19 +273,21 @@ def test_imports_go_down_the_architectures_picture() -> None:
         importer = path.relative_to(source).parts[0].removesuffix(".py")
         if importer == "__init__":
             continue
-        tree = ast.parse(path.read_text())
-        # A name that only a type needs is no way up.
-        typing_only = {
-            inner
-            for node in ast.walk(tree)
-            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-            for inner in ast.walk(node)
-        }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node not in typing_only:
-                words = (node.module or "").split(".")
-                if words[0] == "vmoodle" and len(words) > 1 and words[1] != importer:
-                    assert words[1] in allowed[importer], f"{path}: {node.module}"
+        for words in imported_modules(path):
+            if words[0] != importer:
+                assert words[0] in allowed[importer], f"{path}: {'.'.join(words)}"
+
+
+def test_the_folders_of_what_moodle_is_have_no_import_circle() -> None:
+    source = ROOT / "src" / "vmoodle" / "moodle"
+    imports: dict[str, set[str]] = {}
+    for path in source.rglob("*.py"):
+        folder = path.relative_to(source).parts[0].removesuffix(".py")
+        found = {words[1] for words in imported_modules(path) if words[0] == "moodle" and words[1:]}
+        imports.setdefault(folder, set()).update(found - {folder})
+    assert len(imports) > 10
+    # Raises CycleError with the circle.
+    assert list(TopologicalSorter(imports).static_order())
 
 
 def test_every_dependency_is_explained() -> None:

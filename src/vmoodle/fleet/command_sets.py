@@ -7,7 +7,6 @@ with it.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -18,6 +17,7 @@ from types import ModuleType
 
 from vmoodle.errors import NotFound, VMoodleError
 from vmoodle.fleet.command import AnyCommand, Command, refuse_malformed
+from vmoodle.near import near
 
 GROUP = "vmoodle.commands"
 OWN = "vmoodle"
@@ -44,9 +44,8 @@ class Commands:
         """Return a command; raise NotFound `command.unknown` with what is near."""
         if name in self.by_name:
             return self.by_name[name]
-        near = difflib.get_close_matches(name, self.by_name, n=1, cutoff=0.5)
         broken = [one for one in self.sets if one.fault]
-        hint = f"Did you mean {near[0]}?" if near else "`vmoodle command list` shows them."
+        hint = near(name, self.by_name, "`vmoodle command list` shows them.", alike=0.5)
         if broken:
             hint += f" {len(broken)} command set(s) could not be loaded."
         raise NotFound("command.unknown", f"There is no command {name!r}.", hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -12,6 +11,7 @@ from hashlib import sha256
 from typing import Any, TypeAlias
 
 from vmoodle.errors import Unavailable
+from vmoodle.majority import majority_of
 
 Cell: TypeAlias = str | int | float | bool | None
 
@@ -304,13 +304,11 @@ def compared(answers: Iterable[tuple[str, Result]]) -> list[Compared]:
     rows = []
     for name in names:
         cells = {site: column[name] for site, column in columns.items() if name in column}
-        counted = Counter(json.dumps(value) for value in cells.values())
-        ((most, count),) = counted.most_common(1)
+        most = majority_of(json.dumps(value) for value in cells.values())
         unknown = tuple(sorted(columns.keys() - cells.keys()))
         rare = 2 * len(unknown) > len(columns)
-        has_majority = 2 * count > len(cells)
-        majority = json.loads(most) if has_majority else None
-        is_split = not (rare or has_majority)
+        majority = None if most is None else json.loads(most)
+        is_split = most is None and not rare
         rows.append(Compared(name, cells, majority, unknown, rare=rare, is_split=is_split))
     return rows
 

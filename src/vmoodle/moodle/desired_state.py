@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.moodle.caches.invalidation import Change
-from vmoodle.moodle.config.effects import entail
 from vmoodle.moodle.config.names import CORE, SettingName
 from vmoodle.moodle.config.settings import (
     Forced,
@@ -42,15 +40,16 @@ from vmoodle.moodle.plugins.plan import (
 from vmoodle.moodle.plugins.rules import PluginState, split
 from vmoodle.moodle.roles.changes import Applied, apply_plan, lock_roles
 from vmoodle.moodle.roles.definitions import RoleDefinition, SiteRoles, read_roles
-from vmoodle.moodle.roles.documents import cell_words
 from vmoodle.moodle.roles.plan import (
     ALL_PARTS,
     FIELDS,
-    CellChange,
     Part,
     RolePlan,
+    key_words,
     plan_role,
 )
+from vmoodle.moodle.setting_effects import entail
+from vmoodle.near import near
 
 _NO_STATES = PluginUndo({}, {})
 
@@ -253,9 +252,8 @@ def _setting_cells(
         if value.effective == new and (value.is_text or new is None):
             continue
         cell = DesiredCell("setting", str(setting), value.effective, new)
-        if value.is_forced:
-            reason = "it is forced: `vmoodle forced list`"
-            yield replace(cell, verdict=Verdict.STUCK, reason=reason)
+        if value.why_not_set:
+            yield replace(cell, verdict=Verdict.STUCK, reason=value.why_not_set)
         elif setting.component not in there:
             reason = f"no {setting.component} there"
             yield replace(cell, verdict=Verdict.ABSENT, reason=reason)
@@ -264,9 +262,8 @@ def _setting_cells(
                 setting.component,
                 [name.name for name in read_component(connection, setting.component)],
             )
-            near = get_close_matches(setting.name, names, n=2)
-            alike = f"; there is {' and '.join(near)}" if near else ""
-            reason = f"no such setting{alike}; --new makes it"
+            reason = f"no such setting; --new makes it. {near(setting.name, names)}"
+            reason = reason.removesuffix(". ")
             yield replace(cell, verdict=Verdict.STUCK, reason=reason)
         else:
             yield cell
@@ -341,10 +338,12 @@ def _role_plan(role: DesiredRole, site: SiteRoles) -> RolePlan:
 
 def _role_cells(plan: RolePlan) -> Iterator[DesiredCell]:
     for change in plan.changes:
-        name, old, new = cell_words(change)
-        yield DesiredCell("role", f"{plan.role}: {name}", old, new)
+        key, old, new = change.words
+        yield DesiredCell("role", _cell_name(plan.role, change.part, key), old, new)
     for skipped in plan.skipped:
-        name, _old, _new = cell_words(CellChange(skipped.part, skipped.key, None, None))
-        yield DesiredCell(
-            "role", f"{plan.role}: {name}", None, None, Verdict.ABSENT, skipped.reason
-        )
+        name = _cell_name(plan.role, skipped.part, key_words(skipped.part, skipped.key))
+        yield DesiredCell("role", name, None, None, Verdict.ABSENT, skipped.reason)
+
+
+def _cell_name(role: str, part: Part, key: str) -> str:
+    return f"{role}: {part} {key}".rstrip()

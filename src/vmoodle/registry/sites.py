@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -12,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from vmoodle.errors import Conflict, NotFound
+from vmoodle.near import near
 from vmoodle.registry import operations
 from vmoodle.registry.cron_models import CronSite
 from vmoodle.registry.models import Codebase, DeletedAddress, Site, SiteAlias, SiteLabel, SiteState
@@ -100,11 +100,10 @@ def find(shortname: str) -> Site:
     site = Site.objects.select_related("codebase", "server").filter(shortname=shortname).first()
     if site is None:
         names = Site.objects.values_list("shortname", flat=True)
-        near = difflib.get_close_matches(shortname, list(names), n=1)
         raise NotFound(
             "site.unknown",
             f"There is no site {shortname!r}.",
-            f"Did you mean {near[0]}?" if near else "`vmoodle site list` shows the sites.",
+            near(shortname, names, "`vmoodle site list` shows the sites."),
         )
     return site
 

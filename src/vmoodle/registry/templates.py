@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from vmoodle.errors import Conflict, NotFound
+from vmoodle.near import near
 from vmoodle.registry.audit import current_actor
 from vmoodle.registry.models import (
     DatabaseServer,
@@ -45,12 +45,11 @@ def find(name: str) -> Template:
     """Return the template of a name; raise NotFound naming the nearest."""
     row = Template.objects.select_related("server").filter(name=name).first()
     if row is None:
-        names = list(Template.objects.values_list("name", flat=True))
-        near = difflib.get_close_matches(name, names, n=1)
+        names = Template.objects.values_list("name", flat=True)
         raise NotFound(
             "template.unknown",
             f"There is no template {name!r}.",
-            f"Did you mean {near[0]}?" if near else "`vmoodle template list` shows them.",
+            near(name, names, "`vmoodle template list` shows them."),
         )
     return row
 

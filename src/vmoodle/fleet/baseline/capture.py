@@ -13,12 +13,12 @@ import yaml
 
 from vmoodle.errors import InvalidInput, NotFound
 from vmoodle.fleet.baseline.document import NAME, VERSION, read_baseline
-from vmoodle.moodle.config.effects import holds_states
 from vmoodle.moodle.config.names import parse_pattern
 from vmoodle.moodle.config.settings import read_matching, unknown_setting
 from vmoodle.moodle.plugins.states import read_plugins
 from vmoodle.moodle.roles.definitions import read_roles, unknown_role
 from vmoodle.moodle.roles.documents import as_document
+from vmoodle.moodle.setting_effects import holds_states
 
 if TYPE_CHECKING:
     from vmoodle.engines.protocol import SiteConnection
@@ -115,8 +115,7 @@ def _settings(
             why = "it is a secret"
         elif holds_states(name):
             why = "it is the state of plugins; name them by --plugin"
-        elif not value.is_text:
-            why = "it is forced to what is no text"
+        why = why or value.why_not_given
         if why:
             left[str(name)] = why
         else:

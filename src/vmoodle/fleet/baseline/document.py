@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 from vmoodle.errors import InvalidInput, VMoodleError
 from vmoodle.fleet.targets.expression import Attribute, read_expression
-from vmoodle.moodle.config.effects import holds_states
 from vmoodle.moodle.config.names import (
     SettingName,
     SettingPattern,
@@ -26,6 +25,7 @@ from vmoodle.moodle.plugins.rules import PluginState, split, states_of
 from vmoodle.moodle.roles.definitions import Permission
 from vmoodle.moodle.roles.documents import MEMBERS as ROLE_MEMBERS
 from vmoodle.moodle.roles.documents import from_document
+from vmoodle.moodle.setting_effects import holds_states
 from vmoodle.yaml_nodes import Items, Members, Node, Text, plain, read_yaml
 
 VERSION = "1"

@@ -20,6 +20,7 @@ from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.roles.changes import Applied, apply_plans
 from vmoodle.moodle.roles.definitions import SiteRoles, read_roles
 from vmoodle.moodle.roles.plan import Part, RolePlan, key_words
+from vmoodle.near import DID_YOU_MEAN
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
@@ -126,8 +127,8 @@ def refuse_unknown(
 
 def did_you_mean(reasons: Iterable[str]) -> str:
     """Return what stands in one of the reasons of a name that is near; empty for none."""
-    found = (reason.partition("Did you mean")[2] for reason in reasons)
-    return next((f"Did you mean{rest}" for rest in found if rest), "")
+    found = (reason.partition(DID_YOU_MEAN)[2] for reason in reasons)
+    return next((f"{DID_YOU_MEAN}{rest}" for rest in found if rest), "")
 
 
 def _unknown(role: str, hint: str) -> NotFound:

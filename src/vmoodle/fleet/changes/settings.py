@@ -10,7 +10,6 @@ from vmoodle.engines.protocol import SiteConnection
 from vmoodle.fleet.change_rows import change_table
 from vmoodle.fleet.result import Cell, Changed, Table
 from vmoodle.fleet.target_site import TargetSite
-from vmoodle.moodle.config.effects import entail
 from vmoodle.moodle.config.names import SettingName
 from vmoodle.moodle.config.settings import (
     Forced,
@@ -20,6 +19,7 @@ from vmoodle.moodle.config.settings import (
     set_settings,
     undo_of,
 )
+from vmoodle.moodle.setting_effects import entail
 from vmoodle.secret import Keyring, Secret
 
 _AS_IT_IS = "is so already"

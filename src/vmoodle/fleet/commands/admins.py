@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict
+from vmoodle.errors import changed_since
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Parameters
 from vmoodle.fleet.result import Changed, Result, Table
@@ -88,10 +88,10 @@ class _ChangeList(Command[Who]):
             refuse_forced_list(connection, site.forced)
             ids = [one.id for one in now]
             if (user in ids) == (user in before):
-                raise Conflict(
+                does = "does" if user in ids else "does not"
+                raise changed_since(
                     "admin.changed",
-                    f"Who administers the site was changed since: {kept['username']} "
-                    f"{'does' if user in ids else 'does not'} by now.",
+                    f"who administers the site ({kept['username']} {does} by now)",
                     f"vmoodle admin list --on {site.shortname}",
                 )
             account = next((one for one in now if one.id == user), None)

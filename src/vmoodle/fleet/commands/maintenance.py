@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from vmoodle.errors import Conflict, Failed, InvalidInput
+from vmoodle.errors import Conflict, Failed, InvalidInput, changed_since
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import LongText, Parameters, refuse_together
 from vmoodle.fleet.result import Changed, Result, Table
@@ -95,9 +95,9 @@ class _Maintain(Command[P], Generic[P]):
         with site.connect() as connection:
             now = read_maintenance(connection, site.dataroot, site.forced)
         if not is_as_left(now, left):
-            raise Conflict(
+            raise changed_since(
                 "maintenance.changed",
-                f"The maintenance of the site was changed since: it is {now.state}.",
+                f"the maintenance of the site (it is {now.state} by now)",
                 f"vmoodle maintenance show --on {site.shortname}",
             )
         return _answer(now, before) if dry else _change(site, now, before)

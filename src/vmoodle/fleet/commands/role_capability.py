@@ -21,7 +21,13 @@ from vmoodle.fleet.copy_source import FromSite, PerhapsFromSite
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Result
 from vmoodle.moodle.roles.definitions import Permission, SiteRoles, named, read_roles
-from vmoodle.moodle.roles.plan import Part, RolePlan, capabilities_of, near, plan_permissions
+from vmoodle.moodle.roles.plan import (
+    Part,
+    RolePlan,
+    capabilities_of,
+    near_capability,
+    plan_permissions,
+)
 from vmoodle.moodle.roles.sync import RoleSource, plan_roles
 
 if TYPE_CHECKING:
@@ -180,7 +186,7 @@ def known_capability(capability: str, site: SiteRoles) -> str:
     raise NotFound(
         "role.capability",
         f"{site.called.capitalize()} does not know the capability {capability!r}.",
-        near(capability, site) or "A capability is named as mod/quiz:view.",
+        near_capability(capability, site, "A capability is named as mod/quiz:view."),
     )
 
 

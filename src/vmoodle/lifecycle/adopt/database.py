@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from vmoodle.engines.protocol import Engine, SiteConnection, SiteDatabase
 from vmoodle.errors import InvalidInput, Refused, VMoodleError
 from vmoodle.lifecycle.names import FULL_NAME_LENGTH
+from vmoodle.moodle.database.site_admins import SITE_ADMINS, administrator_ids
 from vmoodle.moodle.database.site_schema import VERSIONS_HASH, core_settings, read_schema
 
 _NEEDED = {
@@ -18,7 +19,7 @@ _NEEDED = {
     "user": ("username", "email"),
 }
 _WANTED = (
-    "version", "release", VERSIONS_HASH, "siteidentifier", "siteadmins", "upgraderunning",
+    "version", "release", VERSIONS_HASH, "siteidentifier", SITE_ADMINS, "upgraderunning",
     "maintenance_enabled", "mnet_localhost_id",
 )  # fmt: skip
 # What the map tells Moodle (engines/mariadb.py); joins of tables in two collations fail.
@@ -76,7 +77,7 @@ def look_into(engine: Engine, database: SiteDatabase) -> ExistingMoodle:
             config = core_settings(connection, *_WANTED)
         if not _is_version(config.get("version", "")) or not config.get("siteidentifier"):
             raise _no_moodle(database, prefixes)
-        user, email = _administrator(connection, config.get("siteadmins", ""))
+        user, email = _main_administrator(connection, config.get(SITE_ADMINS))
         collation = ""
         if engine.address.engine == "mariadb":
             rows = connection.query(_COLUMN_COLLATION, (f"{database.prefix}config",))
@@ -169,11 +170,10 @@ def _site_name(connection: SiteConnection) -> str:
     return " ".join(text.split())[:FULL_NAME_LENGTH]
 
 
-def _administrator(connection: SiteConnection, siteadmins: str) -> tuple[str, str]:
-    first = siteadmins.split(",", maxsplit=1)[0].strip()
-    if not first.isdigit():
-        return "admin", ""
-    rows = connection.query("SELECT username, email FROM {user} WHERE id = %s", (int(first),))
+def _main_administrator(connection: SiteConnection, siteadmins: str | None) -> tuple[str, str]:
+    """Return the user name and the email of the one that is listed first."""
+    first = administrator_ids(siteadmins)[:1]
+    rows = connection.query("SELECT username, email FROM {user} WHERE id = %s", first or (0,))
     return (str(rows[0][0]), str(rows[0][1])) if rows else ("admin", "")
 
 

@@ -27,6 +27,7 @@ from vmoodle.lifecycle.upgrade import moodledata
 from vmoodle.lifecycle.upgrade.preflight import refuse_blocked
 from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.code.versions import all_versions_hash
+from vmoodle.moodle.database.site_admins import read_administrator_ids
 from vmoodle.moodle.database.site_schema import database_versions_hash
 from vmoodle.moodle.scripts import health_checks
 from vmoodle.moodle.scripts.upgrade import upgrade_site
@@ -232,9 +233,8 @@ def _refuse_no_login(context: StepContext, site: Site) -> None:
             "The site went back to what it was; look at PHP's error log.",
         )
     with connected(context.installation, site) as connection:
-        rows = connection.query("SELECT value FROM {config} WHERE name = 'siteadmins'")
-        ids = [one for one in str(rows[0][0] if rows else "").split(",") if one.isdigit()]
-        sql = _LIVE_ADMINS.format(ids=", ".join(ids) or "NULL")
+        ids = read_administrator_ids(connection)
+        sql = _LIVE_ADMINS.format(ids=", ".join(map(str, ids)) or "NULL")
         if not connection.query(sql)[0][0]:
             raise Failed(
                 "upgrade.login",

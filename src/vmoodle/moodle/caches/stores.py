@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 from vmoodle.errors import NotFound, Refused, Unavailable
 from vmoodle.moodle.php.source import Number, Value, assignments
+from vmoodle.near import near
 
 _APPLICATION = "1"
 # What Moodle uses until it has written its file: cache/classes/config_writer.php,
@@ -98,11 +98,10 @@ def refuse_unknown_caches(place: CachePlace, definitions: Iterable[str]) -> None
     }
     for name in wanted:
         if modes and name not in modes:
-            near = get_close_matches(name, modes, n=3)
             raise NotFound(
                 "cache.unknown",
                 f"The site has no cache {name}.",
-                f"There are: {', '.join(near)}." if near else "Its page of caches names them.",
+                near(name, modes, "Its page of caches names them."),
             )
         if modes.get(name, _APPLICATION) != _APPLICATION:
             raise Refused(

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict, InvalidInput
+from vmoodle.errors import Conflict, InvalidInput, changed_since
+from vmoodle.moodle.caches.access_flags import mark_preferences
 from vmoodle.moodle.care.administrators import Account
 from vmoodle.moodle.database.site_schema import marks
 from vmoodle.moodle.identity.sha512_crypt import new_salt, sha512_crypt
-from vmoodle.moodle.roles.access_flags import mark_preferences
 from vmoodle.secret import Secret
 
 _LONGEST_PASSWORD = 128  # MAX_PASSWORD_CHARACTERS, lib/moodlelib.php, 4.5 and 5.1
@@ -134,9 +134,9 @@ def refuse_changed(
 
 
 def _changed(account: Account, what: list[str]) -> Conflict:
-    return Conflict(
+    return changed_since(
         "account.changed",
-        f"The account {account.username} was changed, or used, since: {', '.join(what)}.",
+        f"the account {account.username} ({', '.join(what)})",
         "It stays as it is; change it in the site's administration, or reset it again.",
     )
 

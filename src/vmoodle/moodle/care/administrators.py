@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict, NotFound, Refused
+from vmoodle.errors import Conflict, NotFound, Refused, changed_since
+from vmoodle.moodle.caches.access_flags import mark_user
 from vmoodle.moodle.config.settings import (
     CORE,
     Forced,
@@ -20,10 +21,10 @@ from vmoodle.moodle.config.settings import (
     refuse_forced,
     set_settings,
 )
+from vmoodle.moodle.database.site_admins import SITE_ADMINS, administrator_ids
 from vmoodle.moodle.database.site_schema import marks
-from vmoodle.moodle.roles.access_flags import mark_user
 
-_SITEADMINS = SettingName(CORE, "siteadmins")
+_SITEADMINS = SettingName(CORE, SITE_ADMINS)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def administrators(
     With `lock`, the first of its transaction, nobody else changes the list before that has ended.
     """
     values = read_settings(connection, [_SITEADMINS], forced, lock=lock)
-    ids = _ids(values[_SITEADMINS].effective)
+    ids = administrator_ids(values[_SITEADMINS].effective)
     if not ids:
         return []
     rows = connection.query(
@@ -154,10 +155,10 @@ def write_administrators(
     Raise Conflict `admin.changed` where they are not those in that order that were `seen`.
     """
     now = read_settings(connection, [_SITEADMINS], forced, lock=True)[_SITEADMINS]
-    if _ids(now.effective) != list(seen):
-        raise Conflict(
+    if administrator_ids(now.effective) != list(seen):
+        raise changed_since(
             "admin.changed",
-            "Who administers the site was changed by somebody else at the same time.",
+            "who administers the site",
             "Look at it by `vmoodle admin list`, and do it anew.",
         )
     text = ",".join(map(str, ids))
@@ -181,8 +182,3 @@ def _own_host(connection: SiteConnection) -> int:
     """Return the id of the site itself among its MNet hosts."""
     rows = connection.query("SELECT value FROM {config} WHERE name = 'mnet_localhost_id'")
     return int(rows[0][0]) if rows and str(rows[0][0]).isdigit() else 1
-
-
-def _ids(text: str | None) -> list[int]:
-    words = [word.strip() for word in (text or "").split(",")]
-    return list(dict.fromkeys(int(word) for word in words if word.isdigit() and int(word)))

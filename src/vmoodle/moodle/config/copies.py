@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import InvalidInput, NotFound
@@ -16,6 +15,7 @@ from vmoodle.moodle.config.settings import (
     read_component,
     read_matching,
 )
+from vmoodle.near import near
 
 _VERSION = "version"
 
@@ -67,8 +67,7 @@ def read_source(
             continue  # it would take the secret of other sites away
         if not reason and not secrets and setting.hides(value.effective):
             reason = "it is a secret"
-        if not reason and not value.is_text:
-            reason = "it is forced on the source to what is no text"
+        reason = reason or value.why_not_given
         if not reason and value.effective is not None:
             values[setting] = value.effective
         elif reason and setting.name != _VERSION:
@@ -105,8 +104,8 @@ def plan_copy(
         old, new = here.get(setting, SettingValue(None)), source.values.get(setting)
         if setting.why_not_copied or (new is None and setting.is_secret):
             continue
-        if old.is_forced:
-            left[setting] = "it is forced on the site"
+        if old.why_not_set:
+            left[setting] = old.why_not_set
         elif old.stored != new:
             values[setting] = new
     seen = {setting: here[setting].stored if setting in here else None for setting in values}
@@ -164,20 +163,20 @@ def _refuse_missing(
         names = {str(one) for one in read_component(connection, pattern.component)}
         if pattern.component == CORE:
             names |= set(components(connection))
-        near = get_close_matches(str(word), names, n=3)
         raise NotFound(
             "setting.unknown",
             f"The source has nothing called {word}.",
-            f"There are: {', '.join(near)}." if near else "`vmoodle config get` shows what it has.",
+            near(str(word), names, "`vmoodle config get` shows what it has."),
         )
 
 
 def _no_component(connection: SiteConnection, component: str, where: str) -> NotFound:
-    near = get_close_matches(component, components(connection), n=3)
     return NotFound(
         "setting.component",
         f"The {where} has no settings of {component!r}.",
-        f"There are: {', '.join(near)}."
-        if near
-        else "Name a component as Moodle does: mod_quiz, auth_ldap.",
+        near(
+            component,
+            components(connection),
+            "Name a component as Moodle does: mod_quiz, auth_ldap.",
+        ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from vmoodle.engines.protocol import SiteConnection
+from vmoodle.moodle.database.site_admins import first_administrator
 
 # admin_setting_configpasswordunmask::add_to_config_log, lib/adminlib.php, 4.5 and 5.1.
 MASKED = "********"
@@ -37,10 +38,3 @@ def log_change(
             old,
         ),
     )
-
-
-def first_administrator(connection: SiteConnection) -> int:
-    """Return the id of the site's first administrator, 0 where it names none."""
-    rows = connection.query("SELECT value FROM {config} WHERE name = 'siteadmins'")
-    first = str(rows[0][0] if rows else "").split(",")[0]
-    return int(first) if first.isdigit() else 0

@@ -1,9 +1,9 @@
 """A site's settings, of Moodle's core and of plugins: read, set, unset, as Moodle's cfg.php does.
 
 As with cfg.php no page's own check runs. What else a change of a setting entails is told by
-`effects.py`; drop the caches of what that returns (`caches/invalidation.py`) after the commit.
-What is to be written is locked and read first: MariaDB goes on showing what was before to whoever
-has read anything of the database.
+`setting_effects.py`; drop the caches of what that returns (`caches/invalidation.py`) after the
+commit. What is to be written is locked and read first: MariaDB goes on showing what was before to
+whoever has read anything of the database.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from vmoodle.engines.protocol import Most, Rows, SiteConnection
-from vmoodle.errors import Conflict, Failed, InvalidInput, NotFound, Refused
+from vmoodle.errors import Conflict, Failed, InvalidInput, NotFound, Refused, changed_since
 from vmoodle.moodle.config.log import MASKED, log_change
 from vmoodle.moodle.config.names import (
     CORE,
@@ -24,6 +23,7 @@ from vmoodle.moodle.config.names import (
     refuse_reserved,
 )
 from vmoodle.moodle.database.site_schema import marks
+from vmoodle.near import did_you_mean, near, nearest
 
 __all__ = ["CORE", "SettingName", "parse_setting"]
 
@@ -51,6 +51,16 @@ class SettingValue:
     def effective(self) -> str | None:
         """Return what Moodle uses."""
         return self.forced if self.is_forced else self.stored
+
+    @property
+    def why_not_set(self) -> str:
+        """Return why Moodle would not see a change of it, as a sentence's end; empty: it would."""
+        return "it is forced: `vmoodle forced list`" if self.is_forced else ""
+
+    @property
+    def why_not_given(self) -> str:
+        """Return why no other site can be given its value, as a sentence's end; empty: it can."""
+        return "" if self.is_text else "it is forced to what is no text"
 
 
 @dataclass(frozen=True)
@@ -204,22 +214,14 @@ def unknown_setting(connection: SiteConnection, setting: SettingName) -> NotFoun
     """Return the error for a setting that the site has not, with those that are near."""
     known = [name.name for name in read_component(connection, setting.component)]
     if not known:
-        near = get_close_matches(setting.component, components(connection), n=3)
-        return NotFound(
-            "setting.unknown",
-            f"The site has no setting {setting}, and no other of {setting.component}.",
-            _near(near),
-        )
-    near = [
-        str(SettingName(setting.component, name))
-        for name in get_close_matches(setting.name, known, n=3)
-    ]
-    return NotFound("setting.unknown", f"The site has no setting {setting}.", _near(near))
-
-
-def _near(names: list[str]) -> str:
-    there = f"There are: {', '.join(names)}. " if names else ""
-    return f"{there}Say --new to make a setting that is not there yet."
+        message = f"The site has no setting {setting}, and no other of {setting.component}."
+        meant = near(setting.component, components(connection))
+    else:
+        message = f"The site has no setting {setting}."
+        names = nearest(setting.name, known)
+        meant = did_you_mean([str(SettingName(setting.component, name)) for name in names])
+    hint = f"{meant} Say --new to make a setting that is not there yet.".lstrip()
+    return NotFound("setting.unknown", message, hint)
 
 
 def refuse_forced(setting: SettingName, value: SettingValue) -> None:
@@ -342,9 +344,9 @@ def _write_row(connection: SiteConnection, change: SettingChange) -> int:
 
 
 def _changed(settings: Iterable[SettingName]) -> Conflict:
-    return Conflict(
+    return changed_since(
         "setting.changed",
-        f"Changed by somebody else since: {', '.join(map(str, settings))}.",
+        ", ".join(map(str, settings)),
         "Look at them by `vmoodle config get`; then do it anew, or set them by hand.",
     )
 

@@ -15,8 +15,8 @@ from vmoodle.moodle.copies.language_packs import (
     Contents,
     PackPlace,
     Writes,
-    changed_since,
     read_packs,
+    strings_changed,
 )
 from vmoodle.moodle.database.site_schema import marks, read_schema
 
@@ -165,7 +165,7 @@ def taken_back(
             if content == raw:
                 continue
             if _mark(content) != facts["left"]:
-                raise changed_since(language, file)
+                raise strings_changed(language, file)
             writes.setdefault(language, {})[file] = raw
             name = f"{language}_local/{file}"
             old = parse_pack(raw, name) if raw else {}

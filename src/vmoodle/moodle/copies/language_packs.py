@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vmoodle.errors import Conflict, Refused, Unavailable, VMoodleError
+from vmoodle.errors import Conflict, Refused, Unavailable, VMoodleError, changed_since
 from vmoodle.moodle.copies.language_pack import FILE, LANGUAGE
 
 Contents = Mapping[str, Mapping[str, bytes]]
@@ -105,7 +105,7 @@ def write_packs(
     for language, files in writes.items():
         for name in files:
             if before.get(language, {}).get(name) != seen.get(language, {}).get(name):
-                raise changed_since(language, name)
+                raise strings_changed(language, name)
     old: dict[str, dict[str, bytes | None]] = {
         language: {name: before.get(language, {}).get(name) for name in files}
         for language, files in writes.items()
@@ -235,12 +235,13 @@ def _faults(place: PackPlace, done: Literal["read", "written"]) -> Iterator[None
         ) from error
 
 
-def changed_since(language: str, file: str) -> Conflict:
+def strings_changed(language: str, file: str) -> Conflict:
     """Return the error for a file that somebody else has changed."""
-    return Conflict(
+    return changed_since(
         "language.changed",
-        f"Somebody has changed {language}{SUFFIX}/{file} since; all stays as it is.",
-        "Change the strings in the site's language customisation, or copy them anew.",
+        f"{language}{SUFFIX}/{file}",
+        "All stays as it is; change the strings in the site's language customisation,"
+        " or copy them anew.",
     )
 
 

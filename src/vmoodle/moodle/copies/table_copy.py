@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict, Failed, Refused
-from vmoodle.moodle.config.log import first_administrator
+from vmoodle.errors import Conflict, Failed, Refused, changed_since
 from vmoodle.moodle.copies.table_copy_rules import Who
+from vmoodle.moodle.database.site_admins import first_administrator
 from vmoodle.moodle.database.table_rows import (
     Digest,
     Row,
@@ -278,10 +278,10 @@ def _refuse_different(part: TableSlice, written: Digest, left: Digest) -> None:
 
 def _refuse_changed(part: TableSlice, there: Digest, left: str) -> None:
     if there.mark != left:
-        raise Conflict(
+        raise changed_since(
             "table.changed",
-            f"Somebody has changed rows of {part.table} since; they stay as they are.",
-            "Change them by vmoodle sql, or copy the table anew.",
+            f"rows of {part.table}",
+            "They stay as they are; change them by vmoodle sql, or copy the table anew.",
         )
 
 

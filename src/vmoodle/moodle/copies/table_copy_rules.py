@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from enum import Enum
 
 from vmoodle.engines.protocol import SiteConnection
@@ -15,6 +14,7 @@ from vmoodle.moodle.identity.entry import Columns, Concern, Settings
 from vmoodle.moodle.identity.people import BOUND, EMPTIED, FATE_BY_COLUMN, ORPHANS, Fate
 from vmoodle.moodle.identity.table import ENTRIES
 from vmoodle.moodle.identity.unjudged import personal_columns, secret_columns
+from vmoodle.near import near
 
 TABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -77,11 +77,11 @@ def read_table(connection: SiteConnection, table: str) -> SiteSchema:
         )
     schema = read_schema(connection, [table])
     if not schema.has(table):
-        near = get_close_matches(table, read_schema(connection).tables, n=3)
+        tables = read_schema(connection).tables
         raise NotFound(
             "table.unknown",
             f"The site has no table {table}.",
-            f"There are: {', '.join(near)}." if near else "Name it without the prefix.",
+            near(table, tables, "Name it without the prefix."),
         )
     return schema
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused
+from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused, changed_since
 from vmoodle.moodle.caches.revisions import raise_revision
 from vmoodle.moodle.config.settings import (
     Forced,
@@ -24,13 +24,13 @@ from vmoodle.moodle.config.settings import (
     set_settings,
 )
 from vmoodle.moodle.database.site_schema import marks
+from vmoodle.moodle.database.system_context import system_context
 from vmoodle.moodle.identity.people import PRIVATE_COMPONENTS
 
 EMPTY_CONTENT = hashlib.sha1(b"", usedforsecurity=False).hexdigest()
 """Of directories and empty files; Moodle needs no file for it (file_system_filedir.php)."""
 
 _AREA = re.compile(r"([a-z][a-z0-9_]{0,99})/([a-z][a-z0-9_]{0,49})(?:/(\d{1,18}))?")
-_SYSTEM_LEVEL = 10
 # What of a row means the same on each site; ids of people and of repositories do not.
 _COMMON = (
     "contenthash", "filepath", "filename", "filesize", "mimetype", "status", "source", "author",
@@ -164,7 +164,7 @@ def areas_of(connection: SiteConnection) -> list[FileArea]:
     rows = connection.query(
         "SELECT DISTINCT component, filearea, itemid FROM {files}"
         " WHERE contextid = %s AND filename <> '.' ORDER BY component, filearea, itemid",
-        (_system_context(connection),),
+        (system_context(connection),),
     )
     areas = [FileArea(str(component), str(area), int(item)) for component, area, item in rows]
     return [
@@ -180,8 +180,8 @@ class AreaChange:
 
     files: Mapping[str, str]
     settings: Mapping[str, str | None]
-    forced: tuple[str, ...] = ()
-    """Settings that config.php forces, and that stay."""
+    left: Mapping[str, str] = field(default_factory=dict)
+    """Settings that stay, and why."""
     seen: Mapping[str, str | None] = field(default_factory=dict)
     """What the settings were when it was planned."""
 
@@ -219,7 +219,11 @@ def plan_area(
     return AreaChange(
         files,
         settings,
-        tuple(setting.name for setting in names if current[setting].is_forced),
+        {
+            setting.name: value.why_not_set
+            for setting, value in current.items()
+            if value.why_not_set
+        },
         {setting.name: value.stored for setting, value in current.items()},
     )
 
@@ -287,10 +291,10 @@ def refuse_changed(
 
 
 def _changed(area: FileArea) -> Conflict:
-    return Conflict(
+    return changed_since(
         "filearea.changed",
-        f"Somebody has changed {area} since; it stays as it is.",
-        "Change it in the site's administration, or copy it anew.",
+        f"the file area {area}",
+        "It stays as it is; change it in the site's administration, or copy it anew.",
     )
 
 
@@ -298,18 +302,7 @@ _WHERE = "contextid = %s AND component = %s AND filearea = %s AND itemid = %s"
 
 
 def _key(connection: SiteConnection, area: FileArea) -> tuple[int, str, str, int]:
-    return _system_context(connection), area.component, area.area, area.item
-
-
-def _system_context(connection: SiteConnection) -> int:
-    rows = connection.query("SELECT id FROM {context} WHERE contextlevel = %s", (_SYSTEM_LEVEL,))
-    if not rows:
-        raise NotFound(
-            "filearea.context",
-            "The site has no system context: its installation is not finished.",
-            "Finish the installation of the site.",
-        )
-    return int(rows[0][0])
+    return system_context(connection), area.component, area.area, area.item
 
 
 def _path(row: Mapping[str, Any]) -> str:
@@ -329,7 +322,5 @@ def described(change: AreaChange, words: Iterable[str]) -> list[tuple[str, str, 
         (f"setting {name}", f"set to {value}" if value else "empty", "")
         for name, value in change.settings.items()
     ]
-    rows += [
-        (f"setting {name}", "stays", "It is forced: vmoodle forced list.") for name in change.forced
-    ]
+    rows += [(f"setting {name}", "stays", why) for name, why in change.left.items()]
     return rows + [("", "", word) for word in words]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Unavailable
+from vmoodle.moodle.database.site_admins import SITE_ADMINS, administrator_ids
 from vmoodle.moodle.database.site_schema import SiteSchema, marks, read_schema
 from vmoodle.moodle.identity.entry import Action, Columns, Entry, Settings, Table
 
-_IDS = ("siteadmins", "siteguest", "mnet_localhost_id", "mnet_all_hosts_id")
+_IDS = (SITE_ADMINS, "siteguest", "mnet_localhost_id", "mnet_all_hosts_id")
 # From so many rows on a table is emptied at once; below, TRUNCATE is the slower one by far.
 _MANY = 10_000
 # What a row-wise value is made of; both engines have MD5, CONCAT and SUBSTR.
@@ -67,7 +68,7 @@ def read_ids(connection: SiteConnection) -> SiteIds:
     """Return the special ids; raise Unavailable `identity.config` where the database has none."""
     rows = connection.query("SELECT name, value FROM {config} WHERE name IN (%s, %s, %s, %s)", _IDS)
     values = {str(name): str(value) for name, value in rows}
-    listed = [int(word) for word in values.get("siteadmins", "").split(",") if word.isdigit()]
+    listed = administrator_ids(values.get(SITE_ADMINS))
     there = connection.query(
         f"SELECT id FROM {{user}} WHERE deleted = 0 AND id IN ({marks(listed)})",  # noqa: S608
         listed,

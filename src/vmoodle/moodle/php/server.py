@@ -15,15 +15,17 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 import psutil
 
 from vmoodle.errors import Conflict, Unavailable
 from vmoodle.files import write_atomically
-from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.php import account as web_account
 from vmoodle.moodle.php.binary import PhpBinary
+
+if TYPE_CHECKING:
+    from vmoodle.moodle.code.tree import MoodleTree
 
 START_TIMEOUT_SECONDS = 15.0
 _STOP_TIMEOUT_SECONDS = 10.0

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
+from vmoodle.moodle.caches.access_flags import mark_system
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.config.log import log_change
 from vmoodle.moodle.config.names import CORE, SettingName
 from vmoodle.moodle.config.settings import Forced, SettingChange, read_settings, set_settings
+from vmoodle.moodle.database.system_context import system_context
 from vmoodle.moodle.plugins.refusals import refuse_state
 from vmoodle.moodle.plugins.rules import (
     FILTER_STATES,
@@ -30,7 +32,6 @@ from vmoodle.moodle.plugins.rules import (
     split,
 )
 from vmoodle.moodle.plugins.states import read_plugins
-from vmoodle.moodle.roles.access_flags import SYSTEM_CONTEXT_LEVEL, mark_system
 
 _Done = tuple[frozenset[Change], tuple[SettingChange, ...]]
 # What is stale, and the settings that were changed with the state.
@@ -198,9 +199,7 @@ def _filter(
     forced: Forced,
 ) -> _Done:
     """Set a filter's state and the order of all, as filter_set_global_state does."""
-    ((system,),) = connection.query(
-        "SELECT id FROM {context} WHERE contextlevel = %s", (SYSTEM_CONTEXT_LEVEL,)
-    )
+    system = system_context(connection)
     rows = connection.query(
         "SELECT id, filter, active, sortorder FROM {filter_active} WHERE contextid = %s"
         " ORDER BY sortorder",

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict
+from vmoodle.errors import Conflict, changed_since
 from vmoodle.moodle.config.settings import SettingName, read_settings
 from vmoodle.moodle.database.site_schema import marks
+from vmoodle.moodle.database.system_context import system_context
 from vmoodle.moodle.plugins.order import ORDERS, Order, OrderRows, order_settings
 from vmoodle.moodle.plugins.rules import (
     RULES,
@@ -21,7 +22,6 @@ from vmoodle.moodle.plugins.rules import (
     settings_of,
     split,
 )
-from vmoodle.moodle.roles.access_flags import SYSTEM_CONTEXT_LEVEL
 
 
 def lock_plugins(
@@ -51,14 +51,14 @@ def lock_plugins(
         if list(locked_rows) != list(connection.query(f"{query} ORDER BY id", words)):
             changed.append(table)
     if changed:
-        raise changed_since(changed)
+        raise plugins_changed(changed)
 
 
-def changed_since(what: Iterable[str]) -> Conflict:
+def plugins_changed(what: Iterable[str]) -> Conflict:
     """Return the error for plugins that somebody else has changed."""
-    return Conflict(
+    return changed_since(
         "plugin.changed",
-        f"Changed by somebody else since: {', '.join(what)}.",
+        ", ".join(what),
         "Nothing was changed on this site; look at it by `vmoodle plugin list`, and do it anew.",
     )
 
@@ -92,11 +92,8 @@ def _rows(
         query = f"SELECT id, {order.key}, sortorder, visible FROM {{{order.table}}} WHERE 1 = 1"  # noqa: S608
         found[order.table] = (query, ())
     if has_filters:
-        ((system,),) = connection.query(
-            "SELECT id FROM {context} WHERE contextlevel = %s", (SYSTEM_CONTEXT_LEVEL,)
-        )
         found["filter_active"] = (
             "SELECT id, filter, active, sortorder FROM {filter_active} WHERE contextid = %s",
-            (system,),
+            (system_context(connection),),
         )
     return [(table, *found[table]) for table in sorted(found)]

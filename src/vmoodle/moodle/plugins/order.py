@@ -21,8 +21,8 @@ from vmoodle.moodle.config.settings import (
     read_settings,
     set_settings,
 )
+from vmoodle.moodle.database.system_context import SYSTEM_CONTEXT
 from vmoodle.moodle.plugins.rules import FILTER_STATES, RULES, PluginState, StateList
-from vmoodle.moodle.roles.access_flags import SYSTEM_CONTEXT_LEVEL
 
 Order = tuple[str, ...]
 """Names of plugins of one kind, the first one first."""
@@ -204,10 +204,9 @@ def _rows(connection: SiteConnection, rule: OrderRows) -> list[tuple[int, str, i
     return [
         (int(row), str(name), int(order))
         for row, name, order in connection.query(
-            "SELECT f.id, f.filter, f.sortorder FROM {filter_active} f"
-            " JOIN {context} c ON c.id = f.contextid WHERE c.contextlevel = %s AND f.active <> %s"
-            " ORDER BY f.sortorder, f.id",
-            (SYSTEM_CONTEXT_LEVEL, disabled),
+            f"SELECT id, filter, sortorder FROM {{filter_active}}"  # noqa: S608
+            f" WHERE contextid IN {SYSTEM_CONTEXT} AND active <> %s ORDER BY sortorder, id",
+            (disabled,),
         )
     ]
 

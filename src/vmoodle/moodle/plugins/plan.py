@@ -19,7 +19,7 @@ from vmoodle.moodle.config.settings import (
     set_settings,
 )
 from vmoodle.moodle.plugins.changes import set_state
-from vmoodle.moodle.plugins.locks import changed_since, lock_plugins
+from vmoodle.moodle.plugins.locks import lock_plugins, plugins_changed
 from vmoodle.moodle.plugins.order import (
     Order,
     after_state,
@@ -226,7 +226,7 @@ def apply_changes(site: SitePlugins, plan: PluginPlan) -> Applied:
         settings += change.settings
     for order in plan.orders:
         if site.orders([order.kind], found)[order.kind] not in (order.old, order.new):
-            raise changed_since([f"the order of {order.kind}"])
+            raise plugins_changed([f"the order of {order.kind}"])
         stale |= set_order(site.connection, order.kind, order.new, site.forced)
     after = site.orders(before, found)
     undo = PluginUndo(
@@ -241,7 +241,7 @@ def _is_done(step: StateStep, found: Mapping[str, SitePlugin]) -> bool:
     """Tell whether a plugin has its state by now; raise Conflict where it has a third one."""
     plugin = found.get(step.component)
     if plugin is None or plugin.state not in (step.old, step.new):
-        raise changed_since([step.component])
+        raise plugins_changed([step.component])
     return plugin.state == step.new
 
 
@@ -257,7 +257,7 @@ def plan_undo(site: SitePlugins, undo: PluginUndo) -> PluginPlan:
             other.append(f"the order of {kind}")
     if gone or other:
         what = [*(f"{name} (gone)" for name in gone), *other]
-        raise changed_since(what)
+        raise plugins_changed(what)
     plan = plan_changes(
         site,
         {name: old for name, (old, _new) in reversed(list(undo.states.items()))},

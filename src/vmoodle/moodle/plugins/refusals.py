@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 from vmoodle.engines.protocol import SiteConnection
@@ -24,6 +23,7 @@ from vmoodle.moodle.plugins.rules import (
     states_of,
 )
 from vmoodle.moodle.plugins.states import SitePlugin
+from vmoodle.near import near
 
 # Activities of Moodle's own that run code before they are enabled; of others lib.php tells.
 _ASK_BEFORE = frozenset({"bigbluebuttonbn"})
@@ -101,12 +101,10 @@ def _unknown(
             f"{component} is on disk and not installed on the site.",
             "Upgrade the site: that installs it.",
         )
-    near = get_close_matches(component, found, n=3)
-    there = f"There are {', '.join(near)}. " if near else ""
     return NotFound(
         "plugin.unknown",
         f"The site has no plugin {component!r} installed.",
-        f"{there}Name it as Moodle does, such as mod_quiz.",
+        near(component, found, "Name it as Moodle does, such as mod_quiz."),
     )
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.moodle.config.names import SettingName
 from vmoodle.moodle.config.settings import Forced, read_settings
+from vmoodle.moodle.database.system_context import SYSTEM_CONTEXT
 from vmoodle.moodle.plugins.rules import (
     FILTER_STATES,
     RULES,
@@ -21,7 +22,6 @@ from vmoodle.moodle.plugins.rules import (
     StateList,
     split,
 )
-from vmoodle.moodle.roles.access_flags import SYSTEM_CONTEXT_LEVEL
 
 
 class CodeState(StrEnum):
@@ -113,9 +113,7 @@ class _States:
         self._filters = {
             str(name): int(active)
             for name, active in connection.query(
-                "SELECT f.filter, f.active FROM {filter_active} f"
-                " JOIN {context} c ON c.id = f.contextid WHERE c.contextlevel = %s",
-                (SYSTEM_CONTEXT_LEVEL,),
+                f"SELECT filter, active FROM {{filter_active}} WHERE contextid IN {SYSTEM_CONTEXT}"  # noqa: S608
             )
         }
         lists = [rule.setting for rule in RULES.values() if isinstance(rule, StateList)]

@@ -14,7 +14,7 @@ from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.config.names import SettingName
 from vmoodle.moodle.config.settings import SettingChange, read_settings
 from vmoodle.moodle.plugins import api
-from vmoodle.moodle.plugins.locks import changed_since, lock_plugins
+from vmoodle.moodle.plugins.locks import lock_plugins, plugins_changed
 from vmoodle.moodle.plugins.order import Order, arranged, follows_states, set_order
 from vmoodle.moodle.plugins.plan import (
     Applied,
@@ -100,7 +100,7 @@ def finish(site: SitePlugins, plan: PluginPlan, before: Before) -> Applied:
     for step in plan.orders:
         now = site.orders([step.kind], found)[step.kind]
         if not follows_states(step.kind) and now != before.orders[step.kind]:
-            raise changed_since([f"the order of {step.kind}"])
+            raise plugins_changed([f"the order of {step.kind}"])
         names = arranged(now, step.new) if follows_states(step.kind) else step.new
         stale |= set_order(site.connection, step.kind, names, site.forced)
     after, settings = site.orders(before.orders, found), _settings(site)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.errors import Conflict, Refused
+from vmoodle.errors import Refused, changed_since
 from vmoodle.moodle.caches.invalidation import Change
-from vmoodle.moodle.config.log import first_administrator
+from vmoodle.moodle.database.site_admins import first_administrator
 from vmoodle.moodle.database.site_schema import marks
-from vmoodle.moodle.roles.access_flags import SYSTEM_CONTEXT_LEVEL
+from vmoodle.moodle.database.system_context import SYSTEM_CONTEXT, system_context
 from vmoodle.moodle.roles.definitions import (
     Allow,
     RoleDefinition,
@@ -114,11 +114,10 @@ def _pending(
             pending.append(change)
     if moved:
         first = moved[0]
-        raise Conflict(
+        raise changed_since(
             "role.changed",
-            f"{len(moved)} cells of the role {plan.role!r} are not as they were when this was "
-            f"planned, the first is {first.part} {first.key}.",
-            "Plan anew; somebody else has changed the role.",
+            f"the role {plan.role!r} in {len(moved)} places, the first is {first.part} {first.key}",
+            "Look at it by `vmoodle role show`, and do it anew.",
         )
     return pending, tuple(dict.fromkeys(skipped))
 
@@ -193,7 +192,7 @@ class _Writer:
         for table, condition, what in _USES:
             ((count,),) = self._connection.query(
                 f"SELECT COUNT(*) FROM {{{table}}} WHERE {condition}",  # noqa: S608
-                (role, SYSTEM_CONTEXT_LEVEL) if "contextlevel" in condition else (role,),
+                (role,),
             )
             if count:
                 raise Refused(
@@ -227,9 +226,7 @@ class _Writer:
     def _permissions(self, role: int, changes: Sequence[CellChange]) -> None:
         if not changes:
             return
-        ((system,),) = self._connection.query(
-            "SELECT id FROM {context} WHERE contextlevel = %s", (SYSTEM_CONTEXT_LEVEL,)
-        )
+        system = system_context(self._connection)
         where = "roleid = %s AND contextid = %s AND capability"
         # A row with 0, which Moodle does not write, would stand in the way of a new one.
         for group in _portions([change.key for change in changes]):
@@ -266,7 +263,7 @@ _USES = (
     ("enrol", "roleid = %s", "enrolment methods give it"),
     (
         "role_capabilities",
-        "roleid = %s AND contextid NOT IN (SELECT id FROM {context} WHERE contextlevel = %s)",
+        f"roleid = %s AND contextid NOT IN {SYSTEM_CONTEXT}",
         "overrides of it in lower contexts",
     ),
 )

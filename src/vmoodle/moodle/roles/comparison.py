@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from vmoodle.majority import majority_of
 from vmoodle.moodle.roles.definitions import (
     NOT_SET,
     Allow,
@@ -129,7 +129,7 @@ def _row(
     name: str, columns: Mapping[str, Mapping[str, str]], standard: Mapping[str, str] | None
 ) -> Row:
     values = {site: column[name] for site, column in columns.items() if name in column}
-    wanted = _most(values.values()) if standard is None else standard.get(name)
+    wanted = majority_of(values.values()) if standard is None else standard.get(name)
     if standard is None and wanted is None:
         return Row(name, None, values, _split(name, columns), is_split=True)
     # Nearly all are the same, which is told at once.
@@ -168,9 +168,3 @@ def _state(name: str, column: Mapping[str, str], wanted: str | None) -> CellStat
     if permission != permission_wanted:
         return CellState.MISSING if permission == NOT_SET else CellState.PERMISSION
     return CellState.SAME if level == level_wanted else CellState.CONTEXT_LEVEL
-
-
-def _most(values: Iterable[str]) -> str | None:
-    counted = Counter(values)
-    ((most, count),) = counted.most_common(1)
-    return most if 2 * count > counted.total() else None

@@ -15,7 +15,7 @@ from functools import lru_cache
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import NotFound
 from vmoodle.moodle.database.site_schema import marks
-from vmoodle.moodle.roles.access_flags import SYSTEM_CONTEXT_LEVEL
+from vmoodle.moodle.database.system_context import SYSTEM_CONTEXT, SYSTEM_CONTEXT_LEVEL
 
 # lib/accesslib.php, get_role_archetypes, 3.6 to 5.1.
 ARCHETYPES = (
@@ -209,10 +209,9 @@ def _context_levels(connection: SiteConnection, ids: list[int]) -> dict[int, set
 def _permissions(connection: SiteConnection, ids: list[int]) -> dict[int, dict[str, int]]:
     found: dict[int, dict[str, int]] = {}
     for role, capability, permission in connection.query(
-        "SELECT rc.roleid, rc.capability, rc.permission FROM {role_capabilities} rc"  # noqa: S608
-        " JOIN {context} c ON c.id = rc.contextid"
-        f" WHERE c.contextlevel = %s AND rc.permission <> 0 AND rc.roleid IN ({marks(ids)})",
-        [SYSTEM_CONTEXT_LEVEL, *ids],
+        "SELECT roleid, capability, permission FROM {role_capabilities}"  # noqa: S608
+        f" WHERE contextid IN {SYSTEM_CONTEXT} AND permission <> 0 AND roleid IN ({marks(ids)})",
+        ids,
     ):
         found.setdefault(int(role), {})[str(capability)] = int(permission)
     return found

@@ -10,14 +10,7 @@ import yaml
 
 from vmoodle.errors import InvalidInput
 from vmoodle.moodle.roles.definitions import Allow, ContextLevel, Permission, RoleDefinition, word
-from vmoodle.moodle.roles.plan import (
-    ALL_PARTS,
-    FIELDS,
-    CellChange,
-    CellValue,
-    Part,
-    check_definition,
-)
+from vmoodle.moodle.roles.plan import ALL_PARTS, FIELDS, Part, check_definition
 from vmoodle.yaml_nodes import plain, read_documents
 
 MEMBERS = ("shortname", *map(str, FIELDS), "context_levels", "permissions", "allows")
@@ -91,25 +84,6 @@ def from_yaml(text: str) -> list[tuple[RoleDefinition, frozenset[Part]]]:
     if twice is not None:
         raise _wrong(f"{twice} is defined twice")
     return found
-
-
-def cell_words(change: CellChange) -> tuple[str, str | None, str | None]:
-    """Return a cell's name, its old and its new value, in the words that documents have."""
-    key = change.key
-    if change.part == Part.ROLE:
-        there = {True: "there", False: "not there"}
-        return str(Part.ROLE), there[bool(change.old)], there[bool(change.new)]
-    if change.part == Part.CONTEXT_LEVEL:
-        key = word(ContextLevel, int(key))
-    return f"{change.part} {key}".strip(), _value_word(change.old), _value_word(change.new)
-
-
-def _value_word(value: CellValue) -> str | None:
-    if value is None:
-        return "inherit"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value if isinstance(value, str) else word(Permission, value)
 
 
 def _parts(document: Mapping[str, Any], definition: RoleDefinition) -> frozenset[Part]:

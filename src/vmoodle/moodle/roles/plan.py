@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
@@ -24,6 +23,7 @@ from vmoodle.moodle.roles.definitions import (
     unknown_role,
     word,
 )
+from vmoodle.near import near
 
 CellValue = str | int | bool | None
 
@@ -68,7 +68,7 @@ class CellChange:
 
     @property
     def words(self) -> tuple[str, str, str]:
-        """Return the key and both values as a person says them."""
+        """Return the key and both values as a person says them; that of the role itself is none."""
         return key_words(self.part, self.key), self._word(self.old), self._word(self.new)
 
     def _word(self, value: CellValue) -> str:
@@ -76,6 +76,8 @@ class CellChange:
             return str(value or "")
         if self.part == Part.PERMISSION:
             return permission_word(value)
+        if self.part == Part.ROLE:
+            return "there" if value else "not there"
         return "yes" if value else "no"
 
 
@@ -213,16 +215,14 @@ def plan_permissions(
         meant = [name for name in site.shortnames if fnmatchcase(name, pattern)]
         plans |= {name: plan_permission(name, capability, permission, site) for name in meant}
         if not meant:
-            near_roles = get_close_matches(pattern, site.shortnames, n=1)
-            reason = f"{NO_ROLE}. Did you mean {near_roles[0]}?" if near_roles else NO_ROLE
+            reason = f"{NO_ROLE}. {near(pattern, site.shortnames)}".removesuffix(". ")
             plans[pattern] = RolePlan(pattern, (), (Skipped(Part.ROLE, "", reason),))
     return list(plans.values())
 
 
-def near(capability: str, site: SiteRoles) -> str:
-    """Return a sentence with the capability that may have been meant; empty where none is near."""
-    found = get_close_matches(capability, site.capabilities, n=1, cutoff=0.8)
-    return f"Did you mean {found[0]}?" if found else ""
+def near_capability(capability: str, site: SiteRoles, otherwise: str = "") -> str:
+    """Return the question whether another capability was meant; `otherwise` where none is near."""
+    return near(capability, site.capabilities, otherwise, alike=0.8)
 
 
 def plan_permission(
@@ -235,7 +235,7 @@ def plan_permission(
     current = site.role(role).permissions
     check_definition(RoleDefinition(role, permissions={capability: permission or 1}))
     if capability not in site.capabilities:
-        reason = f"{_NO_CAPABILITY}. {near(capability, site)}".removesuffix(". ")
+        reason = f"{_NO_CAPABILITY}. {near_capability(capability, site)}".removesuffix(". ")
         return RolePlan(role, (), (Skipped(Part.PERMISSION, capability, reason),))
     old = current.get(capability)
     if old == permission:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from vmoodle.engines.protocol import Most, SiteConnection
 from vmoodle.errors import Conflict, Failed, InvalidInput, NotFound, Refused
 from vmoodle.moodle.config.settings import CORE, Forced, SettingName, read_settings
 from vmoodle.moodle.scripts.script import CompletedScript
+from vmoodle.near import did_you_mean, nearest
 
 SCRIPT = "admin/cli/scheduled_task.php"
 
@@ -117,12 +117,12 @@ def find_task(connection: SiteConnection, name: str) -> ScheduledTask:
             return task
     known = {task.name: task.name.rpartition("\\")[2] for task in tasks}
     last = name.rpartition("\\")[2]
-    near = [full for full, short in known.items() if short == last]
-    near += get_close_matches(name, known, n=3, cutoff=0.7)
+    meant = [full for full, short in known.items() if short == last]
+    meant += nearest(name, known, alike=0.7)
     raise NotFound(
         "task.unknown",
         f"The site has no scheduled task {name}.",
-        f"There are: {', '.join(dict.fromkeys(near))}." if near else "`vmoodle task list` has all.",
+        did_you_mean(list(dict.fromkeys(meant)), "`vmoodle task list` has all."),
     )
 
 

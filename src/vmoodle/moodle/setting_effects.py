@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from vmoodle.engines.protocol import SiteConnection
+from vmoodle.moodle.caches.access_flags import mark_system
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.caches.revisions import Revision, raise_revision
 from vmoodle.moodle.config.names import CORE, SettingName
 from vmoodle.moodle.config.settings import SettingChange
 from vmoodle.moodle.plugins.rules import RULES, settings_of
-from vmoodle.moodle.roles.access_flags import mark_system
 
 _ENROLMENTS = SettingName(CORE, "enrol_plugins_enabled")
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterable
 
 from vmoodle.engines.protocol import SiteConnection
+from vmoodle.moodle.database.system_context import SYSTEM_CONTEXT
 
-SYSTEM_CONTEXT_LEVEL = 10
 _SESSION_TIMEOUT_SECONDS = 8 * 60 * 60
 
 
@@ -29,7 +29,7 @@ def mark_preferences(connection: SiteConnection, user_id: int) -> None:
 def mark_system(connection: SiteConnection) -> None:
     """Have all sessions read their role assignments and enrolments anew."""
     for (path,) in connection.query(
-        "SELECT path FROM {context} WHERE contextlevel = %s", (SYSTEM_CONTEXT_LEVEL,)
+        f"SELECT path FROM {{context}} WHERE id IN {SYSTEM_CONTEXT}"  # noqa: S608
     ):
         _flag(connection, "accesslib/dirtycontexts", str(path))
 
