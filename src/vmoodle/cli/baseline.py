@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, print_json, say
-from vmoodle.cli.run_show import names, show_run
+from vmoodle.cli.output import Json, names, print_json, say
+from vmoodle.cli.run_show import show_run
 from vmoodle.cli.run_start import (
     Confirm,
     Detach,

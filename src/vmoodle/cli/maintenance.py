@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, print_table
-from vmoodle.cli.run_show import names, show_problems
+from vmoodle.cli.output import Json, names, print_table
+from vmoodle.cli.run_problems import show_problems
 from vmoodle.cli.run_start import Confirm, Detach, DryRun, On, Timeout, Yes, order_and_carry_out
 
 if TYPE_CHECKING:

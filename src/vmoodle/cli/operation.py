@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,14 +49,14 @@ def list_operations(
         print_json(rows)
         return
     print_table(
-        ("ID", "KIND", "SUBJECT", "STATE", "STEP", "ACTOR", "CREATED"),
+        ("ID", "KIND", "SUBJECT", "STATE", "PROGRESS", "ACTOR", "CREATED"),
         [
             (
                 r["id"],
                 r["kind"],
                 r["site"],
                 f"{r['state']}{', nobody executes' if r['nobody_executes'] else ''}",
-                f"{r['steps_done']}/{r['steps_total']} {r['step']}",
+                _progress(r),
                 r["actor"],
                 moment(r["created_at"]),
             )
@@ -98,6 +99,9 @@ def show(operation: Identifier, json: Json = False) -> None:
             f"{row.state}, nobody executes: vmoodle worker goes on with it, as does "
             f"vmoodle operation follow {row.id}"
         )
+    facts["step"] = _progress(facts)
+    facts = {"progress" if key == "step" else key: value for key, value in facts.items()}
+    del facts["steps_done"], facts["steps_total"]
     facts["result"] = dumps(row.result, ensure_ascii=False) if row.result else ""
     print_block(facts)
     for event in events:
@@ -180,6 +184,19 @@ def _show_end(installation: Installation, ended: Operation, out: int | None, *, 
     if json:
         waiting = {"password": how_to_get(ended)} if waits(ended) else {}
         print_json(_facts(ended) | waiting)
+
+
+def _progress(facts: Mapping[str, Any]) -> str:
+    """Return how far an operation is, and in which step where it has not come to its end."""
+    done, total = facts["steps_done"], facts["steps_total"]
+    if not total:
+        return "not begun"
+    if done == total or not facts["step"]:
+        return f"{done} of {total} steps"
+    from vmoodle.fleet.kinds import KINDS
+    from vmoodle.operations.plan import title_of_step
+
+    return f"{done} of {total} steps: {title_of_step(KINDS, facts['kind'], facts['step'])}"
 
 
 def _facts(operation: Operation) -> dict[str, object]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
+_MOST_NAMES = 8
 _STATE_COLOURS = {
     "enabled": "green",
     "done": "green",
@@ -69,6 +70,13 @@ def print_block(facts: Mapping[str, object]) -> None:
 def say(text: str) -> None:
     """Tell a person something that is not the result: it goes to stderr."""
     typer.echo(text, err=True)
+
+
+def names(sites: Iterable[str]) -> str:
+    """Return the names of sites, the first few of many."""
+    listed = list(sites)
+    more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
+    return ", ".join(listed[:_MOST_NAMES]) + more
 
 
 def moment(value: Any) -> str:

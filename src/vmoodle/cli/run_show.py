@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import typer
 
-from vmoodle.cli.output import print_table, say
+from vmoodle.cli.output import names, print_table, say
+from vmoodle.cli.run_problems import show_problems
 from vmoodle.errors import Failed
 
 if TYPE_CHECKING:
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 1000
 _MORE = f"the first {_MOST_ROWS} rows; `vmoodle run export` writes all that were kept"
-_MOST_NAMES = 8
 _MOST_VALUES = 4
 _LONGEST_CELL = 60
-_MOST_LINES = 20
 
 
 def show_run(
@@ -32,8 +31,12 @@ def show_run(
     *,
     json: bool,
     show: Callable[[Run], None] | None = None,
+    told: Collection[str] = (),
 ) -> None:
-    """Print a run, as `show` does where it is given; exit with 1 when a site did not do well."""
+    """Print a run, as `show` does where it is given; exit with 1 when a site did not do well.
+
+    Of the sites `told` it was said before what went wrong.
+    """
     from vmoodle.fleet.runs.export import write_json
     from vmoodle.fleet.runs.view import all_well
 
@@ -42,13 +45,15 @@ def show_run(
     elif show is not None:
         show(run)
     else:
-        show_answers(run, comparison)
+        show_answers(run, comparison, told)
     if not all_well(run):
         raise typer.Exit(1)
 
 
-def show_answers(run: Run, comparison: Comparison | None = None) -> None:
-    """Print the answers together, then what went wrong, then the sum."""
+def show_answers(
+    run: Run, comparison: Comparison | None = None, told: Collection[str] = ()
+) -> None:
+    """Print the answers together, then what went wrong and was not `told` before, then the sum."""
     from vmoodle.fleet.command import Comparison
     from vmoodle.fleet.runs.view import answers
 
@@ -59,12 +64,12 @@ def show_answers(run: Run, comparison: Comparison | None = None) -> None:
         Comparison.BY_SHAPE: _by_shape,
     }
     cut: dict[int, list[str]] = {}
-    told = _noting_cuts(answers(run), cut)
-    shows.get(comparison or Comparison.GROUPED, _grouped)(told)
-    for _rest in told:
+    answered = _noting_cuts(answers(run), cut)
+    shows.get(comparison or Comparison.GROUPED, _grouped)(answered)
+    for _rest in answered:
         pass  # what is not shown may be cut too
     show_cuts(cut)
-    show_problems(run)
+    show_problems(run, told)
 
 
 def show_cuts(cut: Mapping[int, list[str]]) -> None:
@@ -86,27 +91,6 @@ def _noting_cuts(
         if count := kept_rows(answer):
             cut.setdefault(count, []).append(site)
         yield site, answer
-
-
-def show_problems(run: Run) -> None:
-    """Print what went wrong, then the sum."""
-    from vmoodle.fleet.runs.view import problems, summary
-
-    for row in islice(problems(run), _MOST_LINES):
-        told = f"{row.error_message} [{row.error_code}] {row.error_hint}" if row.error_code else ""
-        say(f"{row.shortname}: {row.state}. {told}".rstrip(". "))
-    counted = summary(run)
-    seconds = counted.pop("seconds")
-    said = [f"{count} {word}" for word, count in counted.items() if count and word != "sites"]
-    took = f" in {seconds:.1f} s" if seconds is not None else ""
-    say(f"{counted['sites']} site(s){took}: {', '.join(said)}; vmoodle run show {run.id}")
-
-
-def names(sites: Iterable[str]) -> str:
-    """Return the names of sites, the first few of many."""
-    listed = list(sites)
-    more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
-    return ", ".join(listed[:_MOST_NAMES]) + more
 
 
 def _grouped(told: Iterable[tuple[str, Result]]) -> None:

@@ -161,7 +161,7 @@ def _change(
         _show_queued(run.id, run.operation_id, json=json)
         return
     carry_out_all(installation, [orders.operation_of(run)])
-    show_run(runs.find(run.id), order.command.comparison, json=json)
+    show_run(runs.find(run.id), order.command.comparison, json=json, told=order.left_out)
 
 
 def _show_queued(run_id: str, operation_id: str, *, json: bool) -> None:

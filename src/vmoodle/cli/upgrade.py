@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmoodle.cli import upgrade_run
-from vmoodle.cli.output import Json, in_bytes, print_table, say
-from vmoodle.cli.run_show import names, show_problems, show_run
+from vmoodle.cli.output import Json, in_bytes, names, print_table, say
+from vmoodle.cli.run_problems import show_problems
+from vmoodle.cli.run_show import show_run
 from vmoodle.cli.run_start import On, Timeout, ask, ordered
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmoodle.cli.output import Json, moment, print_block, print_json, print_table, say
-from vmoodle.cli.run_show import names
+from vmoodle.cli.output import Json, moment, names, print_block, print_json, print_table, say
 from vmoodle.cli.run_start import Confirm, On, Yes
 
 if TYPE_CHECKING:

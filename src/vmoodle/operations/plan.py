@@ -72,3 +72,9 @@ class OperationKind:
 
 
 Kinds = Mapping[str, OperationKind]
+
+
+def title_of_step(kinds: Kinds, kind: str, step: str) -> str:
+    """Return what a step does, in words; its name where this release knows no such step."""
+    steps = kinds[kind].steps if kind in kinds else ()
+    return next((one.title for one in steps if one.name == step), step)

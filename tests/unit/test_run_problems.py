@@ -1,0 +1,81 @@
+"""What went wrong in a run is said once: equal errors together, and not again after a trial."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+
+import pytest
+from tests.unit.test_site_changes import make_site
+
+from vmoodle.errors import Refused
+from vmoodle.fleet import command_sets
+from vmoodle.fleet.command import Command, Effect
+from vmoodle.fleet.parameters import Parameters
+from vmoodle.fleet.result import Changed, Result, Scalar
+from vmoodle.fleet.target_site import TargetSite
+from vmoodle.installation import Installation
+
+NAMES = ["a1", "a2", "b1", "b2"]
+
+
+class Partly(Command[Parameters]):
+    name, title, effect = "partly.write", "Change what can be.", Effect.WRITES
+
+    def run(self, site: TargetSite) -> Result | Changed:
+        if site.shortname == "b2":
+            raise Refused("tests.late", "It is too late.", "Come earlier.")
+        return Scalar("done")
+
+    def dry_run(self, site: TargetSite) -> Result:
+        if site.shortname.startswith("a"):
+            raise Refused("tests.no", f"The site {site.shortname} says no.", "Ask another.")
+        return Scalar("would do it")
+
+
+@pytest.fixture
+def fleet(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    entry = EntryPoint("partly", __name__, command_sets.GROUP)
+    monkeypatch.setattr(command_sets, "entry_points", lambda **_group: [entry])
+    for name in NAMES:
+        make_site(installation, name)
+    return installation
+
+
+def test_equal_errors_are_told_once_and_not_again_after_the_trial(
+    fleet: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import typer
+
+    from vmoodle.cli.run_start import carry_out
+    from vmoodle.fleet.parameters import given
+    from vmoodle.fleet.runs.order import prepare
+
+    command = command_sets.find("partly.write")
+    order = prepare(fleet, command, given(command.model, {}), "*")
+    with pytest.raises(typer.Exit):
+        carry_out(fleet, order, confirm="a1,a2,b1,b2")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "tests.no" in line] == [
+        "2 sites (a1, a2): failed. The site SITE says no. [tests.no] Ask another."
+    ]
+    assert [line for line in lines if "tests.late" in line] == [
+        "b2: failed. It is too late. [tests.late] Come earlier."
+    ]
+    assert "left out, as told: a1, a2" in lines
+    assert lines[-1].startswith("4 site(s)") and "1 ok, 3 failed" in lines[-1]
+
+
+def test_only_so_many_different_errors_are_told_apart(fleet: Installation) -> None:
+    from vmoodle.fleet.runs.problems import problem_groups
+    from vmoodle.registry.fleet_models import RunSite
+
+    assert fleet
+    rows = [
+        RunSite(shortname=f"s{n}", state="failed", error_code="x", error_message=message)
+        for n, message in enumerate(["of s0", "of s1", "other", "more", "of s4", "of s44"])
+    ]
+    groups, others = problem_groups(rows, 2)
+    assert [(one.message, one.sites) for one in groups] == [
+        ("of SITE", ["s0", "s1", "s4"]), ("other", ["s2"])
+    ]  # fmt: skip
+    assert others == ["s3", "s5"]
