@@ -48,7 +48,8 @@ def rehearse(
 
     installation = open_installation()
     from vmoodle.cli.progress import carry_out_all, showing
-    from vmoodle.fleet.upgrade_rehearsal import Amounts, choose
+    from vmoodle.fleet.rehearsal_choice import Amounts
+    from vmoodle.fleet.upgrade_rehearsal import choose
     from vmoodle.lifecycle.upgrade.rehearsal_order import submit_each
 
     given = (largest, oldest, random)
@@ -62,11 +63,7 @@ def rehearse(
     if not json:
         for name, error in chosen.left_out.items():
             say(f"{name} cannot be rehearsed: {error.message} [{error.code}]")
-    ordered = submit_each(
-        installation, to, list(chosen.sites), timeout=limit,
-        # That one failed before is why it is rehearsed again.
-        accept=accept or [],
-    )  # fmt: skip
+    ordered = submit_each(installation, to, list(chosen.sites), timeout=limit, accept=accept or [])
     under_way = _accepted(ordered)
     if not detach:
         carry_out_all(installation, under_way)
