@@ -127,15 +127,20 @@ def look_up(path: Path) -> Known:
     """Return what the registry knows of the way to a tree, nothing where it cannot be read."""
     # The registry's models can be had only after an installation is opened.
     from vmoodle.registry import rehearsals, upgrades
+    from vmoodle.registry.models import Site
     from vmoodle.registry.rehearsal_models import RehearsalState
 
     try:
         versions = all_versions_hash(MoodleTree.open(path))
     except VMoodleError:
         return Known()
+    keys = dict(Site.objects.values_list("shortname", "session_key"))
     rehearsed = [
         Rehearsed(
-            row.shortname,
+            # What was of the name before is another site, whose time is as good as any other's.
+            row.shortname
+            if keys.get(row.shortname) == row.site_key
+            else f"an earlier {row.shortname}",
             row.source_hash,
             row.database_bytes,
             row.upgrade_ms or 0,

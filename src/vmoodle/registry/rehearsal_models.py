@@ -28,6 +28,8 @@ class Rehearsal(models.Model):
 
     id = models.CharField(max_length=12, primary_key=True)
     shortname = models.CharField(max_length=40)
+    # The site's session key, which is its own for all its life: another of the name is another.
+    site_key = models.CharField(max_length=16)
     codebase = models.CharField(max_length=60)
     operation_id = models.CharField(max_length=32)
     source_hash = models.CharField(max_length=40)

@@ -61,7 +61,7 @@ def to(target_hash: str) -> list[Rehearsal]:
     newest: dict[tuple[str, str], Rehearsal] = {}
     rows = Rehearsal.objects.filter(target_hash=target_hash, state__in=JUDGED)
     for row in rows.order_by("-created_at").defer("touched", "components", "steps"):
-        newest.setdefault((row.shortname, row.source_hash), row)
+        newest.setdefault((row.site_key, row.source_hash), row)
     return list(newest.values())
 
 

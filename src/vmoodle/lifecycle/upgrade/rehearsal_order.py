@@ -119,6 +119,7 @@ def _submit(
             operation.id,
             {
                 "shortname": shortname,
+                "site_key": site.session_key,
                 "codebase": codebase.name,
                 "source_hash": facts.versions_hash,
                 "target_hash": wanted,

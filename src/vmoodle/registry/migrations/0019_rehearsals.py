@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.CharField(max_length=12, primary_key=True, serialize=False)),
                 ('shortname', models.CharField(max_length=40)),
+                ('site_key', models.CharField(max_length=16)),
                 ('codebase', models.CharField(max_length=60)),
                 ('operation_id', models.CharField(max_length=32)),
                 ('source_hash', models.CharField(max_length=40)),
