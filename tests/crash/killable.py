@@ -45,7 +45,7 @@ connections.close_all()
 
 from vmoodle.doctor.examination import examine  # noqa: E402
 from vmoodle.engines.clients import Client  # noqa: E402
-from vmoodle.lifecycle import delete, move, resources, suspend  # noqa: E402
+from vmoodle.lifecycle import delete, move, resources, scratch_copy, suspend  # noqa: E402
 from vmoodle.lifecycle.adopt import adopt  # noqa: E402
 from vmoodle.lifecycle.adopt.request import AdoptRequest  # noqa: E402
 from vmoodle.lifecycle.create import deploy  # noqa: E402
@@ -58,12 +58,12 @@ from vmoodle.lifecycle.template import archive_import as template_import  # noqa
 from vmoodle.lifecycle.template import refresh as template_refresh  # noqa: E402
 from vmoodle.lifecycle.template import template, warm  # noqa: E402
 from vmoodle.lifecycle.template import upgrade as template_upgrade  # noqa: E402
+from vmoodle.lifecycle.upgrade import rehearsal, rehearsal_order, waves  # noqa: E402
 from vmoodle.lifecycle.upgrade import site as site_upgrade  # noqa: E402
-from vmoodle.lifecycle.upgrade import waves  # noqa: E402
 from vmoodle.operations.decide import revert  # noqa: E402
 from vmoodle.operations.follow import work  # noqa: E402
 from vmoodle.operations.plan import Kinds, Step, StepContext, StepFunction  # noqa: E402
-from vmoodle.registry import operations, sites  # noqa: E402
+from vmoodle.registry import operations, owners, sites  # noqa: E402
 
 
 def end(name: str) -> Any:
@@ -79,6 +79,14 @@ def order_waves(codebase: str, *names: str) -> Any:
         installation, codebase, names, waves.Waves(in_parallel=1), target=",".join(names)
     )
     return operations.find(upgrade.sites.get(position=0).operation_id)
+
+
+def order_rehearsal(codebase: str, name: str) -> Any:
+    """Order the rehearsal of a site's upgrade."""
+    (ordered,) = rehearsal_order.submit_each(installation, codebase, [name], timeout=600).values()
+    if isinstance(ordered, Exception):
+        raise ordered
+    return ordered
 
 
 ORDERS: dict[str, Callable[..., Any]] = {
@@ -105,6 +113,7 @@ ORDERS: dict[str, Callable[..., Any]] = {
     "refresh": lambda name: template_refresh.submit(installation, name),
     "upgrade": lambda name, codebase: template_upgrade.submit(installation, name, codebase),
     "waves": order_waves,
+    "rehearse": order_rehearsal,
     "end": end,
     "run": lambda due: snapshot_run.submit(installation, due),
     "drill": lambda identity: drill.submit(installation, identity),
@@ -121,6 +130,17 @@ def half_upgraded(*_arguments: Any, site: str, **_words: Any) -> None:
     """Write something into the database of the site that is upgraded, and die."""
     row = sites.find(site)
     engine, database = installation.engine(row.server), installation.site_database(row)
+    with engine.connect(database, read_only=False) as connection:
+        connection.execute("INSERT INTO {config} (name, value) VALUES ('half', 'done')")
+    die()
+
+
+def half_rehearsed(*_arguments: Any, site: str, **_words: Any) -> None:
+    """Write something into the database of the copy that is upgraded, and die."""
+    (operation,) = owners.rehearsals()
+    copy = scratch_copy.scratch_site(installation, operation)
+    assert copy.shortname == site
+    engine, database = installation.engine(copy.server), installation.site_database(copy)
     with engine.connect(database, read_only=False) as connection:
         connection.execute("INSERT INTO {config} (name, value) VALUES ('half', 'done')")
     die()
@@ -145,6 +165,7 @@ def deadly(step: Step, moment: str, flag: str) -> Step:
                 resources.drop_database = lambda *_arguments: die()
                 template_upgrade.upgrade_site = lambda *_arguments, **_words: die()
                 site_upgrade.upgrade_site = half_upgraded
+                rehearsal.upgrade_site = half_rehearsed
                 template_refresh.copy_files = lambda *_arguments: die()
             if before == "before" and moment == "refreshed":
                 refreshed()

@@ -70,3 +70,29 @@ def test_a_failure_or_a_site_closed_for_too_long_halts_the_rest(
         upgrades.site_done(row, downtime, 500)
     _may_begin(upgrade)
     assert upgrades.find(upgrade.id).state == state
+
+
+@pytest.mark.usefixtures("installation")
+@pytest.mark.parametrize(
+    ("expected", "factor", "slow"),
+    [(100, 3.0, True), (200, 3.0, False), (None, 3.0, False), (100, 0.0, False)],
+)
+def test_an_upgrade_that_takes_much_longer_than_rehearsed_halts_the_rest(
+    expected: int | None, factor: float, slow: bool
+) -> None:
+    from vmoodle.lifecycle.upgrade.waves import _may_begin
+    from vmoodle.registry import upgrades
+
+    values = {
+        "codebase": "new", "versions_hash": "x", "target": "*", "in_parallel": 1,
+        "stop_after": 1, "most_factor": factor, "timeout": 60, "node": "here", "wave": 1,
+    }  # fmt: skip
+    rows = [
+        {"shortname": "first", "wave": 0, "state": "running", "source": "old"},
+        {"shortname": "rest", "wave": 1, "state": "waiting", "source": "old"},
+    ]
+    upgrade = upgrades.create(values, [row | {"expected_ms": expected} for row in rows])
+    upgrades.site_done(upgrades.sites_of(upgrade)[0], 900, 500)
+    assert upgrades.sites_of(upgrade)[0].slow is slow
+    _may_begin(upgrade)
+    assert upgrades.find(upgrade.id).state == ("halted" if slow else "running")

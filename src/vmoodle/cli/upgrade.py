@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli import upgrade_run
+from vmoodle.cli import upgrade_rehearse, upgrade_run
 from vmoodle.cli.output import Json, in_bytes, names, print_table, say
 from vmoodle.cli.run_problems import show_problems
 from vmoodle.cli.run_show import show_run
@@ -68,8 +68,10 @@ def _planned(run: Run) -> None:
     from vmoodle.fleet.commands.upgrade_plan import PLAN, verdict_of
     from vmoodle.fleet.result import Table, by_row
     from vmoodle.fleet.runs.view import answers
+    from vmoodle.fleet.upgrade.estimate import ESTIMATE
 
     stands: dict[tuple[str, str, str], list[str]] = {}
+    takes: dict[tuple[str, str, str], list[int]] = {}
     found: list[tuple[str, Result]] = []
     size = 0
     for site, answer in answers(run):
@@ -78,13 +80,22 @@ def _planned(run: Run) -> None:
         plan_rows = {str(row[1]): str(row[2]) for row in answer.rows if row[0] == PLAN}
         verdict = verdict_of(answer)
         way = plan_rows.get("path") or plan_rows.get(verdict, "")
-        stands.setdefault((verdict, way, plan_rows.get("outage", "")), []).append(site)
+        key = (verdict, way, plan_rows.get("outage", ""))
+        stands.setdefault(key, []).append(site)
+        takes.setdefault(key, []).extend(
+            int(what) for code, what in plan_rows.items() if code.startswith(ESTIMATE)
+        )
         size += int(plan_rows.get("bytes", "0"))
         found.append((site, Table(answer.columns, tuple(r for r in answer.rows if r[0] != PLAN))))
     print_table(
-        ("SITES ARE", "PATH", "OUTAGE", "SITES", "WHICH"),
+        ("SITES ARE", "PATH", "OUTAGE", "TAKES", "SITES", "WHICH"),
         [
-            (*key, len(sites), "all" if len(sites) == len(found) > 1 else names(sites))
+            (
+                *key,
+                _range(takes[key]),
+                len(sites),
+                "all" if len(sites) == len(found) > 1 else names(sites),
+            )
             for key, sites in sorted(stands.items(), key=lambda one: -len(one[1]))
         ],
         "No plans.",
@@ -98,6 +109,16 @@ def _planned(run: Run) -> None:
     if size:
         say(f"safety copies of all of them take {in_bytes(size)} on the database servers")
     show_problems(run)
+
+
+def _range(milliseconds: list[int]) -> str:
+    """Return the shortest and the longest of what upgrades are expected to take."""
+    if not milliseconds:
+        return "unknown"
+    shortest, longest = (
+        f"{max(1, round(one / 1000))} s" for one in (min(milliseconds), max(milliseconds))
+    )
+    return shortest if shortest == longest else f"{shortest} to {longest}"
 
 
 def _finish(
@@ -123,6 +144,9 @@ def _finish(
         raise typer.Exit(TO_BE_DONE)
 
 
+app.command("rehearse")(upgrade_rehearse.rehearse)
+app.command("rehearsals")(upgrade_rehearse.list_rehearsals)
+app.command("rehearsal")(upgrade_rehearse.show_rehearsal)
 app.command("run")(upgrade_run.run)
 app.command("show")(upgrade_run.show)
 app.command("list")(upgrade_run.list_upgrades)

@@ -39,6 +39,12 @@ def run(
     max_downtime: Annotated[
         str, typer.Option(help="A site closed for longer counts as failed, as 5m; 0s is no limit.")
     ] = "0s",
+    max_factor: Annotated[
+        float,
+        typer.Option(
+            min=0, help="A site whose upgrade takes so many times its rehearsal's counts as failed."
+        ),
+    ] = 0.0,
     timeout: Annotated[str, typer.Option(help="Moodle's upgrade of a site is ended then.")] = "1h",
     first: Annotated[
         list[str] | None, typer.Option(help="A site that leads, as the canary; repeatable.")
@@ -74,6 +80,7 @@ def run(
         in_parallel=in_parallel,
         stop_after=stop_after,
         most_downtime=seconds(max_downtime),
+        most_factor=max_factor,
         timeout=seconds(timeout) or 3600.0,
         accept=accept or [],
     )
@@ -86,7 +93,7 @@ def run(
         _have_confirmed(installation, planned, chosen, yes=yes, typed=confirm, quiet=json)
     upgrade = submit(
         installation, to, planned.chosen, chosen,
-        target=on, skipped=planned.skipped, retry=retry_failed,
+        target=on, skipped=planned.skipped, expected=planned.expected, retry=retry_failed,
     )  # fmt: skip
     _follow_and_show(installation, upgrade, detach=detach, json=json)
 
@@ -304,6 +311,7 @@ def _show(upgrade: Upgrade, *, json: bool) -> None:
     if json:
         keys = (
             "shortname", "source", "state", "operation_id", "slow", "downtime_ms", "upgrade_ms",
+            "expected_ms",
             "error_code", "error_message", "error_hint",
         )  # fmt: skip
         told = [{"wave": row.wave + 1} | {key: getattr(row, key) for key in keys} for row in rows]

@@ -24,6 +24,7 @@ from vmoodle.lifecycle.template import (
     upgrade as template_upgrade,
 )
 from vmoodle.lifecycle.upgrade import operation as site_upgrade
+from vmoodle.lifecycle.upgrade import rehearsal
 from vmoodle.operations.plan import Kinds
 
 KINDS: Kinds = {
@@ -45,6 +46,7 @@ KINDS: Kinds = {
         template_refresh.REFRESH,
         template_upgrade.UPGRADE,
         template.DELETE,
+        rehearsal.REHEARSE,
         site_upgrade.UPGRADE,
         warm.FILL,
     )

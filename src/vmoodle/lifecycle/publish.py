@@ -17,7 +17,7 @@ from vmoodle.hook.address import SiteAddress, parse_wwwroot
 from vmoodle.hook.entry import PublishedSite, State
 from vmoodle.hook.install import install_hook
 from vmoodle.installation import Installation
-from vmoodle.lifecycle.snapshot.drill_copy import every_published_copy
+from vmoodle.lifecycle.scratch_copy import every_published_copy
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import operations, sites
 from vmoodle.registry.forced import ForcedSettings
@@ -189,7 +189,8 @@ def every_published(
 ) -> Iterator[PublishedSite]:
     """Yield every site, or each of those chosen, as it should stand in the map.
 
-    With every site come the copies of drills under way. Servers need not be up for it.
+    With every site come the copies of drills and rehearsals under way. Servers need not be up
+    for it.
     """
     if chosen is None:
         yield from every_published_copy(installation)

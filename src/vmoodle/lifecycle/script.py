@@ -49,7 +49,7 @@ def run_on_one(installation: Installation, shortname: str, script: Sequence[str]
     Raise what run_script does: when it cannot be started or takes longer than
     `php.script_timeout`.
     """
-    return _run(installation, sites.find(shortname), script)
+    return run_on(installation, sites.find(shortname), script)
 
 
 def run_on_all(
@@ -72,7 +72,7 @@ def run_on_all(
 
     def run(site: Site) -> ScriptResult:
         try:
-            return _run(installation, site, script, stopped)
+            return run_on(installation, site, script, stopped)
         except VMoodleError as error:
             said = f"{error.message} {error.hint}".rstrip()
             return ScriptResult(site.shortname, error.exit_status, said, error.code)
@@ -90,12 +90,13 @@ def run_on_all(
     return results
 
 
-def _run(
+def run_on(
     installation: Installation,
     site: Site,
     script: Sequence[str],
     stopped: threading.Event | None = None,
 ) -> ScriptResult:
+    """Run the script on a site, or on a copy that stands in the map as one; as `run_on_one`."""
     ended = run_script(
         MoodleTree.open(Path(site.codebase.path)),
         installation.php,

@@ -8,7 +8,12 @@ from django.db import models
 from django.db.models import Q
 
 # Django looks for all tables here.
-from vmoodle.registry import cron_models, fleet_models, upgrade_models  # noqa: F401
+from vmoodle.registry import (  # noqa: F401
+    cron_models,
+    fleet_models,
+    rehearsal_models,
+    upgrade_models,
+)
 
 
 def state_words(state: str) -> str:
@@ -291,7 +296,7 @@ class Operation(models.Model):
     """One durable piece of work. Its parameters hold names and ids, never a secret.
 
     `subject` is what it holds: a site's shortname, `template:NAME`, `drill:SNAPSHOT`,
-    `schedule:NAME` or `run:ID`.
+    `rehearsal:SITE`, `schedule:NAME` or `run:ID`.
     """
 
     id = models.CharField(max_length=32, primary_key=True)

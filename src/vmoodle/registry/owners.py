@@ -1,4 +1,4 @@
-"""Who owns resources: sites, templates, warm copies and drills, and what the ledger calls each."""
+"""Who owns resources: sites, templates, copies of any kind, and what the ledger calls each."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from vmoodle.registry.models import (
 
 DRILL = "drill:"
 """What a drill's name in the ledger begins with; its operation has the same subject."""
+REHEARSAL = "rehearsal:"
+"""What the name of an upgrade's rehearsal begins with, likewise."""
 
 
 def known() -> set[str]:
@@ -22,7 +24,7 @@ def known() -> set[str]:
         set(Site.objects.values_list("shortname", flat=True))
         | {templates.subject(name) for name in Template.objects.values_list("name", flat=True)}
         | {templates.warm_owner(copy) for copy in WarmCopy.objects.values_list("id", flat=True)}
-        | {row.subject for row in drills()}
+        | {row.subject for row in (*drills(), *rehearsals())}
     )
 
 
@@ -44,5 +46,14 @@ def busy() -> set[str]:
 
 def drills() -> list[Operation]:
     """Return the operations of drills that have not ended."""
-    rows = Operation.objects.filter(state__in=HOLDING_STATES, subject__startswith=DRILL)
+    return _under_way(DRILL)
+
+
+def rehearsals() -> list[Operation]:
+    """Return the operations of rehearsals that have not ended."""
+    return _under_way(REHEARSAL)
+
+
+def _under_way(beginning: str) -> list[Operation]:
+    rows = Operation.objects.filter(state__in=HOLDING_STATES, subject__startswith=beginning)
     return list(rows.order_by("created_at"))

@@ -35,6 +35,8 @@ class Upgrade(models.Model):
     stop_after = models.PositiveIntegerField()
     # Of one site; 0 is no limit.
     most_downtime = models.FloatField(default=0)
+    # Of what a rehearsal took; 0 is no limit.
+    most_factor = models.FloatField(default=0)
     timeout = models.FloatField()
     # Codes of blockers that are none here.
     accept = models.JSONField(default=list)
@@ -65,7 +67,8 @@ class UpgradeSiteState(models.TextChoices):
 class UpgradeSite(models.Model):
     """One site of an upgrade run. It outlives the site, which is why it has no foreign key to it.
 
-    `slow` says that it was closed for longer than the run allows.
+    `slow` says that it was closed, or upgraded, for longer than the run allows. `expected_ms` is
+    what a rehearsal lets expect of its upgrade.
     """
 
     upgrade = models.ForeignKey(Upgrade, on_delete=models.CASCADE, related_name="sites")
@@ -81,6 +84,7 @@ class UpgradeSite(models.Model):
     slow = models.BooleanField(default=False)
     downtime_ms = models.PositiveIntegerField(null=True)
     upgrade_ms = models.PositiveIntegerField(null=True)
+    expected_ms = models.PositiveIntegerField(null=True)
     error_code = models.CharField(max_length=60, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
     error_hint = models.TextField(blank=True, default="")

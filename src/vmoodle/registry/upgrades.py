@@ -76,6 +76,14 @@ def site_of(operation_id: str) -> UpgradeSite | None:
     return UpgradeSite.objects.filter(operation_id=operation_id).first()
 
 
+def taken(versions_hash: str) -> list[UpgradeSite]:
+    """Return the upgrades that brought sites to the same code, newest first."""
+    done = UpgradeSite.objects.filter(
+        versions_hash=versions_hash, state=UpgradeSiteState.DONE, upgrade_ms__isnull=False
+    )
+    return list(done.order_by("-id"))
+
+
 def failed_before(shortname: str, versions_hash: str, version: str) -> UpgradeSite | None:
     """Return the last attempt of a site from a version to the same code, if that has failed."""
     tried = UpgradeSite.objects.filter(
@@ -102,10 +110,13 @@ def begun(row: UpgradeSite, operation_id: str) -> None:
 
 
 def site_done(row: UpgradeSite, downtime_ms: int | None, upgrade_ms: int | None) -> None:
-    """The site is upgraded and serves; that it was closed for too long is kept."""
+    """The site is upgraded and serves; that it took too long is kept."""
     row.downtime_ms, row.upgrade_ms = downtime_ms, upgrade_ms
-    limit = row.upgrade.most_downtime
-    row.slow = bool(limit and downtime_ms and downtime_ms > limit * 1000)
+    limit, factor = row.upgrade.most_downtime, row.upgrade.most_factor
+    row.slow = bool(
+        (limit and downtime_ms and downtime_ms > limit * 1000)
+        or (factor and row.expected_ms and upgrade_ms and upgrade_ms > factor * row.expected_ms)
+    )
     row.save(update_fields=["downtime_ms", "upgrade_ms", "slow"])
     _change(row, UpgradeSiteState.DONE, None)
 
@@ -191,7 +202,7 @@ def wait_again(upgrade: Upgrade) -> int:
 
 
 def count_failures(upgrade: Upgrade) -> int:
-    """Return how many sites failed, or were closed for longer than allowed."""
+    """Return how many sites failed, or took longer than allowed."""
     rows = upgrade.sites.all()
     return rows.filter(state__in=FAILURES).count() + rows.filter(slow=True).count()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,8 @@ from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Cell, Result, Table
 from vmoodle.fleet.target_site import TargetSite
+from vmoodle.fleet.upgrade import estimate as upgrade_estimate
+from vmoodle.fleet.upgrade.estimate import Known
 from vmoodle.fleet.upgrade.space import CopySpace
 from vmoodle.fleet.upgrade.target import ToCodebase
 from vmoodle.moodle.code.environment import read_requirements
@@ -23,12 +25,13 @@ from vmoodle.moodle.upgrades.finding import Level, UpgradeFinding, blocker
 from vmoodle.moodle.upgrades.path import Stop, can_come_from, find_path, short_release
 from vmoodle.moodle.upgrades.pending import Pending, pending
 from vmoodle.moodle.upgrades.site_checks import SiteFacts, check_site, outage, read_site_facts
+from vmoodle.moodle.upgrades.state import read_installed_at
 from vmoodle.moodle.upgrades.tree_checks import check_machine, check_tree
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
 
-ACCEPTABLE = ("disk.full", "plugin.missing")
+ACCEPTABLE = ("disk.full", "plugin.missing", "rehearsal.failed")
 """Blockers that stop Moodle's own upgrade not: somebody may take the risk."""
 PLAN, READY, BLOCKED, NEEDLESS = "plan", "ready", "blocked", "needless"
 _COLUMNS = ("level", "code", "what", "hint")
@@ -41,10 +44,12 @@ class Target(ToCodebase):
     accept: list[str] = Field(
         default_factory=list,
         description="The code of a blocker that counts as a warning: "
-        f"{' or '.join(ACCEPTABLE)}. Repeatable.",
+        f"{', '.join(ACCEPTABLE)}. Repeatable.",
     )
     stops: Annotated[list[list[str]], Constant(list)] = Field(default_factory=list)
     """The fleet's codebases as name, release, least release to come from."""
+    known: Annotated[dict[str, Any], Constant(dict)] = Field(default_factory=dict)
+    """What rehearsals and upgrades to the same code have taken, as `Known` has it."""
 
     @model_validator(mode="after")
     def _can_be_accepted(self) -> Self:
@@ -72,6 +77,7 @@ class UpgradePlan(Command[Target]):
         self._trees = CodeTrees(_read)
         self._space = CopySpace()
         self._stops = [Stop(*one) for one in given.stops]
+        self._known = Known.restored(given.known)
 
     @classmethod
     def settle(cls, given: Target, installation: Installation) -> Target:  # noqa: ARG003
@@ -84,7 +90,8 @@ class UpgradePlan(Command[Target]):
             for row in codebases.every()
             if (source := _source(Path(row.path))) is not None
         ]
-        return settled.model_copy(update={"stops": stops})
+        known = upgrade_estimate.look_up(Path(settled.path)).as_facts()
+        return settled.model_copy(update={"stops": stops, "known": known})
 
     def run(self, site: TargetSite) -> Result:
         """Return rows for the plan, then for each blocker and warning."""
@@ -92,6 +99,7 @@ class UpgradePlan(Command[Target]):
         code, of_tree = self._trees.at(path)
         with site.connect() as connection:
             facts = read_site_facts(connection)
+            installed_at = read_installed_at(connection)
         state = pending(facts.versions, code)
         if state is Pending.NO:
             return Table(_COLUMNS, (self._plan(NEEDLESS, facts, code),))
@@ -103,6 +111,7 @@ class UpgradePlan(Command[Target]):
             *check_machine(code, site.installation.php.facts(), facts.server),
             *of_tree,
             *([space] if space else []),
+            *self._rehearsed(site.shortname, facts),
         )]  # fmt: skip
         blocked = any(one.level is Level.BLOCKER for one in findings)
         same_path = code.tree.root == site.codebase
@@ -111,7 +120,10 @@ class UpgradePlan(Command[Target]):
             (PLAN, "path", _words(facts, stops), ""),
             (PLAN, "outage", outage(facts.versions, code, same_path=same_path), ""),
             (PLAN, "bytes", str(size), ""),
+            (PLAN, "installed", str(installed_at), ""),
         ]
+        if estimate := self._known.estimate(site.shortname, facts.versions, size):
+            rows.append((PLAN, estimate.code, str(estimate.milliseconds), estimate.why))
         findings.sort(key=lambda one: (list(Level).index(one.level), one.code))
         rows += [(str(one.level), one.code, one.message, one.hint) for one in findings]
         return Table(_COLUMNS, tuple(dict.fromkeys(rows)))
@@ -143,6 +155,17 @@ class UpgradePlan(Command[Target]):
             f"it is {short_release(release)}.",
             hint,
         )
+
+    def _rehearsed(self, shortname: str, facts: SiteFacts) -> Iterator[UpgradeFinding]:
+        """Give a blocker where the upgrade failed on a copy of the site."""
+        failed = self._known.failed(shortname, facts.versions)
+        if failed:
+            yield blocker(
+                "rehearsal.failed",
+                f"Its rehearsal failed: {failed}",
+                "Mend what it names, and rehearse it again: vmoodle upgrade rehearse "
+                f"--to {self.given.to} --on {shortname}",
+            )
 
     def _weighed(self, finding: UpgradeFinding) -> UpgradeFinding:
         if finding.code not in self.given.accept:

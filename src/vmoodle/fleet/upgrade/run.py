@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vmoodle.errors import Conflict, Failed, NotFound, Refused, VMoodleError
@@ -14,6 +14,7 @@ from vmoodle.fleet.result import Table
 from vmoodle.fleet.runs import runner
 from vmoodle.fleet.runs.order import prepare, write_down
 from vmoodle.fleet.runs.view import answers
+from vmoodle.fleet.upgrade.estimate import OF_REHEARSALS
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import sites
 from vmoodle.registry.fleet_models import Run
@@ -29,6 +30,8 @@ class Planned:
     run: Run
     chosen: list[str]
     skipped: dict[str, VMoodleError]
+    expected: dict[str, int] = field(default_factory=dict)
+    """The milliseconds that rehearsals let expect of a site's upgrade, where there are any."""
 
 
 def plan(
@@ -51,10 +54,13 @@ def plan(
     run = runner.run_here(installation, write_down(installation, order), command, tell)
     chosen: list[str] = []
     skipped: dict[str, VMoodleError] = {}
+    expected: dict[str, int] = {}
     for shortname, answer in answers(run):
         reason = _reason(shortname, to, verdict_of(answer), answer)
         if reason is None:
             chosen.append(shortname)
+            if (taken := _rehearsed(answer)) is not None:
+                expected[shortname] = taken
         else:
             skipped[shortname] = reason
     for row in run.sites.exclude(error_code=""):
@@ -68,7 +74,12 @@ def plan(
         )
     rank = {name: number for number, name in enumerate(first)}
     chosen.sort(key=lambda name: rank.get(name, len(rank)))
-    return Planned(run, chosen, skipped)
+    return Planned(run, chosen, skipped, expected)
+
+
+def _rehearsed(answer: object) -> int | None:
+    rows = answer.rows if isinstance(answer, Table) else ()
+    return next((int(str(row[2])) for row in rows if row[1] in OF_REHEARSALS), None)
 
 
 def _reason(shortname: str, to: str, verdict: str, answer: object) -> VMoodleError | None:

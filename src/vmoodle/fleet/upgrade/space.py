@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from vmoodle.engines.address import THIS_MACHINE, ServerAddress
+from vmoodle.engines.address import ServerAddress
+from vmoodle.engines.disk import free_bytes
 from vmoodle.moodle.upgrades.finding import UpgradeFinding, blocker, warning
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class CopySpace:
         address = site.engine.address
         with self._lock:
             if address not in self._free:
-                self._free[address] = _free(address, site.engine.data_directory())
+                self._free[address] = free_bytes(site.engine)
             free = self._free[address]
         if free is None:
             return size, warning(
@@ -45,14 +44,3 @@ class CopySpace:
                 "Free space there.",
             )
         return size, None
-
-
-def _free(address: ServerAddress, directory: str) -> int | None:
-    """Return the free bytes where a server of this machine keeps its data."""
-    place = Path(directory)
-    if not directory or not (address.socket or address.host in THIS_MACHINE):
-        return None
-    try:
-        return shutil.disk_usage(place).free
-    except OSError:  # it lives in a container, or its directory is closed to us
-        return None

@@ -15,14 +15,13 @@ from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.check import check_site
 from vmoodle.hook.login import log_in
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import code_cache, dataroot, publish, resources
+from vmoodle.lifecycle import code_cache, dataroot, publish, resources, scratch_copy
 from vmoodle.lifecycle.copy import identity
 from vmoodle.lifecycle.copy.files import missing_files, say_missing
 from vmoodle.lifecycle.copy.sources import SnapshotSource
 from vmoodle.lifecycle.prove import first_fault
 from vmoodle.lifecycle.resources import ForHoldings, Holdings
 from vmoodle.lifecycle.server import check_engine
-from vmoodle.lifecycle.snapshot import drill_copy
 from vmoodle.lifecycle.stored import (
     fetch_files,
     load_database,
@@ -35,7 +34,7 @@ from vmoodle.moodle.code.versions import all_versions_hash
 from vmoodle.moodle.database import contents
 from vmoodle.moodle.php.server import PhpServer
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
-from vmoodle.registry import audit, codebases, operations, servers, snapshots
+from vmoodle.registry import audit, codebases, operations, owners, servers, snapshots
 from vmoodle.registry.models import Codebase, Operation, Site, Snapshot
 from vmoodle.secret import generate_password
 from vmoodle.store.manifest import Manifest
@@ -76,7 +75,7 @@ def submit(
         snapshots.usable(row.id)
         operation = operations.submit(
             KIND,
-            site=drill_copy.subject(row.id),
+            site=scratch_copy.subject(owners.DRILL, row.id),
             parameters={
                 "snapshot": row.id,
                 "source": f"snapshot:{row.id}",
@@ -113,13 +112,13 @@ def _fitting(manifest: Manifest, named: Codebase | None, first: str) -> Codebase
 
 
 def _copy(context: StepContext) -> Site:
-    return drill_copy.scratch_site(context.installation, operations.find(context.operation_id))
+    return scratch_copy.scratch_site(context.installation, operations.find(context.operation_id))
 
 
 def _with(function: ForHoldings) -> StepFunction:
     def act(context: StepContext) -> None:
         operation = operations.find(context.operation_id)
-        function(context, drill_copy.of_drill(context.installation, operation))
+        function(context, scratch_copy.holdings_of(context.installation, operation))
 
     return act
 
@@ -182,7 +181,7 @@ def _database(context: StepContext) -> None:
     operation = operations.find(context.operation_id)
     resources.copy_database(
         context,
-        drill_copy.of_drill(context.installation, operation),
+        scratch_copy.holdings_of(context.installation, operation),
         lambda _engine, database: load_database(
             context.installation, manifest, copy.server, database
         ),
@@ -191,7 +190,7 @@ def _database(context: StepContext) -> None:
 
 def _files(context: StepContext) -> None:
     operation = operations.find(context.operation_id)
-    holdings = drill_copy.of_drill(context.installation, operation)
+    holdings = scratch_copy.holdings_of(context.installation, operation)
     dataroot.make(context, holdings)
     try:
         said = fetch_files(context.installation, _manifest(context), holdings.directory)
@@ -237,15 +236,15 @@ def _identity(context: StepContext) -> None:
 
 
 def _publish(context: StepContext) -> None:
-    context.keep({drill_copy.PUBLISHED: True})
+    context.keep({scratch_copy.PUBLISHED: True})
     copy = _copy(context)
     publish.publish_copy(
-        context.installation, drill_copy.published_copy(context.installation, copy)
+        context.installation, scratch_copy.published_copy(context.installation, copy)
     )
 
 
 def _withdraw(context: StepContext) -> None:
-    context.keep({drill_copy.PUBLISHED: False})
+    context.keep({scratch_copy.PUBLISHED: False})
     copy = _copy(context)
     publish.withdraw_copy(context.installation, copy.shortname, copy.wwwroot)
 

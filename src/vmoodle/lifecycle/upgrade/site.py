@@ -14,22 +14,15 @@ from typing import Any
 
 from vmoodle.engines.protocol import SiteDatabase
 from vmoodle.errors import Failed
-from vmoodle.hook.address import parse_wwwroot
-from vmoodle.hook.check import read_page
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import interruption, resources
 from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.prove import prove, reach
 from vmoodle.lifecycle.publish import publish
 from vmoodle.lifecycle.resources import Holdings
-from vmoodle.lifecycle.script import run_on_one
-from vmoodle.lifecycle.upgrade import moodledata
+from vmoodle.lifecycle.upgrade import moodledata, smoke
 from vmoodle.lifecycle.upgrade.preflight import refuse_blocked
 from vmoodle.moodle.code.tree import MoodleTree
-from vmoodle.moodle.code.versions import all_versions_hash
-from vmoodle.moodle.database.site_admins import read_administrator_ids
-from vmoodle.moodle.database.site_schema import database_versions_hash
-from vmoodle.moodle.scripts import health_checks
 from vmoodle.moodle.scripts.upgrade import upgrade_site
 from vmoodle.moodle.upgrades.site_checks import read_site_facts
 from vmoodle.operations.plan import StepContext
@@ -40,9 +33,6 @@ TASKS_WAIT_SECONDS = 120.0
 """How long tasks at work are waited for; those that Moodle's own cron left behind never end."""
 
 _LOOK_SECONDS = 0.5
-_LIVE_ADMINS = """
-    SELECT COUNT(*) FROM {{user}} WHERE deleted = 0 AND suspended = 0 AND id IN ({ids})
-"""
 
 
 def check(context: StepContext) -> None:
@@ -145,7 +135,7 @@ def upgrade(context: StepContext) -> None:
         redact=[context.installation.site_database(site).password],
         tell=context.say,
     )
-    _refuse_other_versions(context, site, codebase)
+    smoke.refuse_other_versions(context.installation, site, codebase)
     context.keep({"upgrade": "done", "upgrade_ms": round((time.monotonic() - began) * 1000)})
 
 
@@ -210,52 +200,15 @@ def _begin_anew(context: StepContext) -> None:
     context.installation.engine(site.server).clone_database(copied, own, replace=True)
 
 
-def _refuse_other_versions(context: StepContext, site: Site, codebase: Codebase) -> None:
-    with connected(context.installation, site) as connection:
-        found = database_versions_hash(connection)
-    if found != all_versions_hash(MoodleTree.open(Path(codebase.path))):
-        raise Failed(
-            "upgrade.other",
-            f"After the upgrade Moodle has other versions than the codebase {codebase.name}.",
-            "Its files changed meanwhile, or a plugin's version is not what is read from them.",
-        )
-
-
 def _refuse_no_login(context: StepContext, site: Site) -> None:
-    """Raise Failed unless the login page has its form and an administrator may use it."""
-    address = parse_wwwroot(site.wwwroot)
     with reach(context.installation, site) as (place, tls):
-        status, text = read_page(address, "/login/index.php", connect_to=place, tls=tls)
-    if status not in {200, 302, 303} or (status == 200 and "logintoken" not in text):
-        raise Failed(
-            "upgrade.login",
-            f"The login page of {site.wwwroot} answers {status or text}, without its form.",
-            "The site went back to what it was; look at PHP's error log.",
-        )
-    with connected(context.installation, site) as connection:
-        ids = read_administrator_ids(connection)
-        sql = _LIVE_ADMINS.format(ids=", ".join(map(str, ids)) or "NULL")
-        if not connection.query(sql)[0][0]:
-            raise Failed(
-                "upgrade.login",
-                "No site administrator can log in after the upgrade.",
-                "The site went back to what it was.",
-            )
+        smoke.refuse_no_login(context.installation, site, place, tls=tls)
 
 
 def _refuse_no_checks(context: StepContext, site: Site) -> None:
-    """Raise Failed when Moodle's checks cannot be run; what they find is not the upgrade's."""
-    tree = MoodleTree.open(Path(site.codebase.path))
-    if not (tree.root / health_checks.SCRIPT).is_file():
-        return
-    ended = run_on_one(context.installation, site.shortname, [health_checks.SCRIPT])
-    if ended.exit_status not in health_checks.EXIT_STATUSES:
-        raise Failed(
-            "upgrade.checks",
-            f"Moodle's checks cannot be run after the upgrade (status {ended.exit_status}).",
-            ended.output[-300:].strip() or "PHP's error log says more.",
-        )
-    context.keep({"checks": ended.exit_status})
+    checks = smoke.refuse_no_checks(context.installation, site)
+    if checks is not None:
+        context.keep({"checks": checks})
 
 
 def _on_codebase(context: StepContext, codebase: Codebase) -> None:

@@ -35,7 +35,8 @@ class Waves:
     """How a run goes: sizes of its waves, as numbers or `25%`; the rest is the last wave.
 
     `stop_after` is the number of failed sites, or a share of all as `10%`, at which no further
-    site begins. `most_downtime` in seconds makes a failure of a site that was closed for longer.
+    site begins. `most_downtime` in seconds makes a failure of a site that was closed for longer,
+    `most_factor` of one whose upgrade took so many times what its rehearsal lets expect.
     """
 
     sizes: Sequence[str] = ("1",)
@@ -43,6 +44,7 @@ class Waves:
     in_parallel: int = 2
     stop_after: str = "1"
     most_downtime: float = 0.0
+    most_factor: float = 0.0
     timeout: float = 3600.0
     accept: Sequence[str] = field(default_factory=tuple)
 
@@ -64,12 +66,14 @@ def submit(
     *,
     target: str,
     skipped: Mapping[str, VMoodleError] | None = None,
+    expected: Mapping[str, int] | None = None,
     retry: bool = False,
 ) -> Upgrade:
     """Write a run down and let its first wave begin; sites in the order in which they are given.
 
     Those `skipped` are entered with the reason. So is, without `retry`, a site that failed before
-    on its way from the same version to the same code. Raise InvalidInput for waves that are none,
+    on its way from the same version to the same code. `expected` has the milliseconds of those that
+    were rehearsed. Raise InvalidInput for waves that are none,
     NotFound for a codebase, Conflict `upgrade.sites` when a site waits in another run.
     """
     codebase = codebases.find(codebase_name)
@@ -84,8 +88,13 @@ def submit(
         else:
             left_out[shortname] = reason
     rows = [
-        {"shortname": site.shortname, "wave": wave, "state": UpgradeSiteState.WAITING}
-        | _source(site)
+        {
+            "shortname": site.shortname,
+            "wave": wave,
+            "state": UpgradeSiteState.WAITING,
+            "expected_ms": (expected or {}).get(site.shortname),
+            **_source(site),
+        }
         for site, wave in zip(chosen, numbers(waves, len(chosen)), strict=True)
     ]
     rows += [_skipped(name, error) for name, error in left_out.items()]
@@ -101,6 +110,7 @@ def submit(
                 "pause_seconds": waves.pause_seconds,
                 "stop_after": stop_after,
                 "most_downtime": waves.most_downtime,
+                "most_factor": waves.most_factor,
                 "timeout": waves.timeout,
                 "accept": list(waves.accept),
                 "node": installation.node,

@@ -90,12 +90,18 @@ def milestones(tell: Tell, who: str) -> Callable[[str], None]:
 
     def hear(line: str) -> None:
         nonlocal count, told
-        component = _COMPONENT.fullmatch(line.strip())
-        if component is None:
+        component = component_of(line)
+        if not component:
             return
         count += 1
         if time.monotonic() - told >= _TELL_EVERY_SECONDS:
             told = time.monotonic()
-            tell(f"{who} is at {component[1]}, its component {count}")
+            tell(f"{who} is at {component}, its component {count}")
 
     return hear
+
+
+def component_of(line: str) -> str:
+    """Return the component that a script's line says it begins with, empty for none."""
+    found = _COMPONENT.fullmatch(line.strip())
+    return found[1] if found else ""

@@ -26,6 +26,15 @@ class SiteVersions:
     plugins: Mapping[str, str]
 
 
+def read_installed_at(connection: SiteConnection) -> int:
+    """Return when the site was installed, in Unix time: what a copy has of its source; 0 unknown.
+
+    It is when its front page was made (lib/db/install.php, 4.5 and 5.1).
+    """
+    rows = connection.query("SELECT MIN(timecreated) FROM {course} WHERE category = 0")
+    return int(rows[0][0] or 0)
+
+
 def read_site_versions(connection: SiteConnection) -> SiteVersions:
     """Return the versions that a site's database is at."""
     core = core_settings(

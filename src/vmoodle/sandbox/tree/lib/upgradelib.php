@@ -19,11 +19,11 @@ function upgrade_site(bool $maintenance): void
     }
     $target = sprintf('%.2F', $version);
     if ((float)$CFG->version < $version) {
+        cli_writeln('-->System');
         upgrade_log('core', $CFG->version, $target, 'Starting core upgrade');
         upgrade_fail_if_asked();
         set_config('version', $target);
         upgrade_log('core', $target, $target, 'Core upgraded');
-        cli_writeln("-->core $target");
     }
     set_config('release', $release);
     set_config('branch', $branch);
@@ -58,9 +58,9 @@ function upgrade_plugins(): void
             throw new moodle_exception("The code of $plugin is older than its data.");
         }
         if ($installed !== (string)$version) {
+            cli_writeln("-->$plugin");
             set_config('version', (string)$version, $plugin);
             upgrade_log($plugin, $installed ?: null, (string)$version, 'Plugin upgraded');
-            cli_writeln("-->$plugin $version");
         }
     }
 }

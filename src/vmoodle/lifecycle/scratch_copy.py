@@ -1,7 +1,7 @@
-"""What the drill of a snapshot has while it lasts: a scratch copy that is no site of the fleet.
+"""What a drill or a rehearsal has while it lasts: a scratch copy that is no site of the fleet.
 
-It has a database, an account and a directory that the ledger has as the drill's own, and stands in
-the host map at an address that nobody can guess and no name server knows.
+It has a database, an account and a directory that the ledger has as the operation's own, and stands
+in the host map at an address that nobody can guess and no name server knows.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from vmoodle.registry import codebases, owners, servers
 from vmoodle.registry.models import Operation, Site, SiteState
 from vmoodle.secret import Secret
 
-ADMIN_USER = "vmoodle-drill"
 PUBLISHED = "published"
 """The member of the operation's result that says whether the copy stands in the map."""
 
 # Nothing leaves the copy and nothing runs in it by itself; Moodle's own form is where one logs in.
 _FORCED = {
     "noemailever": True,
+    "disableupdatenotifications": True,
     "cron_enabled": False,
     "cronclionly": True,
     "maintenance_enabled": False,
@@ -36,27 +36,30 @@ _FORCED_PLUGINS = {"tool_mfa": {"enabled": False}}
 _SUBJECT_LENGTH = 80
 
 
-def subject(snapshot_id: str) -> str:
-    """Return what the drill of a snapshot holds, and who owns what it makes."""
-    # An id ends in what tells it from all others.
-    return owners.DRILL + snapshot_id[len(owners.DRILL) - _SUBJECT_LENGTH :]
+def subject(kind: str, name: str) -> str:
+    """Return what an operation on a copy of what has the name holds, and who owns what it makes.
+
+    `kind` is `owners.DRILL` or `owners.REHEARSAL`.
+    """
+    # A snapshot's id ends in what tells it from all others.
+    return kind + name[len(kind) - _SUBJECT_LENGTH :]
 
 
-def scratch_wwwroot(password: Secret) -> str:
+def scratch_wwwroot(kind: str, password: Secret) -> str:
     """Return the copy's address, which nobody guesses who does not know its database's password.
 
     RFC 6761 lets nobody have the domain.
     """
     word = hashlib.sha256(password.reveal().encode()).hexdigest()[:32]
-    return f"http://drill-{word}.vmoodle.invalid"
+    return f"http://{kind}-{word}.vmoodle.invalid"
 
 
 def scratch_site(installation: Installation, operation: Operation) -> Site:
     """Return the copy as a site that the registry does not have and never will."""
-    given = operation.parameters
-    address = parse_wwwroot(scratch_wwwroot(_password(installation, operation)))
+    given, kind = operation.parameters, operation.subject.partition(":")[0]
+    address = parse_wwwroot(scratch_wwwroot(kind, _password(installation, operation)))
     return Site(
-        shortname=f"drill-{given['mark']}",
+        shortname=f"{kind}-{given['mark']}",
         name=str(operation.result.get("name", "")),
         wwwroot=address.wwwroot,
         address_key=address.key,
@@ -69,13 +72,13 @@ def scratch_site(installation: Installation, operation: Operation) -> Site:
         dataroot=str(given["directory"]),
         session_key=given["mark"][:8],
         state=SiteState.ENABLED,
-        admin_user=ADMIN_USER,
-        admin_email=f"{ADMIN_USER}@vmoodle.invalid",
+        admin_user=f"vmoodle-{kind}",
+        admin_email=f"vmoodle-{kind}@vmoodle.invalid",
     )
 
 
-def of_drill(installation: Installation, operation: Operation) -> Holdings:
-    """Return what a drill has; without a password once the drill was over."""
+def holdings_of(installation: Installation, operation: Operation) -> Holdings:
+    """Return what the operation has; without a password once it was over."""
     site = scratch_site(installation, operation)
     password = _password(installation, operation)
     database = SiteDatabase(site.database, site.account, password, site.table_prefix)
@@ -91,7 +94,7 @@ def _password(installation: Installation, operation: Operation) -> Secret:
 def published_copy(installation: Installation, site: Site) -> PublishedSite:
     """Return all the map says of a copy; what is forced on the fleet's sites is not forced on it.
 
-    Directories, caches and log-ins that the fleet's settings name are no drill's to use.
+    Directories, caches and log-ins that the fleet's settings name are no copy's to use.
     """
     return PublishedSite(
         shortname=site.shortname,
@@ -110,7 +113,7 @@ def published_copy(installation: Installation, site: Site) -> PublishedSite:
 
 
 def every_published_copy(installation: Installation) -> Iterator[PublishedSite]:
-    """Yield the copies that drills under way have put into the map."""
-    for operation in owners.drills():
+    """Yield the copies that drills and rehearsals under way have put into the map."""
+    for operation in (*owners.drills(), *owners.rehearsals()):
         if operation.result.get(PUBLISHED):
             yield published_copy(installation, scratch_site(installation, operation))
