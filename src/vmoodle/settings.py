@@ -63,6 +63,19 @@ class WebSettings(Section):
         description="host:port of your web server, for the proof of a new site and for `vmoodle "
         "hook check`. Empty: a private PHP server on the code tree for the length of the proof.",
     )
+    server: Literal["nginx", "apache"] = Field(
+        default="nginx", description="Which web server `map` is for: nginx or apache."
+    )
+    map: OptionalPath = Field(
+        default=None,
+        description="File of the web server that says from which web root each host is served; "
+        "VMoodle keeps it as `vmoodle web-config` prints it. Empty: none.",
+    )
+    reload: str = Field(
+        default="",
+        description="Command that has the web server read `map` again, as systemctl reload nginx; "
+        "no shell runs it. Apache needs none.",
+    )
     retry_after: int = Field(
         default=300,
         ge=1,

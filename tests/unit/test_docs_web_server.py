@@ -22,6 +22,7 @@ from tests.hook_tree import ask, site, web_group
 from vmoodle.hook.config_php import render_config_php
 from vmoodle.hook.install import install_hook
 from vmoodle.hook.map import HostMap
+from vmoodle.hook.web_server import HIDDEN as HIDDEN_EXPRESSION
 from vmoodle.sandbox import copy_tree
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "web-server.md"
@@ -182,6 +183,10 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
                 yield Served(address, web_root)
     finally:
         shutil.rmtree(top)
+
+
+def test_the_page_hides_what_the_generated_server_hides() -> None:
+    assert PAGE.read_text().count(HIDDEN_EXPRESSION) == 2
 
 
 @pytest.mark.parametrize("segment", ["", "/school1"])

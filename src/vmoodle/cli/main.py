@@ -47,6 +47,7 @@ from vmoodle.cli import (
     task,
     template,
     upgrade,
+    web_config,
     worker,
 )
 from vmoodle.cli import (
@@ -95,6 +96,7 @@ app.add_typer(backup.app, name="backup")
 app.command("exec", context_settings={"ignore_unknown_options": False})(exec_command.execute)
 app.command("sql")(sql.sql)
 app.command("checks")(checks.checks)
+app.command("web-config")(web_config.web_config)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)

@@ -11,7 +11,7 @@ from vmoodle.fleet.kinds import KINDS
 from vmoodle.hook.install import installed_hook_is_current
 from vmoodle.hook.rights import wrong_rights
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import codebase, dataroot, publish, server
+from vmoodle.lifecycle import codebase, dataroot, publish, server, web_map
 from vmoodle.lifecycle.lost import connected, way_on
 from vmoodle.moodle.caches.muc import SharedStore, shared_stores
 from vmoodle.moodle.code import config_php
@@ -97,6 +97,12 @@ def map_agrees(installation: Installation) -> Found:
             wrong.command,
             mends.set_map_rights(),
         )
+
+
+def web_server_follows(installation: Installation) -> Found:
+    """The web server's map, where VMoodle keeps it, is what the registry says, and was read."""
+    if words := web_map.trouble(installation):
+        yield words, "vmoodle doctor --mend, or see web.map and web.reload", mends.tell_web_server()
 
 
 def dataroots_exist(installation: Installation) -> Found:

@@ -16,6 +16,7 @@ CHECKS = (
     Check("V020", "codebases", checks_fleet.codebases_are_ours),
     Check("V021", "installed hook", checks_fleet.hook_is_current),
     Check("V030", "map against registry", checks_fleet.map_agrees),
+    Check("V031", "web server's map", checks_fleet.web_server_follows),
     Check("V040", "dataroots", checks_fleet.dataroots_exist),
     Check("V050", "ledger against reality", checks_ledger.ledger_is_real),
     Check("V051", "reality against ledger", checks_ledger.nothing_unknown),

@@ -12,6 +12,7 @@ from vmoodle.fleet.kinds import KINDS
 from vmoodle.hook.rights import set_rights
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import leftover
+from vmoodle.lifecycle.publish import let_web_server_follow
 from vmoodle.lifecycle.rebuild import rebuild
 from vmoodle.lifecycle.snapshot import snapshot
 from vmoodle.lifecycle.template import warm
@@ -72,6 +73,11 @@ def set_map_rights() -> Mend:
         "set the modes, owner and group of the map's directories and files",
         lambda installation: set_rights(installation.home.map, installation.map_group),
     )
+
+
+def tell_web_server() -> Mend:
+    """Write the web server's map, and have the web server read it."""
+    return Mend("write the web server's map and have it read", let_web_server_follow)
 
 
 def work_off() -> Mend:

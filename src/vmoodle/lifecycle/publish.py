@@ -17,7 +17,9 @@ from vmoodle.hook.address import SiteAddress, parse_wwwroot
 from vmoodle.hook.entry import PublishedSite, State
 from vmoodle.hook.install import install_hook
 from vmoodle.installation import Installation
+from vmoodle.lifecycle import web_map
 from vmoodle.lifecycle.scratch_copy import every_published_copy
+from vmoodle.lifecycle.web_map import OFF_THE_MAP
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import operations, sites
 from vmoodle.registry.forced import ForcedSettings
@@ -30,8 +32,6 @@ _MAP_STATES: dict[SiteState, State] = {
     SiteState.SUSPENDED: "suspended",
     SiteState.ATTENTION: "suspended",
 }
-OFF_THE_MAP = (SiteState.DELETING, SiteState.DELETED)
-
 _TOLD_EVERY = 100
 
 
@@ -50,6 +50,7 @@ def publish(installation: Installation, site: Site) -> None:
         installation.host_map.publish(
             published_site(installation, current, engine, ForcedSettings(), _page(installation))
         )
+        web_map.follow(installation)
 
 
 @contextmanager
@@ -72,7 +73,10 @@ def publish_changed(
 
     Those that are going are not published.
     """
-    return installation.host_map.publish_several(_told(every_published(installation, chosen), tell))
+    told = _told(every_published(installation, chosen), tell)
+    count = installation.host_map.publish_several(told)
+    web_map.follow(installation)
+    return count
 
 
 def publish_each(
@@ -96,6 +100,7 @@ def withdraw(installation: Installation, site: Site, *, tombstone: bool) -> None
             aliases=sites.alias_hosts(site),
             tombstone=tombstone,
         )
+        web_map.follow(installation)
 
 
 def publish_copy(installation: Installation, copy: PublishedSite) -> None:
@@ -103,21 +108,32 @@ def publish_copy(installation: Installation, copy: PublishedSite) -> None:
     install_hook(installation.home.hook)
     with one_at_a_time(installation):
         installation.host_map.publish(copy)
+        web_map.follow(installation)
 
 
 def withdraw_copy(installation: Installation, shortname: str, wwwroot: str) -> None:
     """Take such a copy off the map; its address answers 404."""
     with one_at_a_time(installation):
         installation.host_map.withdraw(shortname, parse_wwwroot(wwwroot), tombstone=False)
+        web_map.follow(installation)
 
 
 def publish_all(installation: Installation, tell: Tell = tell_nobody) -> int:
     """Rebuild the whole map from the registry; return the number of sites."""
     install_hook(installation.home.hook)
     with one_at_a_time(installation):
-        return installation.host_map.publish_all(
+        count = installation.host_map.publish_all(
             _told(every_published(installation), tell), tombstones=tombstones(), lent=lent()
         )
+        web_map.follow(installation)
+        return count
+
+
+def let_web_server_follow(installation: Installation) -> None:
+    """Bring the web server's map up to date; raise Failed `web.reload` where that cannot be."""
+    with one_at_a_time(installation):
+        web_map.follow(installation)
+        web_map.refuse_trouble(installation)
 
 
 def _told(published: Iterator[PublishedSite], tell: Tell) -> Iterator[PublishedSite]:

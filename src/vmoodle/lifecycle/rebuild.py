@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vmoodle.errors import Refused
 from vmoodle.installation import Installation
+from vmoodle.lifecycle import web_map
 from vmoodle.lifecycle.codebase import refresh_configs
 from vmoodle.lifecycle.publish import publish_all, tombstones
 from vmoodle.progress import Tell, tell_nobody
@@ -25,6 +26,7 @@ def rebuild(
 ) -> Rebuilt:
     """Write each tree's config.php where it is another release's, the hook and the whole map.
 
+    Raise Failed `web.reload` where the web server's own map cannot follow; all else is done then.
     Raise Refused where a registry without any site would empty a map that sites are served by,
     unless it `may_empty` it.
     """
@@ -38,4 +40,6 @@ def rebuild(
         )
     tell("reading each tree's config.php")
     configurations = refresh_configs(installation)
-    return Rebuilt(publish_all(installation, tell), configurations)
+    rebuilt = Rebuilt(publish_all(installation, tell), configurations)
+    web_map.refuse_trouble(installation)
+    return rebuilt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmoodle.errors import VMoodleError
 from vmoodle.lifecycle import interruption
-from vmoodle.lifecycle.upgrade import site, waves
+from vmoodle.lifecycle.upgrade import cron, site, waves
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit
 
@@ -29,8 +29,8 @@ UPGRADE = OperationKind(
     "upgrade a site",
     (
         Step("check", "look what stands in the way", site.check, waves.site_went_back),
-        Step("tasks", "wait for tasks at work", site.wait_for_tasks),
-        Step("close", "answer 503 for the time being", site.close, site.open_again),
+        Step("tasks", "wait for tasks at work", cron.wait_for_tasks),
+        Step("close", "answer 503 for the time being, without cron", site.close, site.open_again),
         Step("copy", "make the safety copy", site.copy, site.drop_copy),
         Step("code", "publish the new code for Moodle's scripts", site.to_new_code,
              site.to_old_code),

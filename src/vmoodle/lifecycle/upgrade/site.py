@@ -15,24 +15,22 @@ from typing import Any
 from vmoodle.engines.protocol import SiteDatabase
 from vmoodle.errors import Failed
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import interruption, resources
+from vmoodle.lifecycle import interruption, resources, web_map
 from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.prove import prove, reach
 from vmoodle.lifecycle.publish import publish
 from vmoodle.lifecycle.resources import Holdings
-from vmoodle.lifecycle.upgrade import moodledata, smoke
+from vmoodle.lifecycle.upgrade import cron, moodledata, smoke
 from vmoodle.lifecycle.upgrade.preflight import refuse_blocked
+from vmoodle.moodle.care.maintenance import State, read_maintenance
 from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.scripts.upgrade import upgrade_site
-from vmoodle.moodle.upgrades.site_checks import read_site_facts
 from vmoodle.operations.plan import StepContext
 from vmoodle.registry import codebases, ledger, operations, sites
 from vmoodle.registry.models import Codebase, Site, SiteState
 
-TASKS_WAIT_SECONDS = 120.0
-"""How long tasks at work are waited for; those that Moodle's own cron left behind never end."""
-
-_LOOK_SECONDS = 0.5
+_FOLLOW_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
 
 
 def check(context: StepContext) -> None:
@@ -44,38 +42,22 @@ def check(context: StepContext) -> None:
     refuse_blocked(context.installation, site, target(context), accepted)
 
 
-def wait_for_tasks(context: StepContext) -> None:
-    """Wait until no task of the site is at work: none begins, as the operation holds the site."""
-    site = sites.find(context.site)
-    limit = time.monotonic() + TASKS_WAIT_SECONDS
-    told = False
-    while True:
-        with connected(context.installation, site) as connection:
-            at_work = read_site_facts(connection).tasks_at_work
-        if not at_work:
-            return
-        if time.monotonic() > limit:
-            context.say(f"{at_work} task(s) count as at work and do not end: going on")
-            return
-        if not told:
-            context.say(f"waiting for {at_work} task(s) at work")
-            told = True
-        time.sleep(_LOOK_SECONDS)
-
-
 def close(context: StepContext) -> None:
-    """Answer 503; from here on the site's downtime counts."""
+    """Answer 503, and let no cron run; from here on the site's downtime counts."""
     if "closed" not in _results(context):
         context.keep({"closed": time.time()})
     interruption.begin(context)
+    cron.keep_out(context)
 
 
 def open_again(context: StepContext) -> None:
     """Serve as before the operation, and prove it."""
+    if "closed" in _results(context):
+        cron.as_before(context)
     _open(context)
     site = sites.find(context.site)
-    if site.state == SiteState.ENABLED:
-        context.say(prove(context.installation, site).summary())
+    if site.state == SiteState.ENABLED and _is_open_to_all(context, site):
+        _prove(context, site)
 
 
 def copy(context: StepContext) -> None:
@@ -106,8 +88,9 @@ def drop_copy(context: StepContext) -> None:
 
 
 def to_new_code(context: StepContext) -> None:
-    """Publish the site, still closed, on the new codebase."""
+    """Publish the site, still closed, on the new codebase, and see that the web server follows."""
     _on_codebase(context, target(context))
+    web_map.refuse_trouble(context.installation)
 
 
 def to_old_code(context: StepContext) -> None:
@@ -151,12 +134,14 @@ def data_back(context: StepContext) -> None:
 
 def open_upgraded(context: StepContext) -> None:
     """Serve on the new codebase and see that it does: front page, login, Moodle's checks."""
+    cron.let_in(context)
     _open(context)
     site = sites.find(context.site)
     if site.state != SiteState.ENABLED:
         return
-    context.say(prove(context.installation, site).summary())
-    _refuse_no_login(context, site)
+    if _is_open_to_all(context, site):
+        _prove(context, site)
+        _refuse_no_login(context, site)
     if "checks" not in _results(context):
         _refuse_no_checks(context, site)
 
@@ -165,6 +150,7 @@ def close_again(context: StepContext) -> None:
     """Close what was opened and is to go back."""
     context.keep({"opened": None})
     interruption.begin(context)
+    cron.show_page(context)
 
 
 def downtime_ms(result: Mapping[str, Any]) -> int | None:
@@ -183,6 +169,31 @@ def _open(context: StepContext) -> None:
     interruption.end(context)
     if context.parameters["state"] == SiteState.ENABLED and not _results(context).get("opened"):
         context.keep({"opened": time.time()})
+
+
+def _prove(context: StepContext, site: Site) -> None:
+    """Prove that the site serves; a web server that was just told of it is given some seconds."""
+    told = context.installation.settings.web.map is not None
+    limit = time.monotonic() + (_FOLLOW_SECONDS if told else 0)
+    while True:
+        try:
+            context.say(prove(context.installation, site).summary())
+        except Failed:
+            if time.monotonic() > limit:
+                raise
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return
+
+
+def _is_open_to_all(context: StepContext, site: Site) -> bool:
+    """Tell whether its own maintenance keeps visitors out: then there is no page to be seen."""
+    with connected(context.installation, site) as connection:
+        state = read_maintenance(connection, Path(site.dataroot)).state
+    if state in (State.OPEN, State.LATER):
+        return True
+    context.say(f"its pages were not asked: by its own maintenance it is {state}")
+    return False
 
 
 def _begin_anew(context: StepContext) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.moodle.code.environment import version_tuple
@@ -38,7 +40,7 @@ def read_site_facts(connection: SiteConnection) -> SiteFacts:
     if MNET in versions.plugins:
         sql = "SELECT COUNT(*) FROM {user} WHERE auth = 'mnet' AND deleted = 0"
         mnet = int(connection.query(sql)[0][0])
-    return SiteFacts(versions, _server(connection), _tasks_at_work(connection), mnet)
+    return SiteFacts(versions, _server(connection), tasks_at_work(connection), mnet)
 
 
 def outage(site: SiteVersions, code: UpgradeCode, *, same_path: bool) -> str:
@@ -129,11 +131,19 @@ def _server(connection: SiteConnection) -> tuple[str, str]:
     return ("mariadb" if "mariadb" in said.lower() else "mysql"), said
 
 
-def _tasks_at_work(connection: SiteConnection) -> int:
+def tasks_at_work(connection: SiteConnection) -> int:
+    """Return how many tasks are running; one whose process is gone from this machine is not."""
     schema = read_schema(connection, _TASKS)
-    counts = [
-        int(connection.query(f"SELECT COUNT(*) FROM {{{table}}} WHERE timestarted > 0")[0][0])  # noqa: S608
-        for table in _TASKS
-        if schema.has(table, "timestarted")
-    ]
-    return sum(counts)
+    count = 0
+    for table in _TASKS:
+        if schema.has(table, "timestarted"):
+            rows = connection.query(
+                f"SELECT hostname, pid FROM {{{table}}} WHERE timestarted > 0"  # noqa: S608
+            )
+            count += sum(not _has_died(host, pid) for host, pid in rows)
+    return count
+
+
+def _has_died(host: object, pid: object) -> bool:
+    here = host is not None and str(host) == socket.gethostname()
+    return here and bool(pid) and not Path(f"/proc/{pid}").exists()
