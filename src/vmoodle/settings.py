@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from vmoodle.errors import InvalidInput
 from vmoodle.near import near
@@ -29,7 +30,14 @@ def _empty_is_none(value: object) -> object:
     return None if value == "" else value
 
 
+def _a_command(value: str) -> str:
+    """Refuse words that no quote ends; nothing runs them through a shell."""
+    shlex.split(value)
+    return value
+
+
 OptionalPath = Annotated[Path | None, BeforeValidator(_empty_is_none)]
+CommandLine = Annotated[str, AfterValidator(_a_command)]
 SecretText = Annotated[Secret, BeforeValidator(_as_secret)]
 
 
@@ -71,7 +79,7 @@ class WebSettings(Section):
         description="File of the web server that says from which web root each host is served; "
         "VMoodle keeps it as `vmoodle web-config` prints it. Empty: none.",
     )
-    reload: str = Field(
+    reload: CommandLine = Field(
         default="",
         description="Command that has the web server read `map` again, as systemctl reload nginx; "
         "no shell runs it. Apache needs none.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -41,9 +42,9 @@ class Place:
         assert answer is not None, uri
         return answer.status, answer.headers, answer.body
 
-    def upgrade(self, site: str, **more: Any) -> dict[str, Any]:
-        """Move a site to the new codebase, and return what became of it."""
-        words = ("--accept", "plugin.missing", "--yes", "--retry")
+    def upgrade(self, site: str, *options: str, **more: Any) -> dict[str, Any]:
+        """Move sites to the new codebase, and return what became of them."""
+        words = ("--accept", "plugin.missing", "--yes", "--retry", *options)
         ended = self.fleet.json("upgrade", "run", "--to", "new", "--on", site, *words, **more)
         return dict(ended)
 
@@ -189,6 +190,18 @@ def test_a_web_server_that_cannot_be_told_stops_the_move_and_is_told_of(place: P
     assert [one["check"] for one in found] == ["V031"]
     place.fleet.run("doctor", "--mend", "--yes")
     place.fleet.assert_clean()
+
+
+def test_sites_move_side_by_side_while_the_web_server_is_slow_to_follow(place: Place) -> None:
+    for name in ("first", "second"):
+        place.fleet.run("site", "clone", "top", name, "--url", f"http://{name}.test")
+    slow = shlex.join(["sh", "-c", f"sleep 1; {place.running.reload}"])
+    words = ("--waves", "2", "--in-parallel", "2")
+    ended = place.upgrade("first, second", *words, VMOODLE_WEB__RELOAD=slow)
+    assert ended["summary"] == {"done": 2}, ended
+    place.check()
+    problem = place.fleet.problem("site", "list", VMOODLE_WEB__RELOAD="nginx 'reload")
+    assert problem["code"] == "settings.value"
 
 
 def test_the_map_follows_sites_that_come_and_go_and_says_when_it_is_stale(place: Place) -> None:

@@ -11,7 +11,7 @@ from vmoodle.fleet.kinds import KINDS
 from vmoodle.hook.install import installed_hook_is_current
 from vmoodle.hook.rights import wrong_rights
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import codebase, dataroot, publish, server, web_map
+from vmoodle.lifecycle import codebase, dataroot, publish, server
 from vmoodle.lifecycle.lost import connected, way_on
 from vmoodle.moodle.caches.muc import SharedStore, shared_stores
 from vmoodle.moodle.code import config_php
@@ -101,7 +101,7 @@ def map_agrees(installation: Installation) -> Found:
 
 def web_server_follows(installation: Installation) -> Found:
     """The web server's map, where VMoodle keeps it, is what the registry says, and was read."""
-    if words := web_map.trouble(installation):
+    if words := publish.web_server_trouble(installation):
         yield words, "vmoodle doctor --mend, or see web.map and web.reload", mends.tell_web_server()
 
 

@@ -47,10 +47,14 @@ def publish(installation: Installation, site: Site) -> None:
         if current is None or current.state in OFF_THE_MAP:
             return
         engine = installation.engine(current.server)
-        installation.host_map.publish(
-            published_site(installation, current, engine, ForcedSettings(), _page(installation))
+        published = published_site(
+            installation, current, engine, ForcedSettings(), _page(installation)
         )
-        web_map.follow(installation)
+        moves = _moves(installation, published)
+        installation.host_map.publish(published)
+        # The web server's map has all sites: it is not gone through for one that stays.
+        if moves or web_map.is_behind(installation):
+            web_map.follow(installation)
 
 
 @contextmanager
@@ -59,11 +63,14 @@ def changing(installation: Installation) -> Iterator[None]:
 
     No other call can publish meanwhile. The block changes the registry first and ends with
     `publish_changed`; when that cannot compile or write, the registry is as it was before.
+    The web server is told after the change is kept: it may take its time.
     """
     install_hook(installation.home.hook)
     # The lock comes first: whoever holds it may read a registry that somebody else is changing.
-    with one_at_a_time(installation), transaction.atomic():
-        yield
+    with one_at_a_time(installation):
+        with transaction.atomic():
+            yield
+        web_map.follow(installation)
 
 
 def publish_changed(
@@ -74,9 +81,7 @@ def publish_changed(
     Those that are going are not published.
     """
     told = _told(every_published(installation, chosen), tell)
-    count = installation.host_map.publish_several(told)
-    web_map.follow(installation)
-    return count
+    return installation.host_map.publish_several(told)
 
 
 def publish_each(
@@ -134,6 +139,23 @@ def let_web_server_follow(installation: Installation) -> None:
     with one_at_a_time(installation):
         web_map.follow(installation)
         web_map.refuse_trouble(installation)
+
+
+def web_server_trouble(installation: Installation) -> str:
+    """Return why the web server does not follow, empty where it does or is not asked to.
+
+    No other call publishes meanwhile: what is half-way through another is no trouble.
+    """
+    if installation.settings.web.map is None:
+        return ""
+    with one_at_a_time(installation):
+        return web_map.trouble(installation)
+
+
+def _moves(installation: Installation, site: PublishedSite) -> bool:
+    """Tell whether the map has the site on another codebase, or not at all."""
+    before = installation.host_map.read(site.address)
+    return before is None or before.get("codebase") != site.codebase
 
 
 def _told(published: Iterator[PublishedSite], tell: Tell) -> Iterator[PublishedSite]:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from vmoodle.errors import Refused
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import web_map
 from vmoodle.lifecycle.codebase import refresh_configs
-from vmoodle.lifecycle.publish import publish_all, tombstones
+from vmoodle.lifecycle.publish import let_web_server_follow, publish_all, tombstones
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import sites
 
@@ -41,5 +40,5 @@ def rebuild(
     tell("reading each tree's config.php")
     configurations = refresh_configs(installation)
     rebuilt = Rebuilt(publish_all(installation, tell), configurations)
-    web_map.refuse_trouble(installation)
+    let_web_server_follow(installation)
     return rebuilt

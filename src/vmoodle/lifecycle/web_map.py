@@ -92,7 +92,8 @@ def refuse_stale(installation: Installation, server: Server, path: Path) -> None
 def follow(installation: Installation) -> None:
     """Write the map of the settings where it is another by now, and tell the web server.
 
-    What fails is kept for `trouble`; nothing is raised.
+    Called by whoever holds the lock of publishing. What fails is kept for `trouble`; nothing is
+    raised.
     """
     path = installation.settings.web.map
     if path is None or not Codebase.objects.exists():
@@ -107,8 +108,14 @@ def follow(installation: Installation) -> None:
         _reload(installation)
         pending.unlink(missing_ok=True)
     except VMoodleError as error:
-        with suppress(OSError):
-            write_atomically(pending, f"{error.message} {error.hint}\n", mode=0o600)
+        _keep_trouble(pending, f"{error.message} {error.hint}")
+    except OSError as error:
+        _keep_trouble(pending, f"The web server was not told: {error}.")
+
+
+def is_behind(installation: Installation) -> bool:
+    """Tell whether an earlier change could not be told to the web server."""
+    return installation.settings.web.map is not None and _pending(installation).exists()
 
 
 def trouble(installation: Installation) -> str:
@@ -116,7 +123,7 @@ def trouble(installation: Installation) -> str:
     path = installation.settings.web.map
     if path is None:
         return ""
-    if _pending(installation).exists():
+    with suppress(FileNotFoundError):
         return _pending(installation).read_text(encoding="utf-8").strip()
     if Codebase.objects.exists() and _differs(installation, path):
         return f"The web server's map {path} is not what the registry says."
@@ -127,6 +134,11 @@ def refuse_trouble(installation: Installation) -> None:
     """Raise Failed `web.reload` where the web server does not follow."""
     if words := trouble(installation):
         raise Failed("web.reload", words, "Mend it, then: vmoodle doctor --mend")
+
+
+def _keep_trouble(pending: Path, words: str) -> None:
+    with suppress(OSError):
+        write_atomically(pending, f"{words}\n", mode=0o600)
 
 
 def _differs(installation: Installation, path: Path) -> bool:

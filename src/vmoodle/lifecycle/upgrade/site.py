@@ -15,10 +15,10 @@ from typing import Any
 from vmoodle.engines.protocol import SiteDatabase
 from vmoodle.errors import Failed
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import interruption, resources, web_map
+from vmoodle.lifecycle import interruption, resources
 from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.prove import prove, reach
-from vmoodle.lifecycle.publish import publish
+from vmoodle.lifecycle.publish import let_web_server_follow, publish
 from vmoodle.lifecycle.resources import Holdings
 from vmoodle.lifecycle.upgrade import cron, moodledata, smoke
 from vmoodle.lifecycle.upgrade.preflight import refuse_blocked
@@ -90,7 +90,7 @@ def drop_copy(context: StepContext) -> None:
 def to_new_code(context: StepContext) -> None:
     """Publish the site, still closed, on the new codebase, and see that the web server follows."""
     _on_codebase(context, target(context))
-    web_map.refuse_trouble(context.installation)
+    let_web_server_follow(context.installation)
 
 
 def to_old_code(context: StepContext) -> None:
