@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import pytest
 from tests import servers
 
 from vmoodle.engines.address import ServerAddress
@@ -38,16 +37,14 @@ class Server:
 
 @contextmanager
 def _mariadb(directory: Path) -> Iterator[Server]:
-    if reason := servers.mariadb_missing():
-        pytest.skip(reason)
+    servers.require("mariadb")
     with servers.private_mariadb(directory) as server:
         yield Server("mariadb", open_engine(server.address), server.stopped, server.paused)
 
 
 @contextmanager
 def _postgresql(directory: Path) -> Iterator[Server]:
-    if reason := servers.postgresql_missing():
-        pytest.skip(reason)
+    servers.require("postgresql")
     with servers.private_postgresql(directory) as server:
         yield Server("postgresql", open_engine(server.address), server.stopped, server.paused)
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import pytest
 
 from vmoodle.engines.address import ServerAddress
 from vmoodle.engines.clients import inherited_file
@@ -36,6 +39,25 @@ def mariadb_missing() -> str:
 def postgresql_missing() -> str:
     """Return why no private PostgreSQL can run here, empty when one can."""
     return "" if _POSTGRESQL_PLACES else "not installed: postgresql"
+
+
+def require(engine: str) -> None:
+    """Skip the test where no private server of the engine can run."""
+    missing = {"mariadb": mariadb_missing, "postgresql": postgresql_missing}[engine]()
+    if missing:
+        pytest.skip(missing)
+
+
+@contextmanager
+def private_server(engine: str) -> Iterator[PrivateServer]:
+    """Run a server of the engine in a directory that is gone afterwards; skip as `require`."""
+    require(engine)
+    directory = Path(tempfile.mkdtemp(prefix="vmoodle-server-"))
+    directory.chmod(0o755)
+    start = {"mariadb": private_mariadb, "postgresql": private_postgresql}[engine]
+    with start(directory / "server") as server:
+        yield server
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _program(name: str) -> str | None:

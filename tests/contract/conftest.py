@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import sys
 import tempfile
@@ -13,8 +14,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tests.database_content import DUMPS, load, small
 from tests.engine_servers import ENGINES, Server, new_site
 
+from fixtures import fixture
 from vmoodle.engines.protocol import Engine, SiteDatabase
 
 
@@ -81,3 +84,29 @@ def make_site(engine: Engine) -> Iterator[Callable[..., SiteDatabase]]:
 def site(make_site: Callable[..., SiteDatabase]) -> SiteDatabase:
     """Return a site with an empty database."""
     return make_site()
+
+
+@pytest.fixture(scope="session")
+def moodle(server: Server) -> SiteDatabase:
+    """Return a real Moodle's database with content, in which VMoodle's tests change nothing."""
+    engine = server.engine
+    dump = fixture(f"{DUMPS[engine.address.engine]}.sql.gz")
+    site = new_site()
+    engine.create_account(site)
+    engine.create_database(site)
+    load(engine, site, gzip.decompress(dump.read_bytes()))
+    return site
+
+
+@pytest.fixture
+def source(engine: Engine, make_site: Callable[..., SiteDatabase]) -> SiteDatabase:
+    """Return a site with a few awkward tables."""
+    site = make_site()
+    small(engine, site)
+    return site
+
+
+@pytest.fixture
+def anonymous(engine: Engine) -> Callable[[], SiteDatabase]:
+    """Return a function that names databases of the administrative account."""
+    return lambda: engine.anonymous_database(new_site().name)

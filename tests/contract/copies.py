@@ -79,9 +79,7 @@ class CopyFleet:
 @pytest.fixture(scope="module", params=["mariadb", "postgresql"])
 def copies(request: pytest.FixtureRequest) -> Iterator[CopyFleet]:
     """A fleet on one engine with the site `first`, into which the traps were planted."""
-    missing = getattr(servers, f"{request.param}_missing")()
-    if missing:
-        pytest.skip(missing)
+    servers.require(request.param)
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-copies-"))
     directory.chmod(0o755)
     with getattr(servers, f"private_{request.param}")(directory / "server") as server:

@@ -309,8 +309,7 @@ def test_a_server_that_is_down_is_named_and_nothing_is_made(unchanged: Fleet) ->
 
 
 def test_an_account_without_rights_is_told_the_missing_grant(unchanged: Fleet) -> None:
-    if servers.mariadb_missing():
-        pytest.skip(servers.mariadb_missing())
+    servers.require("mariadb")
     with servers.private_mariadb(unchanged.home.parent / "weak") as server:
         port = server.address.port
         with (
@@ -331,8 +330,7 @@ def test_an_account_without_rights_is_told_the_missing_grant(unchanged: Fleet) -
 
 
 def test_a_grant_on_a_pattern_is_judged_by_the_configured_prefix(unchanged: Fleet) -> None:
-    if servers.mariadb_missing():
-        pytest.skip(servers.mariadb_missing())
+    servers.require("mariadb")
     with servers.private_mariadb(unchanged.home.parent / "pattern") as server:
         address = server.address
         with (

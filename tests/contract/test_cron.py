@@ -82,9 +82,8 @@ class Farm:
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[Farm]:
-    missing = servers.mariadb_missing() or servers.postgresql_missing()
-    if missing:
-        pytest.skip(missing)
+    servers.require("mariadb")
+    servers.require("postgresql")
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-cron-"))
     directory.chmod(0o755)
     with (

@@ -19,8 +19,7 @@ SCRIPT = "admin/cli/cfg.php"
 
 @pytest.fixture(scope="module", params=["mariadb", "postgresql"])
 def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    if missing := getattr(servers, f"{request.param}_missing")():
-        pytest.skip(missing)
+    servers.require(request.param)
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-exec-"))
     directory.chmod(0o755)
     with getattr(servers, f"private_{request.param}")(directory / "server") as server:

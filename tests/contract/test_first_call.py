@@ -48,8 +48,7 @@ def test_first_calls_on_one_home_all_work(directory: Path) -> None:
 
 
 def test_first_calls_of_two_nodes_on_one_postgresql_registry_both_work(directory: Path) -> None:
-    if servers.postgresql_missing():
-        pytest.skip(servers.postgresql_missing())
+    servers.require("postgresql")
     with servers.private_postgresql(directory / "server") as server:
         url = server.url.rstrip("/")
         for number in range(ROUNDS):

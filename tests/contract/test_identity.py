@@ -1,4 +1,4 @@
-"""Scrubbed, assumed and sanitised: real Moodle databases, cell by cell, on both engines."""
+"""A copy with an identity of its own: real Moodle databases, cell by cell, on both engines."""
 
 from __future__ import annotations
 
@@ -7,6 +7,18 @@ from dataclasses import replace
 
 import pytest
 from tests.engine_servers import Server
+from tests.identity_content import (
+    CONTENT,
+    COPY,
+    FRESH,
+    NEWEST,
+    PASSWORD,
+    RANDOM,
+    SIBLING,
+    one,
+    places,
+    setting,
+)
 
 from fixtures import undone
 from site_cells import MUST_DIFFER, Cells, cells, declared, differing
@@ -16,260 +28,14 @@ from vmoodle.moodle.database.site_schema import read_schema
 from vmoodle.moodle.identity.apply import read_ids
 from vmoodle.moodle.identity.assume import assume
 from vmoodle.moodle.identity.entry import Action
-from vmoodle.moodle.identity.people import BOUND, FATE_BY_COLUMN, Fate
-from vmoodle.moodle.identity.people_removal import fates
 from vmoodle.moodle.identity.sanitise import POLICIES, apply
 from vmoodle.moodle.identity.scrub import scrub
 from vmoodle.moodle.identity.sha512_crypt import sha512_crypt
-from vmoodle.moodle.identity.unjudged import personal_columns, secret_columns
-from vmoodle.moodle.identity.values import NewIdentity, new_keys
-from vmoodle.secret import Secret
+from vmoodle.moodle.identity.values import new_keys
 
 pytestmark = pytest.mark.parametrize(
     "server", ["mariadb", "postgresql"], indirect=True, scope="session"
 )
-
-CONTENT, NEWEST, FRESH = "moodle-4.5.5-content", "moodle-5.1.0", "moodle-4.5.5"
-PASSWORD = Secret("A pässword 1!")
-COPY = NewIdentity(
-    wwwroot="https://new.example.test/sub",
-    name='Ünï\'s "site"; {config} 100%',
-    shortname="nü",
-    dataroot="/srv/moodledata/new",
-    summary="What it is",
-    admin_user="boss",
-    admin_email="boss@new.example.test",
-    admin_password=PASSWORD,
-)
-SIBLING = replace(
-    COPY,
-    wwwroot="http://sibling.example.test",
-    name="Sibling",
-    shortname="sib",
-    dataroot="/srv/moodledata/sib",
-    summary="Another",
-    admin_user="chief",
-    admin_email="chief@sibling.example.test",
-    admin_password=Secret("Other 2-word"),
-)
-RANDOM = frozenset(
-    {(r"\core\task\tag_cron_task", "minute"), (r"\core\task\stats_cron_task", "hour")}
-)
-
-
-def texts(connection: SiteConnection) -> dict[str, str]:
-    """Return all text of the database by table and column, for searching."""
-    found: dict[str, list[str]] = {}
-    for (table, key, column), value in cells(connection).items():
-        if isinstance(value, str) and value:
-            where = key if table.startswith("config") else column
-            found.setdefault(f"{table}.{where}", []).append(value)
-    return {where: "\n".join(values) for where, values in found.items()}
-
-
-def places(connection: SiteConnection, needle: str) -> list[str]:
-    return sorted(where for where, text in texts(connection).items() if needle in text)
-
-
-def setting(connection: SiteConnection, component: str, name: str) -> str | None:
-    rows = (
-        connection.query("SELECT value FROM {config} WHERE name = %s", (name,))
-        if component == "core"
-        else connection.query(
-            "SELECT value FROM {config_plugins} WHERE plugin = %s AND name = %s", (component, name)
-        )
-    )
-    return str(rows[0][0]) if rows else None
-
-
-def one(connection: SiteConnection, sql: str) -> object:
-    return connection.query(sql)[0][0]
-
-
-def planted_secrets(connection: SiteConnection) -> dict[str, str]:
-    """Return what the content fixture hides, by what it is; each is in the database now."""
-    secrets = {
-        name: f"{name}-secret-a"
-        for name in ("smtp", "proxy", "cron", "ldap", "extdb", "api", "oauth")
-    }
-    secrets |= {
-        "token": str(one(connection, "SELECT token FROM {external_tokens}")),
-        "private token": str(one(connection, "SELECT privatetoken FROM {external_tokens}")),
-        "private key": str(one(connection, "SELECT value FROM {user_private_key}")),
-        "session": str(one(connection, "SELECT sid FROM {sessions}")),
-        "client": str(one(connection, "SELECT clientid FROM {oauth2_issuer}")),
-        "adhoc task": "asynchronous_backup_task",
-        "admin's password": str(one(connection, "SELECT password FROM {user} WHERE id = 2")),
-    }
-    for component, name in (
-        ("core", "siteidentifier"),
-        ("core", "calendar_exportsalt"),
-        ("core", "badges_badgesalt"),
-        ("mod_lti", "kid"),
-        ("enrol_lti", "lti_13_kid"),
-    ):
-        secrets[name] = str(setting(connection, component, name))
-    for component, name in (
-        ("mod_lti", "privatekey"),
-        ("enrol_lti", "lti_13_privatekey"),
-        ("mnet", "openssl"),
-    ):
-        # A line of its own from the middle: no other key has it.
-        secrets[name] = str(setting(connection, component, name)).splitlines()[-9]
-    everything = "\n".join(texts(connection).values())
-    for what, value in secrets.items():
-        assert len(value) > 4, what
-        assert value in everything, f"the fixture has no {what}"
-    return secrets
-
-
-# ---- templates
-
-
-@pytest.mark.parametrize("people", [True, False], ids=["with_people", "without_people"])
-def test_no_planted_secret_is_left_in_a_template(server: Server, people: bool) -> None:
-    with undone(server.engine, CONTENT) as connection:
-        secrets = planted_secrets(connection)
-        scrub(connection, people=people)
-        found = texts(connection)
-        left = {
-            what: [where for where, text in found.items() if value in text]
-            for what, value in secrets.items()
-        }
-        assert {what: where for what, where in left.items() if where} == {}
-
-
-def test_a_template_of_a_fresh_site_does_not_know_its_address(server: Server) -> None:
-    for name in (FRESH, NEWEST):
-        with undone(server.engine, name) as connection:
-            assert places(connection, "moodle.example.test")
-            scrub(connection, people=False)
-            assert places(connection, "moodle.example.test") == []
-            assert places(connection, "/moodledata/") == []
-
-
-def test_scrubbing_again_finds_nothing(server: Server) -> None:
-    with undone(server.engine, CONTENT) as connection:
-        assert scrub(connection, people=False).rows > 1000
-        assert scrub(connection, people=False).changes == ()
-
-
-def test_without_people_two_accounts_and_all_courses_are_left(server: Server) -> None:
-    counted = ("course", "course_categories", "course_modules", "course_sections", "label", "page")
-    with undone(server.engine, CONTENT) as connection:
-        before = {table: one(connection, f"SELECT COUNT(*) FROM {{{table}}}") for table in counted}
-        content = one(connection, "SELECT intro FROM {label} ORDER BY id LIMIT 1")
-        people = [str(row[0]) for row in connection.query("SELECT email FROM {user} WHERE id > 2")]
-        assert len(people) == 25
-        scrub(connection, people=False)
-        assert connection.query("SELECT id FROM {user} ORDER BY id") == [(1,), (2,)]
-        after = {table: one(connection, f"SELECT COUNT(*) FROM {{{table}}}") for table in counted}
-        assert after == before
-        assert one(connection, "SELECT intro FROM {label} ORDER BY id LIMIT 1") == content
-        everything = "\n".join(texts(connection).values())
-        assert [email for email in people if email in everything] == []
-        assert "O'Neil" not in everything
-
-
-def test_without_people_no_row_names_a_removed_account(server: Server) -> None:
-    with undone(server.engine, CONTENT) as connection:
-        scrub(connection, people=False)
-        schema = read_schema(connection)
-        for rule in fates(schema):
-            if rule.fate is not Fate.KEEP:
-                rows = connection.query(
-                    f"SELECT DISTINCT {rule.column} FROM {{{rule.table}}} WHERE {rule.column} > 0"
-                )
-                assert {row[0] for row in rows} <= {1, 2}, rule
-        for table, columns in schema.tables.items():
-            if "contextid" in columns and not columns["contextid"].is_text:
-                lost = connection.query(
-                    f"SELECT COUNT(*) FROM {{{table}}} WHERE contextid > 0"
-                    " AND contextid NOT IN (SELECT id FROM {context})"
-                )
-                assert lost == [(0,)], table
-
-
-def test_with_people_everybody_stays_with_password_and_enrolments(server: Server) -> None:
-    people = "SELECT id, username, password, email, firstname FROM {user} WHERE id > 2 ORDER BY id"
-    enrolments = "SELECT id, userid, enrolid FROM {user_enrolments} ORDER BY id"
-    posts = "SELECT id, userid, message FROM {forum_posts} ORDER BY id"
-    with undone(server.engine, CONTENT) as connection:
-        before = [list(connection.query(sql)) for sql in (people, enrolments, posts)]
-        scrub(connection, people=True)
-        assert [list(connection.query(sql)) for sql in (people, enrolments, posts)] == before
-        admin = connection.query("SELECT username, password, email FROM {user} WHERE id = 2")
-        assert admin == [("template-admin", "not cached", "")]
-
-
-def test_roles_and_settings_stay(server: Server) -> None:
-    with undone(server.engine, CONTENT) as connection:
-        sql = (
-            "SELECT id, contextid, roleid, capability, permission FROM {role_capabilities}"
-            " ORDER BY id"
-        )
-        before, theme = list(connection.query(sql)), setting(connection, "core", "theme")
-        scrub(connection, people=False)
-        assert list(connection.query(sql)) == before
-        assert setting(connection, "core", "theme") == theme
-
-
-@pytest.mark.parametrize("name", [CONTENT, NEWEST])
-def test_every_column_that_sounds_like_a_secret_is_judged(server: Server, name: str) -> None:
-    with undone(server.engine, name) as connection:
-        assert secret_columns(read_schema(connection)) == []
-        assert personal_columns(read_schema(connection)) == []
-
-
-SOUNDS_LIKE_AN_ACCOUNT = re.compile(
-    r"^(user|owner|author|creator|modifier|grader|rater|reviewer|recipient|requester|importer"
-    r"|contact|realuser|relateduser|blockeduser|requesteduser|actionuser|owneruser|recipientuser)"
-    r"(id)?$|^user(created|modified|idfrom|idto|viewas)$|(created|modified|requested|override|over)by$"
-    r"|^(loggeduser|allocatedmarker|dpo|tiuserid)$"
-)
-
-
-@pytest.mark.parametrize("name", [CONTENT, NEWEST])
-def test_every_column_that_names_an_account_is_judged(server: Server, name: str) -> None:
-    judged = {(rule.table, rule.column) for rule in BOUND}
-    with undone(server.engine, name) as connection:
-        schema = read_schema(connection)
-        unjudged = [
-            (table, column.name)
-            for table, columns in schema.tables.items()
-            for column in columns.values()
-            if not column.is_text
-            and SOUNDS_LIKE_AN_ACCOUNT.search(column.name)
-            and column.name not in FATE_BY_COLUMN
-            and (table, column.name) not in judged
-        ]
-        assert unjudged == []
-
-
-def test_a_secret_of_an_unknown_plugin_goes_or_is_reported(server: Server) -> None:
-    with undone(server.engine, FRESH, alone=True) as connection:
-        connection.execute(
-            "INSERT INTO {config_plugins} (plugin, name, value) VALUES"
-            " ('local_x', 'myapikey', 'hidden-1'), ('local_x', 'requirepassword', '1'),"
-            " ('auth_x', 'field_lock_password', 'unlocked')"
-        )
-        connection.execute(
-            "CREATE TABLE {local_x} (id BIGINT, apikey VARCHAR(20), userid BIGINT,"
-            " lastip VARCHAR(45), relationship VARCHAR(20), phone BIGINT)"
-        )
-        connection.execute(
-            "INSERT INTO {local_x} VALUES (1, 'hidden-2', 2, '::1', 'x', 1),"
-            " (2, '', 77, '', 'x', 1)"
-        )
-        report = scrub(connection, people=False)
-        assert setting(connection, "local_x", "myapikey") == ""
-        assert setting(connection, "local_x", "requirepassword") == "1"
-        assert setting(connection, "auth_x", "field_lock_password") == "unlocked"
-        assert report.unjudged == ("local_x.apikey", "local_x.lastip")
-        assert connection.query("SELECT id FROM {local_x}") == [(1,)]
-
-
-# ---- copies
 
 
 @pytest.mark.parametrize("name", [CONTENT, NEWEST])
@@ -488,82 +254,3 @@ class Prefixed:
 
     def execute(self, sql: str, params: object = ()) -> int:
         return self._connection.execute(self._expand(sql), params)  # type: ignore[arg-type]
-
-
-# ---- sanitising
-
-
-def test_staging_silences_a_clone_and_leaves_its_people(server: Server) -> None:
-    with undone(server.engine, CONTENT) as connection:
-        secrets = planted_secrets(connection)
-        people = "SELECT id, username, email, lastname FROM {user} ORDER BY id"
-        before = connection.query(people)
-        apply(connection, POLICIES["staging"], "seed")
-        assert connection.query(people) == before
-        assert setting(connection, "core", "noemailever") == "1"
-        assert setting(connection, "core", "cron_enabled") == "0"
-        everything = "\n".join(texts(connection).values())
-        for what in ("smtp", "proxy", "cron", "ldap", "extdb", "api", "oauth", "token", "session"):
-            assert secrets[what] not in everything, what
-
-
-def test_a_policy_names_what_it_does_not_know(server: Server) -> None:
-    for name, named in (
-        ("staging", ("local_y.apikey",)),
-        ("anonymous", ("local_y.apikey", "local_y.email")),
-    ):
-        with undone(server.engine, FRESH, alone=True) as connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS {local_y}"
-                " (id BIGINT, apikey VARCHAR(20), email VARCHAR(20))"
-            )
-            connection.execute("INSERT INTO {local_y} VALUES (1, 'hidden', 'a@example.test')")
-            assert apply(connection, POLICIES[name], "seed").unjudged == named
-
-
-def test_mail_is_diverted_on_request(server: Server) -> None:
-    with undone(server.engine, FRESH) as connection:
-        apply(connection, POLICIES["staging"], "seed", divert_to="qa@example.test")
-        assert setting(connection, "core", "noemailever") == "0"
-        assert setting(connection, "core", "divertallemailsto") == "qa@example.test"
-
-
-def test_anonymous_people_cannot_be_recognised_and_keep_what_they_did(server: Server) -> None:
-    with undone(server.engine, CONTENT) as connection:
-        emails = [row[0] for row in connection.query("SELECT email FROM {user} WHERE id > 1")]
-        names = [row[0] for row in connection.query("SELECT username FROM {user} WHERE id > 2")]
-        enrolments = one(connection, "SELECT COUNT(*) FROM {user_enrolments}")
-        apply(connection, POLICIES["anonymous"], "seed")
-        found = texts(connection)
-        del found["config.core/supportemail"]  # the copy's own comes with its identity
-        everything = "\n".join(found.values())
-        assert [email for email in emails if email in everything] == []
-        words = set(re.findall(r"\w+", everything))
-        assert [name for name in names if name in words] == []
-        assert "O'Neil" not in everything
-        assert one(connection, "SELECT COUNT(*) FROM {user_enrolments}") == enrolments
-        assert connection.query("SELECT username FROM {user} WHERE id = 2") == [("admin",)]
-        assert one(connection, "SELECT COUNT(DISTINCT username) FROM {user}") == 27
-
-
-def test_the_same_seed_makes_the_same_people(server: Server) -> None:
-    made = []
-    for seed in ("one", "one", "two"):
-        with undone(server.engine, CONTENT) as connection:
-            apply(connection, POLICIES["training"], seed)
-            made.append(
-                list(connection.query("SELECT username, firstname, email FROM {user} ORDER BY id"))
-            )
-    assert made[0] == made[1]
-    assert made[0] != made[2]
-    with undone(server.engine, CONTENT) as connection, pytest.raises(InvalidInput):
-        apply(connection, POLICIES["training"], "")
-
-
-def test_every_policy_runs_on_every_version_and_then_has_nothing_to_do(server: Server) -> None:
-    for name in (CONTENT, NEWEST):
-        for policy in POLICIES.values():
-            with undone(server.engine, name) as connection:
-                assert apply(connection, policy, "seed").rows > 0
-                again = apply(connection, policy, "seed").changes
-                assert [c for c in again if not c.what.startswith("user.")] == []

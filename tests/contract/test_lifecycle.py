@@ -20,14 +20,8 @@ from vmoodle.secret import Secret
 
 @pytest.fixture(scope="module", params=["mariadb", "postgresql"])
 def server(request: pytest.FixtureRequest) -> Iterator[servers.PrivateServer]:
-    missing = getattr(servers, f"{request.param}_missing")()
-    if missing:
-        pytest.skip(missing)
-    directory = Path(tempfile.mkdtemp(prefix="vmoodle-server-"))
-    directory.chmod(0o755)
-    with getattr(servers, f"private_{request.param}")(directory / "server") as started:
+    with servers.private_server(request.param) as started:
         yield started
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,7 @@ def on_postgresql(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Installation]:
     """An installation whose registry is a real PostgreSQL's, for the length of a test."""
-    if reason := servers.postgresql_missing():
-        pytest.skip(reason)
+    servers.require("postgresql")
     from django.db import connections
 
     from vmoodle.registry.django_setup import configuration

@@ -48,14 +48,8 @@ class Watch:
 
 @pytest.fixture(scope="module", params=["mariadb", "postgresql"])
 def server(request: pytest.FixtureRequest) -> Iterator[servers.PrivateServer]:
-    missing = getattr(servers, f"{request.param}_missing")()
-    if missing:
-        pytest.skip(missing)
-    directory = Path(tempfile.mkdtemp(prefix="vmoodle-secrets-"))
-    directory.chmod(0o755)
-    with getattr(servers, f"private_{request.param}")(directory / "server") as started:
+    with servers.private_server(request.param) as started:
         yield started
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 def test_no_password_is_seen_while_a_site_is_made_and_deleted(

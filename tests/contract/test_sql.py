@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -48,17 +46,11 @@ class Mixed:
 
 @pytest.fixture(scope="module")
 def both() -> Iterator[dict[str, servers.PrivateServer]]:
-    directory = Path(tempfile.mkdtemp(prefix="vmoodle-sql-"))
-    directory.chmod(0o755)
     with ExitStack() as stack:
-        started = {}
-        for name in ("mariadb", "postgresql"):
-            if missing := getattr(servers, f"{name}_missing")():
-                pytest.skip(missing)
-            private = getattr(servers, f"private_{name}")
-            started[name] = stack.enter_context(private(directory / name))
-        yield started
-    shutil.rmtree(directory, ignore_errors=True)
+        yield {
+            engine: stack.enter_context(servers.private_server(engine))
+            for engine in ("mariadb", "postgresql")
+        }
 
 
 @pytest.fixture

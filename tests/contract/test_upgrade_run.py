@@ -23,9 +23,7 @@ NAMES = ("u1", "u2", "u3")
 @pytest.fixture(scope="module", params=["mariadb", "postgresql"])
 def upgradable(request: pytest.FixtureRequest) -> Iterator[CopyFleet]:
     """Three sites on the codebase `old`, and the codebases `new` and `broken`."""
-    missing = getattr(servers, f"{request.param}_missing")()
-    if missing:
-        pytest.skip(missing)
+    servers.require(request.param)
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-upgrade-"))
     directory.chmod(0o755)
     with getattr(servers, f"private_{request.param}")(directory / "server") as server:

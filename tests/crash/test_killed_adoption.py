@@ -20,8 +20,7 @@ STEPS = steps("site.adopt")
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Killable]:
     """A fleet on PostgreSQL, clean at the end."""
-    if missing := servers.postgresql_missing():
-        pytest.skip(missing)
+    servers.require("postgresql")
     with copying("postgresql") as made:
         yield made
         made.fleet.assert_clean()

@@ -47,9 +47,7 @@ DROP = steps("template.delete")
 )
 def fleet(request: pytest.FixtureRequest) -> Iterator[Killable]:
     """The fleet; at the end its source is as it was, and every site it has serves."""
-    missing = getattr(servers, f"{request.param}_missing")()
-    if missing:
-        pytest.skip(missing)
+    servers.require(request.param)
     with copying(request.param) as made:
         before = made.content("first")
         yield made

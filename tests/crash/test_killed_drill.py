@@ -20,8 +20,7 @@ STEPS = steps(KIND)
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Killable]:
     """The fleet with a snapshot of its site; MariaDB, which takes no creation back by itself."""
-    if missing := servers.mariadb_missing():
-        pytest.skip(missing)
+    servers.require("mariadb")
     with copying("mariadb") as made:
         made.fleet.run("snapshot", "create", "first")
         yield made

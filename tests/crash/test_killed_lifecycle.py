@@ -25,9 +25,7 @@ PROCESS = Path(__file__).parent / "fleet_process.py"
 )
 def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
     """A fleet with one server and the sandbox; at the end every site it has must serve."""
-    missing = getattr(servers, f"{request.param}_missing")()
-    if missing:
-        pytest.skip(missing)
+    servers.require(request.param)
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-crash-"))
     directory.chmod(0o755)
     start = getattr(servers, f"private_{request.param}")

@@ -34,9 +34,7 @@ UPGRADE = ("account", "database", "files", "upgrade", "identity")
 )
 def fleet(request: pytest.FixtureRequest) -> Iterator[Killable]:
     """The fleet, with a second codebase that is newer."""
-    missing = getattr(servers, f"{request.param}_missing")()
-    if missing:
-        pytest.skip(missing)
+    servers.require(request.param)
     with copying(request.param) as made:
         tree = copy_tree(made.fleet.home.parent / "newer", release="5.0.0")
         made.fleet.run("codebase", "add", "newer", str(tree))

@@ -17,9 +17,7 @@ STEPS = ("check", "tasks", "close", "copy", "code", "upgrade", "open", "release"
 @pytest.fixture(scope="module", params=["mariadb", "postgresql"])
 def fleet(request: pytest.FixtureRequest) -> Iterator[Killable]:
     """The fleet, with a codebase that is newer, and one whose upgrade fails."""
-    missing = getattr(servers, f"{request.param}_missing")()
-    if missing:
-        pytest.skip(missing)
+    servers.require(request.param)
     with copying(request.param) as made:
         for name, release in (("newer", "5.0.0"), ("broken", "5.1.0")):
             tree = copy_tree(made.fleet.home.parent / name, release=release)

@@ -59,9 +59,8 @@ def _real_pair() -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def database_urls() -> Iterator[dict[str, str]]:
-    missing = servers.mariadb_missing() or servers.postgresql_missing()
-    if missing:
-        pytest.skip(missing)
+    servers.require("mariadb")
+    servers.require("postgresql")
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-servers-"))
     directory.chmod(0o755)
     with (

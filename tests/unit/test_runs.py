@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests import fleet_commands
+from tests.published_sites import make_site
 from tests.servers import wait_until
-from tests.unit.test_site_changes import make_site
 
 from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused, VMoodleError
 from vmoodle.fleet import command_sets

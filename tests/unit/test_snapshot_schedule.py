@@ -110,7 +110,7 @@ def test_a_run_that_somebody_cancelled_is_not_tried_again(installation: Installa
 def test_while_the_store_is_away_a_run_fails_and_the_next_one_orders_each_site_once(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.unit.test_site_changes import make_site
+    from tests.published_sites import make_site
 
     from vmoodle.lifecycle.snapshot.run import ordered_by
     from vmoodle.scheduler.snapshots import order_due
@@ -148,7 +148,7 @@ def test_words_that_mean_no_site_are_told_and_hold_no_other(
     met: list[str],
     unmet: list[str],
 ) -> None:
-    from tests.unit.test_site_changes import make_site
+    from tests.published_sites import make_site
 
     from vmoodle.installation import open_installation
     from vmoodle.lifecycle.snapshot.run import ordered_by, skipped

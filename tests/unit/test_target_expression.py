@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.test_site_changes import make_site, set_state
+from tests.published_sites import make_site, set_state
 
 from vmoodle.errors import Conflict, Failed, InvalidInput, NotFound, VMoodleError
 from vmoodle.fleet.targets.expression import ValueQuery, atoms, read_expression

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.test_site_changes import make_site, set_state
+from tests.published_sites import make_site, set_state
 
 from vmoodle.errors import InvalidInput, NotFound
 from vmoodle.installation import Installation

@@ -49,6 +49,8 @@ def create(
     json: Json = False,
 ) -> None:
     """Create a site, fresh or from a template, and prove it by a request that shows its name."""
+    from vmoodle.registry.source_names import template_or_snapshot
+
     _make(
         {
             "shortname": shortname,
@@ -63,7 +65,7 @@ def create(
         },
         password_file=admin_password_file,
         password_out=admin_password_out,
-        source=_source(template, snapshot),
+        source=template_or_snapshot(template, snapshot),
         detach=detach,
         json=json,
     )
@@ -89,6 +91,8 @@ def clone(
     json: Json = False,
 ) -> None:
     """Copy a site, which serves on, into a new one with an identity of its own."""
+    from vmoodle.registry.source_names import SourceKind
+
     _make(
         {
             "shortname": shortname,
@@ -103,7 +107,7 @@ def clone(
         },
         password_file=admin_password_file,
         password_out=admin_password_out,
-        source=f"site:{source}",
+        source=SourceKind.SITE.named(source),
         sanitise=sanitise,
         detach=detach,
         json=json,
@@ -202,21 +206,6 @@ def _make(
             print_block(shown)
         if password is None:
             show_once(installation, ended, out)
-
-
-def _source(template: str, snapshot: str) -> str:
-    """Return what the site is made from, empty for Moodle's installer; raise InvalidInput."""
-    from vmoodle.errors import InvalidInput
-
-    if template and snapshot:
-        raise InvalidInput(
-            "source.both",
-            "A site is made from a template or from a snapshot.",
-            "Give one of --template and --snapshot.",
-        )
-    if template:
-        return f"template:{template}"
-    return f"snapshot:{snapshot}" if snapshot else ""
 
 
 def _refuse_lost_password(

@@ -232,14 +232,18 @@ def _source(site: str, snapshot: str) -> str:
             "A template is captured from a site or from a snapshot.",
             "Give one of --from and --from-snapshot.",
         )
-    return f"snapshot:{snapshot}" if snapshot else f"site:{site}"
+    from vmoodle.registry.source_names import SourceKind
+
+    return SourceKind.SNAPSHOT.named(snapshot) if snapshot else SourceKind.SITE.named(site)
 
 
 def _carry_out(
     installation: Installation, operation: Operation, *, detach: bool, json: bool
 ) -> None:
     """Execute the operation and show its template, or say how to follow it."""
-    name = operation.subject.partition(":")[2]
+    from vmoodle.registry import templates
+
+    name = templates.named_by(operation.subject)
     if detach:
         show_queued(operation.id, {"template": name}, json=json)
         return

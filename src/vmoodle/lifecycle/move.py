@@ -26,6 +26,7 @@ from vmoodle.moodle.database.content_urls import RewriteReport
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, operations, sites
 from vmoodle.registry.models import Operation, Site, SiteState
+from vmoodle.registry.source_names import SourceKind
 
 KIND = "site.move"
 # Plugin and name of the setting that says by which operation a site's content was rewritten.
@@ -54,7 +55,7 @@ def submit(
     _refuse_lost(installation, _checked(shortname, url)[0])
     with transaction.atomic():
         site, new = _checked(shortname, url)
-        operations.refuse_used(f"site:{shortname}")
+        operations.refuse_used(SourceKind.SITE.named(shortname))
         old = parse_wwwroot(site.wwwroot)
         redirects = redirect and not old.segment and old.host != parse_wwwroot(new).host
         operation = operations.submit(

@@ -21,6 +21,7 @@ from vmoodle.lifecycle.stored import open_snapshots
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, ledger, operations, runs, servers, sites, snapshots
 from vmoodle.registry.models import Operation, Site, SiteState, state_words
+from vmoodle.registry.source_names import SourceKind
 
 KIND = "site.purge"
 _WAY_ON = {
@@ -55,7 +56,7 @@ def submit(
     with transaction.atomic():
         site = sites.held(shortname)
         _refuse_unpurgeable(installation, site, typed, now=now)
-        operations.refuse_used(f"site:{shortname}")
+        operations.refuse_used(SourceKind.SITE.named(shortname))
         if with_snapshots:
             for row in snapshots.every(shortname):
                 snapshots.refuse_pinned_by_hand(row)

@@ -10,6 +10,7 @@ from vmoodle.errors import Unavailable
 from vmoodle.process import is_gone
 from vmoodle.registry import cron
 from vmoodle.registry.models import Operation
+from vmoodle.registry.source_names import site_copied
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
@@ -70,12 +71,8 @@ def end_for(
 
     What is only read, the source of a copy and with `beside` all, does not have it stopped.
     """
-    source = str(operation.parameters.get("source", ""))
-    sites = (
-        {source.removeprefix(cron.SITE_SOURCE): False}
-        if source.startswith(cron.SITE_SOURCE)
-        else {}
-    )
+    copied = site_copied(str(operation.parameters.get("source", "")))
+    sites = {copied: False} if copied else {}
     # Templates, runs and so on have no cron.
     if operation.subject and ":" not in operation.subject:
         sites[operation.subject] = not beside

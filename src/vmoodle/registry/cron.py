@@ -15,6 +15,7 @@ from vmoodle.registry.changing import changing, one_at_a_time
 from vmoodle.registry.cron_models import CronRun, CronSite
 from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
 from vmoodle.registry.models import Site, SiteState
+from vmoodle.registry.source_names import SourceKind, site_copied
 
 STANDING = (
     "since", "tier", "looked", "served", "started", "whole", "complete", "ended", "seconds", "due",
@@ -23,8 +24,6 @@ STANDING = (
 )  # fmt: skip
 """The columns that say how a site stands."""
 _NOT_WRITTEN = ("since", "parked")
-SITE_SOURCE = "site:"
-"""What the source of a copy begins with where it is a site."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def _held() -> set[str]:
     return {
         *operations.held(),
         *begun.values_list("shortname", flat=True),
-        *(one.removeprefix(SITE_SOURCE) for one in sources if one.startswith(SITE_SOURCE)),
+        *filter(None, map(site_copied, sources)),
     }
 
 
@@ -133,7 +132,7 @@ def _is_held(shortname: str) -> bool:
     except Conflict:
         return True
     return bool(
-        changing([shortname]) or operations.under_way_with(source=f"{SITE_SOURCE}{shortname}")
+        changing([shortname]) or operations.under_way_with(source=SourceKind.SITE.named(shortname))
     )
 
 

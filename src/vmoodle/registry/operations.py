@@ -21,6 +21,7 @@ from vmoodle.registry.models import (
     OperationState,
     state_words,
 )
+from vmoodle.registry.source_names import parse_source
 
 
 def submit(
@@ -159,7 +160,7 @@ def refuse_used(source: str) -> None:
     """
     users = under_way_with(source=source)
     if users:
-        kind, _separator, name = source.partition(":")
+        kind, name = parse_source(source)
         raise Conflict(
             f"{kind}.used",
             f"{len(users)} operation(s) make something from the {kind} {name}: "

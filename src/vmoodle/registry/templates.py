@@ -21,6 +21,7 @@ from vmoodle.registry.models import (
     WarmCopy,
     WarmCopyState,
 )
+from vmoodle.registry.source_names import parse_source
 
 IMPORTED = "(archive)"
 """What stands for its source in a template that was imported; no site has such a shortname."""
@@ -29,6 +30,11 @@ IMPORTED = "(archive)"
 def subject(name: str) -> str:
     """Return what an operation on the template holds, and who owns its resources."""
     return f"template:{name}"
+
+
+def named_by(subject: str) -> str:
+    """Return the name of the template that an operation's subject is."""
+    return subject.partition(":")[2]
 
 
 def warm_owner(copy_id: str) -> str:
@@ -120,7 +126,7 @@ def exchanged(name: str, operation_id: str) -> None:
         }
         made, measured_facts = operation.parameters, operation.result
         Template.objects.filter(id=template.id).update(
-            source=made.get("captured") or made["source"].partition(":")[2],
+            source=made.get("captured") or parse_source(made["source"])[1],
             # What was upgraded is still the snapshot's; a refresh captures a site.
             snapshot=template.snapshot if made.get("captured") else "",
             server=DatabaseServer.objects.get(name=made["server"]),

@@ -21,6 +21,7 @@ from vmoodle.lifecycle.create.settings import NewSettings
 from vmoodle.lifecycle.snapshot import snapshot
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry.models import Operation, Site
+from vmoodle.registry.source_names import template_or_snapshot
 from vmoodle.secret import Secret
 
 OK = "ok"
@@ -106,7 +107,7 @@ class _Import:
         if row.action == "adopt":
             found = adopt.plan(installation, _adoption(row), _config(row), self._identifiers())
             values, notes = found.values, found.notes
-        elif source := _source(row):
+        elif source := template_or_snapshot(row.get("template"), row.get("snapshot")):
             values = deploy.plan(installation, self._request(row), source).values
         else:
             values = create.plan(installation, self._request(row)).values
@@ -122,7 +123,7 @@ class _Import:
         if row.action == "snapshot":
             return snapshot.submit(installation, _site_at(row.get("url")))
         request = self._request(row)
-        if source := _source(row):
+        if source := template_or_snapshot(row.get("template"), row.get("snapshot")):
             return deploy.submit(installation, request, source)
         return create.submit(installation, request)
 
@@ -214,12 +215,6 @@ def _host_and_port(row: ListedSite) -> tuple[str, int | None]:
 
 def _config(row: ListedSite) -> Path | None:
     return Path(row.get("config")) if row.get("config") else None
-
-
-def _source(row: ListedSite) -> str:
-    if row.get("template"):
-        return f"template:{row.get('template')}"
-    return f"snapshot:{row.get('snapshot')}" if row.get("snapshot") else ""
 
 
 def _is_there(row: ListedSite) -> bool:

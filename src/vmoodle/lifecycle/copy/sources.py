@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vmoodle.engines.protocol import Engine, SiteDatabase
-from vmoodle.errors import Conflict, InvalidInput, Refused
+from vmoodle.errors import Conflict, Refused
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.copy.files import copy_files
 from vmoodle.lifecycle.lost import connected
@@ -31,6 +31,7 @@ from vmoodle.moodle.database.site_schema import VERSIONS_HASH, core_settings
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry import servers, sites, snapshots, templates
 from vmoodle.registry.models import Codebase, DatabaseServer, Site
+from vmoodle.registry.source_names import SourceKind, parse_source, site_copied
 
 Say = Callable[[str], None]
 
@@ -82,18 +83,13 @@ class Source(Protocol):
 
 def open_source(installation: Installation, name: str) -> Source:
     """Return the source of a name; raise NotFound, and InvalidInput for an unknown kind."""
-    kind, _separator, rest = name.partition(":")
-    if kind == "template":
-        return TemplateSource(installation, rest)
-    if kind == "site":
-        return SiteSource(installation, rest)
-    if kind == "snapshot":
-        return SnapshotSource(installation, rest)
-    raise InvalidInput(
-        "source.unknown",
-        f"{name!r} names no source.",
-        "template:NAME, site:SHORTNAME or snapshot:ID.",
-    )
+    kind, rest = parse_source(name)
+    made: dict[SourceKind, Callable[[Installation, str], Source]] = {
+        SourceKind.TEMPLATE: TemplateSource,
+        SourceKind.SITE: SiteSource,
+        SourceKind.SNAPSHOT: SnapshotSource,
+    }
+    return made[kind](installation, rest)
 
 
 class TemplateSource:
@@ -262,8 +258,8 @@ def refuse_changed(source: str, told: Mapping[str, Any]) -> None:
     It stays as it is until the transaction ends, in which the caller orders what copies it; from
     then on nothing else is ordered that would change it.
     """
-    kind, _separator, shortname = source.partition(":")
-    if kind != "site":
+    shortname = site_copied(source)
+    if not shortname:
         return
     site = settled(shortname, "copied")
     if (site.wwwroot, site.database) != (told["wwwroot"], told["source_database"]):

@@ -43,6 +43,7 @@ from vmoodle.moodle.identity.sanitise import find_policy
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import codebases, servers, sites, templates
 from vmoodle.registry.models import Operation, Template
+from vmoodle.registry.source_names import SourceKind, parse_source
 
 KIND = "site.deploy"
 # The copy of the database and of the files, and room to work in.
@@ -109,8 +110,8 @@ def _source(context: StepContext) -> Source:
 
 def _template(context: StepContext) -> str:
     """Return the name of the template that the site is made from, empty for another source."""
-    kind, _separator, name = str(context.parameters["source"]).partition(":")
-    return name if kind == "template" else ""
+    kind, name = parse_source(str(context.parameters["source"]))
+    return name if kind is SourceKind.TEMPLATE else ""
 
 
 def _refuse_changed(context: StepContext, template: Template) -> None:

@@ -36,6 +36,7 @@ from vmoodle.moodle.php.server import PhpServer
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import audit, codebases, operations, owners, servers, snapshots
 from vmoodle.registry.models import Codebase, Operation, Site, Snapshot
+from vmoodle.registry.source_names import SourceKind
 from vmoodle.secret import generate_password
 from vmoodle.store.manifest import Manifest
 
@@ -78,7 +79,7 @@ def submit(
             site=scratch_copy.subject(owners.DRILL, row.id),
             parameters={
                 "snapshot": row.id,
-                "source": f"snapshot:{row.id}",
+                "source": SourceKind.SNAPSHOT.named(row.id),
                 "codebase": tree.name,
                 "server": chosen.name,
                 "database": f"{installation.settings.sites.database_prefix}d_{mark}",

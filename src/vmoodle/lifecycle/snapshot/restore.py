@@ -28,6 +28,7 @@ from vmoodle.lifecycle.suspend import settled
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, operations, sites, snapshots
 from vmoodle.registry.models import Operation, SiteState
+from vmoodle.registry.source_names import SourceKind
 from vmoodle.store.manifest import Manifest
 
 KIND = "snapshot.restore"
@@ -64,7 +65,7 @@ def submit(
     )
     with transaction.atomic():
         site = settled(site.shortname, "restored")
-        operations.refuse_used(f"site:{site.shortname}")
+        operations.refuse_used(SourceKind.SITE.named(site.shortname))
         operation = operations.submit(
             KIND,
             site=site.shortname,

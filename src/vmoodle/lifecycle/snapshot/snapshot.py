@@ -33,6 +33,7 @@ from vmoodle.operations.scratch import scratch
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import audit, operations, sites, snapshots
 from vmoodle.registry.models import Operation, Site, Snapshot, SnapshotState
+from vmoodle.registry.source_names import SourceKind
 from vmoodle.store.add import walk, walk_filedir
 from vmoodle.store.finding import Finding
 from vmoodle.store.manifest import (
@@ -139,7 +140,7 @@ def delete(installation: Installation, snapshot_id: str) -> Snapshot:
 
 def refuse_used(row: Snapshot) -> None:
     """Raise Conflict when an operation works with a snapshot."""
-    operations.refuse_used(f"snapshot:{row.id}")
+    operations.refuse_used(SourceKind.SNAPSHOT.named(row.id))
     busy = operations.under_way_with(snapshot=row.id)
     if busy:
         raise Conflict(
@@ -231,7 +232,7 @@ def prune(
 
 def _is_used(row: Snapshot) -> bool:
     return bool(
-        operations.under_way_with(source=f"snapshot:{row.id}")
+        operations.under_way_with(source=SourceKind.SNAPSHOT.named(row.id))
         or operations.under_way_with(snapshot=row.id)
     )
 

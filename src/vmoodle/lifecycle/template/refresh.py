@@ -23,6 +23,7 @@ from vmoodle.lifecycle.template.template import copy_database, copy_files, name_
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import audit, operations, servers, templates
 from vmoodle.registry.models import Operation, Template
+from vmoodle.registry.source_names import SourceKind
 from vmoodle.secret import Secret, generate_password
 
 KIND = "template.refresh"
@@ -43,13 +44,13 @@ def submit(installation: Installation, name: str, *, source: str = "") -> Operat
         installation.dataroot_base, dataroot.FREE_BYTES_NEEDED + facts.database_bytes
     )
     with transaction.atomic():
-        refuse_changed(f"site:{chosen}", facts.identity())
+        refuse_changed(SourceKind.SITE.named(chosen), facts.identity())
         operations.give_way(templates.subject(name), warm.KIND)
         operation = operations.submit(
             KIND,
             site=templates.subject(name),
             parameters={
-                "source": f"site:{chosen}",
+                "source": SourceKind.SITE.named(chosen),
                 **facts.identity(),
                 "server": facts.server.name,
                 "prefix": facts.table_prefix,

@@ -19,6 +19,7 @@ from vmoodle.lifecycle.template import warm
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import audit, operations, snapshots, templates
 from vmoodle.registry.models import Operation, Template, TemplateState
+from vmoodle.registry.source_names import SourceKind, parse_source
 from vmoodle.secret import generate_password
 
 CREATE_KIND = "template.create"
@@ -78,7 +79,7 @@ def reserved_values(
     dataroot.refuse_unusable(installation, directory)
     dataroot.refuse_full(directory.parent, dataroot.FREE_BYTES_NEEDED + bytes_needed)
     prefix = installation.settings.sites.database_prefix
-    database, account = names_for(f"template:{name}", prefix)
+    database, account = names_for(templates.subject(name), prefix)
     return {
         "name": name,
         "database": database,
@@ -90,11 +91,11 @@ def reserved_values(
 
 def _whole_source(source: str) -> tuple[str, str, str]:
     """Return a source with its whole id, the site it is or was taken of, and a snapshot's id."""
-    kind, _separator, rest = source.partition(":")
-    if kind != "snapshot":
+    kind, rest = parse_source(source)
+    if kind is not SourceKind.SNAPSHOT:
         return source, rest, ""
     row = snapshots.usable(rest)
-    return f"snapshot:{row.id}", row.site_shortname, row.id
+    return SourceKind.SNAPSHOT.named(row.id), row.site_shortname, row.id
 
 
 def delete(installation: Installation, name: str, *, typed: str) -> Operation:
@@ -112,7 +113,7 @@ def delete(installation: Installation, name: str, *, typed: str) -> Operation:
         )
     resources.refuse_unproven(of_template(installation, template))
     with transaction.atomic():
-        operations.refuse_used(f"template:{name}")
+        operations.refuse_used(SourceKind.TEMPLATE.named(name))
         operations.give_way(templates.subject(name), warm.KIND)
         operation = operations.submit(
             DELETE_KIND,
@@ -137,7 +138,7 @@ def of_template(installation: Installation, template: Template) -> Holdings:
 
 def name_of(context: StepContext) -> str:
     """Return the name of the template that an operation holds."""
-    return context.subject.partition(":")[2]
+    return templates.named_by(context.subject)
 
 
 def for_template(function: ForHoldings) -> StepFunction:

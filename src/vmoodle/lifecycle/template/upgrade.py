@@ -31,6 +31,7 @@ from vmoodle.moodle.scripts.upgrade import upgrade_site
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, codebases, operations, templates
 from vmoodle.registry.models import Codebase, Operation, Template
+from vmoodle.registry.source_names import SourceKind
 from vmoodle.secret import generate_password
 
 KIND = "template.upgrade"
@@ -55,13 +56,13 @@ def submit(installation: Installation, name: str, codebase_name: str) -> Operati
     )
     with transaction.atomic():
         # A site that is being made from it was promised the versions it has now.
-        operations.refuse_used(f"template:{name}")
+        operations.refuse_used(SourceKind.TEMPLATE.named(name))
         operations.give_way(templates.subject(name), warm.KIND)
         operation = operations.submit(
             KIND,
             site=templates.subject(name),
             parameters={
-                "source": f"template:{name}",
+                "source": SourceKind.TEMPLATE.named(name),
                 "captured": template.source,
                 "codebase": codebase.name,
                 "lent": f"upgrade-{secrets.token_hex(4)}_",

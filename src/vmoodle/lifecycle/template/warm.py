@@ -105,7 +105,7 @@ def _drop(context: StepContext, copy: WarmCopy) -> None:
 
 def _trim(context: StepContext) -> None:
     """Drop the copies that are half-made, of an older revision, or more than wanted."""
-    template = templates.find(context.subject.partition(":")[2])
+    template = templates.find(templates.named_by(context.subject))
     usable = _usable(template)
     kept = {copy.id for copy in usable[: template.keep_warm]}
     for copy in templates.copies(template):
@@ -115,7 +115,7 @@ def _trim(context: StepContext) -> None:
 
 def _fill(context: StepContext) -> None:
     installation = context.installation
-    name = context.subject.partition(":")[2]
+    name = templates.named_by(context.subject)
     # Also what this very step left when it was killed: each copy is begun under a new name.
     _trim(context)
     while True:

@@ -25,6 +25,7 @@ from vmoodle.moodle.code.versions import all_versions_hash
 from vmoodle.operations.plan import StepContext
 from vmoodle.registry import codebases, operations, sites, upgrades
 from vmoodle.registry.models import Operation, Site
+from vmoodle.registry.source_names import SourceKind
 from vmoodle.registry.upgrade_models import Upgrade, UpgradeSite, UpgradeSiteState, UpgradeState
 
 KIND = "site.upgrade"
@@ -288,7 +289,7 @@ def _order(installation: Installation, upgrade: Upgrade, row: UpgradeSite) -> Op
             f"The site {site.shortname} is on the codebase {upgrade.codebase} by now.",
             "There is nothing to be done.",
         )
-    operations.refuse_used(f"site:{site.shortname}")
+    operations.refuse_used(SourceKind.SITE.named(site.shortname))
     token = secrets.token_hex(4)
     return operations.submit(
         KIND,
