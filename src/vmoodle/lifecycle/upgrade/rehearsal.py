@@ -68,7 +68,9 @@ def _step(name: str, title: str, act: StepFunction, *undo: StepFunction) -> Step
             context.keep({"failed_step": name, "verdict": verdict})
             raise
         taken = round((time.monotonic() - began) * 1000)
-        context.keep({"steps": _results(context).get("steps", {}) | {name: taken}})
+        steps = dict(_results(context).get("steps", {}))
+        # One that was done already when its executor was killed has nothing to do the next time.
+        context.keep({"steps": steps | {name: max(taken, steps.get(name, 0))}})
 
     return Step(name, title, noting, *undo)
 
@@ -148,7 +150,10 @@ def _withdraw(context: StepContext) -> None:
 
 def _upgrade(context: StepContext) -> None:
     """Run Moodle's upgrade on the copy, and find what it changed; after a kill, on a new copy."""
-    if _results(context).get("upgrade") == "begun":
+    progress = _results(context).get("upgrade")
+    if progress == "done":
+        return
+    if progress == "begun":
         context.say("the upgrade was cut off: it begins with a new copy")
         _database(context)
         dataroot.destroy(context, _holdings(context))
