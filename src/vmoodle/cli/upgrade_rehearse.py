@@ -209,7 +209,7 @@ def _show(row: Rehearsal) -> None:
     facts["database_bytes"] = in_bytes(row.database_bytes)
     slowest = sorted(row.components, key=lambda one: -one[1])[:_MOST_PARTS]
     print_block(
-        facts
+        {name: value for name, value in facts.items() if value not in ("", None)}
         | {
             "steps": [f"{name}: {_in_seconds(taken)}" for name, taken in row.steps.items()],
             "slowest": [f"{name}: {_in_seconds(taken)}" for name, taken in slowest],

@@ -65,6 +65,13 @@ def to(target_hash: str) -> list[Rehearsal]:
     return list(newest.values())
 
 
+def noted(row: Rehearsal, **facts: Any) -> None:
+    """Keep what was found while it is under way."""
+    for name, value in facts.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(facts))
+
+
 def passed(row: Rehearsal, facts: Mapping[str, Any]) -> None:
     """The copy was upgraded, and served."""
     _end(row, RehearsalState.PASSED, None, facts)

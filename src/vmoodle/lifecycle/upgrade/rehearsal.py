@@ -32,6 +32,7 @@ from vmoodle.moodle.scripts.upgrade import Parts, upgrade_site
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import audit, codebases, operations, rehearsals, sites
 from vmoodle.registry.models import Operation, Site
+from vmoodle.registry.rehearsal_models import RehearsalState
 
 POLICY = "staging"
 """Nothing leaves the copy; people and their data stay, so that there is as much to upgrade."""
@@ -64,22 +65,18 @@ def _step(name: str, title: str, act: StepFunction, *undo: StepFunction) -> Step
         try:
             act(context)
         except Exception as error:
-            verdict = name in _JUDGES and isinstance(error, Failed) and _answers(context)
-            context.keep({"failed_step": name, "verdict": verdict})
+            context.keep({"failed_step": name})
+            if name in _JUDGES and isinstance(error, Failed):
+                # Without its server PHP fails as with a bad upgrade: that is the error then.
+                check_engine(context.installation.engine(_copy(context).server))
+                context.keep({"verdict": True})
             raise
         taken = round((time.monotonic() - began) * 1000)
-        context.keep({"steps": _results(context).get("steps", {}) | {name: taken}})
+        steps = dict(_results(context).get("steps", {}))
+        # One that was done already when its executor was killed has nothing to do the next time.
+        context.keep({"steps": steps | {name: max(taken, steps.get(name, 0))}})
 
     return Step(name, title, noting, *undo)
-
-
-def _answers(context: StepContext) -> bool:
-    """Tell whether the database server is there: without it PHP fails as with a bad upgrade."""
-    try:
-        check_engine(context.installation.engine(_copy(context).server))
-    except VMoodleError:
-        return False
-    return True
 
 
 def _check(context: StepContext) -> None:
@@ -87,8 +84,8 @@ def _check(context: StepContext) -> None:
     site = sites.find(str(context.parameters["site"]))
     refuse_changed(str(context.parameters["source"]), context.parameters)
     _refuse_changed_code(context)
-    # Not before: the copy shows it on its front page.
-    context.keep({"name": site.name})
+    # The copy shows the name on its front page; the rest is of an attempt before.
+    context.keep({"name": site.name, "upgrade": "", "failed_step": "", "verdict": False})
 
 
 def _refuse_changed_code(context: StepContext) -> None:
@@ -148,7 +145,10 @@ def _withdraw(context: StepContext) -> None:
 
 def _upgrade(context: StepContext) -> None:
     """Run Moodle's upgrade on the copy, and find what it changed; after a kill, on a new copy."""
-    if _results(context).get("upgrade") == "begun":
+    progress = _results(context).get("upgrade")
+    if progress == "done":
+        return
+    if progress == "begun":
         context.say("the upgrade was cut off: it begins with a new copy")
         _database(context)
         dataroot.destroy(context, _holdings(context))
@@ -157,12 +157,13 @@ def _upgrade(context: StepContext) -> None:
     context.keep({"upgrade": "begun"})
     copy = _copy(context)
     before = _states(context, copy)
-    context.keep({"rows": sum(state.rows for state in before.values())})
+    row = rehearsals.of_operation(context.operation_id)
+    rehearsals.noted(row, rows=sum(state.rows for state in before.values()))
     _run(context, copy)
     _refuse_changed_code(context)
     smoke.refuse_other_versions(context.installation, copy, copy.codebase)
     touched = changes(before, _states(context, copy))
-    context.keep({"touched": {name: change.as_facts() for name, change in touched.items()}})
+    rehearsals.noted(row, touched={name: one.as_facts() for name, one in touched.items()})
     context.say(f"it touched {len(touched)} of {len(before)} tables")
     context.keep({"upgrade": "done"})
 
@@ -174,7 +175,7 @@ def _states(context: StepContext, copy: Site) -> dict[str, TableState]:
 
 def _run(context: StepContext, copy: Site) -> None:
     installation, limit = context.installation, float(context.parameters["timeout"])
-    parts, began = Parts(), time.monotonic()
+    row, parts, began = rehearsals.of_operation(context.operation_id), Parts(), time.monotonic()
     try:
         upgrade_site(
             MoodleTree.open(Path(copy.codebase.path)),
@@ -194,8 +195,9 @@ def _run(context: StepContext, copy: Site) -> None:
             "--timeout gives it more time, if it was still at work.",
         ) from error
     finally:
-        context.keep({"component": parts.last, "components": parts.milliseconds()})
-    context.keep({"upgrade_ms": round((time.monotonic() - began) * 1000)})
+        rehearsals.noted(row, components=parts.milliseconds(), failed_component=parts.last)
+    taken = round((time.monotonic() - began) * 1000)
+    rehearsals.noted(row, upgrade_ms=taken, failed_component="")
 
 
 def _look(context: StepContext) -> None:
@@ -225,7 +227,8 @@ def _look(context: StepContext) -> None:
                 f"PHP's log says more: {log}.",
             )
     context.say("an administrator logged in")
-    context.keep({"checks": smoke.refuse_no_checks(installation, copy)})
+    row = rehearsals.of_operation(context.operation_id)
+    rehearsals.noted(row, checks=smoke.refuse_no_checks(installation, copy))
     log.unlink(missing_ok=True)
 
 
@@ -256,7 +259,9 @@ def _went_back(context: StepContext) -> None:
     operation, result = operations.find(context.operation_id), _results(context)
     row = rehearsals.of_operation(context.operation_id)
     if not operation.error_code:
-        rehearsals.cancelled(row)
+        # One that needed attention, and is taken back by hand, has said why already.
+        if row.state == RehearsalState.RUNNING:
+            rehearsals.cancelled(row)
         return
     ended = rehearsals.failed if result.get("verdict") else rehearsals.broken_off
     ended(row, _error_of(operation), _facts(result))
@@ -281,17 +286,10 @@ def _error_of(operation: Operation) -> VMoodleError:
 
 def _facts(result: Mapping[str, Any]) -> dict[str, Any]:
     steps = result.get("steps", {})
-    failed = result.get("failed_step", "")
     return {
         "steps": steps,
         "copy_ms": steps.get("database"),
-        "rows": result.get("rows", 0),
-        "upgrade_ms": result.get("upgrade_ms"),
-        "components": result.get("components", []),
-        "touched": result.get("touched", {}),
-        "checks": result.get("checks"),
-        "failed_step": failed,
-        "failed_component": result.get("component", "") if failed == "upgrade" else "",
+        "failed_step": result.get("failed_step", ""),
     }
 
 

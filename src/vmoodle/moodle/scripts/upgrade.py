@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,34 +18,53 @@ from vmoodle.secret import Secret
 SCRIPT = "admin/cli/upgrade.php"
 
 
+AFTERWARDS = "afterwards"
+"""What Moodle does behind all components: its caches, new settings, the themes' style sheets."""
+
+# "++ Success (0.45 seconds) ++" behind a component, in the site's language (core_renderer_cli::
+# notification, 4.5 and 5.1). With debugging, what is within a component has a colon.
+_PART_ENDS = re.compile(r"\+\+ [^:]+ \+\+")
+
+
+@dataclass
+class _Part:
+    name: str
+    began: float
+    ended: float = 0.0
+
+
 @dataclass
 class Parts:
     """The components that an upgrade names as it begins with each, and how long each took."""
 
-    _began: list[tuple[str, float]] = field(default_factory=list)
-    _ended: float = 0.0
+    _parts: list[_Part] = field(default_factory=list)
 
     def hear(self, line: str) -> None:
         """Take a line of the script's output."""
         if component := component_of(line):
-            self._began.append((component, time.monotonic()))
+            self._end_last()
+            self._parts.append(_Part(component, time.monotonic()))
+        elif _PART_ENDS.fullmatch(line.strip()) and self._parts:
+            self._end_last()
 
     def end(self) -> None:
         """Say that the script has ended."""
-        self._ended = time.monotonic()
+        if self._parts and self._parts[-1].ended:
+            self._parts.append(_Part(AFTERWARDS, self._parts[-1].ended))
+        self._end_last()
 
     @property
     def last(self) -> str:
         """The component named last: where one that broke off was. Empty for none."""
-        return self._began[-1][0] if self._began else ""
+        return self._parts[-1].name if self._parts else ""
 
     def milliseconds(self) -> list[tuple[str, int]]:
         """Return the components in their order, each with how long it took."""
-        ends = [*(moment for _name, moment in self._began[1:]), self._ended]
-        return [
-            (name, round((end - began) * 1000))
-            for (name, began), end in zip(self._began, ends, strict=False)
-        ]
+        return [(part.name, round((part.ended - part.began) * 1000)) for part in self._parts]
+
+    def _end_last(self) -> None:
+        if self._parts and not self._parts[-1].ended:
+            self._parts[-1].ended = time.monotonic()
 
 
 def upgrade_site(

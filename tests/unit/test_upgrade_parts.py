@@ -1,0 +1,45 @@
+"""How long Moodle's upgrade is at each component is heard from what it prints."""
+
+from __future__ import annotations
+
+from vmoodle.moodle.scripts.upgrade import AFTERWARDS, Parts
+
+
+def heard(*lines: str) -> Parts:
+    parts = Parts()
+    for line in lines:
+        parts.hear(line)
+    parts.end()
+    return parts
+
+
+def test_what_comes_behind_the_last_component_is_not_that_components() -> None:
+    parts = heard(
+        "-->System",
+        "++ Success (0.45 seconds) ++",
+        "-->mod_forum",
+        "++ 2024100700.01: Success (0.12 seconds) ++",
+        "++ Succ\u00e8s (0.45 secondes) ++",
+        "anything",
+    )
+    assert [name for name, _taken in parts.milliseconds()] == ["System", "mod_forum", AFTERWARDS]
+    assert all(taken >= 0 for _name, taken in parts.milliseconds())
+    assert parts.last == AFTERWARDS
+
+
+def test_the_component_that_broke_off_is_the_last() -> None:
+    parts = heard(
+        "-->System",
+        "++ Success (0.45 seconds) ++",
+        "-->local_own",
+        "++ lib/x.php: Success (1.00 seconds) ++",
+        "!!! it broke !!!",
+    )
+    assert parts.last == "local_own"
+    assert [name for name, _taken in parts.milliseconds()] == ["System", "local_own"]
+
+
+def test_a_script_that_names_nothing_has_no_parts() -> None:
+    parts = heard("++ Success (0.45 seconds) ++", "no upgrade is needed")
+    assert parts.last == ""
+    assert parts.milliseconds() == []
