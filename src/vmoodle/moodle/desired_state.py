@@ -266,7 +266,7 @@ def _setting_cells(
             )
             near = get_close_matches(setting.name, names, n=2)
             alike = f"; there is {' and '.join(near)}" if near else ""
-            reason = f"no such setting{alike}; --new makes it"
+            reason = f"no such setting, and none is to be made{alike}"
             yield replace(cell, verdict=Verdict.STUCK, reason=reason)
         else:
             yield cell

@@ -218,8 +218,11 @@ def unknown_setting(connection: SiteConnection, setting: SettingName) -> NotFoun
 
 
 def _near(names: list[str]) -> str:
-    there = f"There are: {', '.join(names)}. " if names else ""
-    return f"{there}Say --new to make a setting that is not there yet."
+    return (
+        f"There are: {', '.join(names)}."
+        if names
+        else "A plugin's setting is named component/name."
+    )
 
 
 def refuse_forced(setting: SettingName, value: SettingValue) -> None:
