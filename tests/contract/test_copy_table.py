@@ -98,7 +98,7 @@ def test_rows_that_are_missing_are_added_under_new_ids(sites: CopySites) -> None
         assert [row[1] for row in news(sites, name)] == ["b", "z", "a", "c"]
         assert [row[0] for row in news(sites, name)][:2] == [20, 21]
     again = sites.copy("table", "local_news", "--add-missing", "name", on="p1")
-    assert again["p1"]["rows"][0]["note"] == "the same already"
+    assert again["p1"]["rows"][0]["note"] == "nothing to change"
     back = sites.undo(told["run"])
     for name in ("p1", "m2"):
         assert [row[1] for row in news(sites, name)] == ["b", "z"]

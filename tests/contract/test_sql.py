@@ -267,7 +267,7 @@ def test_a_server_that_is_down_and_a_query_that_never_ends_hold_no_other(
         assert [rows[name]["status"] for name in NAMES] == ["failed", "failed", "ok", "ok"]
         assert rows["m1"]["error"]["code"] == "engine.connect"
         shown = mixed.fleet.run("target", "show", "sql:SELECT 1", status=1)
-        assert "m1 could not be asked" in shown.stderr
+        assert "2 sites (m1, m2): could not be asked" in shown.stderr
     run = mixed.fleet.json("run", "list")[0]["run"]
     again = mixed.fleet.json("run", "again", run, "--failed")
     assert [row["status"] for row in again["results"]] == ["ok", "ok"]
@@ -341,9 +341,8 @@ def test_queries_decide_which_sites_are_meant(mixed: Mixed) -> None:
         "target", "show", "!sql:'SELECT COUNT(*) < 2 FROM {user}' & version:4.5*"
     )
     assert [site["shortname"] for site in rest["sites"]] == ["m1", "m2", "p1"]
-    for query in ("SELECT nothing FROM {user}", "SELECT 1; SELECT 2"):
-        problem = mixed.fleet.problem("target", "show", f"sql:{query}")
-        assert problem["code"] == "engine.sql"
+    for query, code in (("nothing FROM {user}", "engine.sql"), ("1; SELECT 2", "target.query")):
+        assert mixed.fleet.problem("target", "show", f"sql:SELECT {query}")["code"] == code
     document = mixed.fleet.json("target", "show", "sql:SELECT 'banana'", status=1)
     assert {row["code"] for row in document["undecided"]} == {"target.value"}
     # DDL in what only reads.

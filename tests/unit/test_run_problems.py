@@ -11,6 +11,7 @@ from vmoodle.errors import Refused
 from vmoodle.fleet import command_sets
 from vmoodle.fleet.command import Command, Effect
 from vmoodle.fleet.parameters import Parameters
+from vmoodle.fleet.problems import Fault, problem_groups
 from vmoodle.fleet.result import Changed, Result, Scalar
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.installation import Installation
@@ -65,13 +66,9 @@ def test_equal_errors_are_told_once_and_not_again_after_the_trial(
     assert lines[-1].startswith("4 site(s)") and "1 ok, 3 failed" in lines[-1]
 
 
-def test_only_so_many_different_errors_are_told_apart(fleet: Installation) -> None:
-    from vmoodle.fleet.runs.problems import problem_groups
-    from vmoodle.registry.fleet_models import RunSite
-
-    assert fleet
+def test_only_so_many_different_errors_are_told_apart() -> None:
     rows = [
-        RunSite(shortname=f"s{n}", state="failed", error_code="x", error_message=message)
+        Fault(f"s{n}", "failed", "x", message, "")
         for n, message in enumerate(["of s0", "of s1", "other", "more", "of s4", "of s44"])
     ]
     groups, others = problem_groups(rows, 2)

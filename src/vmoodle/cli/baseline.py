@@ -21,6 +21,7 @@ from vmoodle.cli.run_start import (
     ask,
     carry_out,
     order_and_carry_out,
+    order_of,
 )
 
 if TYPE_CHECKING:
@@ -103,12 +104,9 @@ def drift(
 
     installation = open_installation()
     from vmoodle.fleet.command_sets import find
-    from vmoodle.fleet.parameters import given
-    from vmoodle.fleet.runs.order import prepare
 
     command = find("baseline.drift")
-    values = given(command.model, _given(file, False))
-    run = ask(installation, prepare(installation, command, values, on, timeout=timeout))
+    run = ask(installation, order_of(installation, command, _given(file, False), on, timeout))
     drifted = _drifted(run, strict=strict)
     if drifted:
         with suppress(typer.Exit):

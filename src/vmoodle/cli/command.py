@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from vmoodle.cli.option_words import words_of_options
 from vmoodle.cli.output import Json, print_block, print_json, print_table
-from vmoodle.cli.run_start import Confirm, Detach, DryRun, On, Timeout, Yes, carry_out
+from vmoodle.cli.run_start import Confirm, Detach, DryRun, On, Timeout, Yes, carry_out, order_of
 from vmoodle.cli.secrets_in import read_secret
 
 app = typer.Typer(help="Commands for many sites at once.", no_args_is_help=True)
@@ -82,12 +83,12 @@ def run_command(
     installation = open_installation()
     from vmoodle.fleet.command_sets import load
     from vmoodle.fleet.options import read_options
-    from vmoodle.fleet.parameters import given
-    from vmoodle.fleet.runs.order import prepare
+    from vmoodle.fleet.parameter_words import calling
 
     command = load().find(name)
-    values = given(command.model, read_options(command.model, context.args, read_secret))
-    order = prepare(installation, command, values, on, timeout=timeout)
+    values = read_options(command.model, context.args, read_secret)
+    with calling(words_of_options(command.model)):
+        order = order_of(installation, command, values, on, timeout)
     carry_out(installation, order, yes=yes, confirm=confirm, dry=dry_run, detach=detach, json=json)
 
 

@@ -53,7 +53,9 @@ from vmoodle.cli import (
 from vmoodle.cli import (
     exec as exec_command,
 )
+from vmoodle.cli.option_words import with_options, word_of_call
 from vmoodle.errors import InvalidInput, VMoodleError
+from vmoodle.fleet.parameter_words import calling
 
 GARBAGE_THRESHOLD = 50_000
 """Objects made, less those freed, after which Python looks for cycles; its default is 700."""
@@ -161,7 +163,8 @@ def _carry_out_the_words() -> int:
     """Run the command the words name; errors of its own pass."""
     try:
         # Not standalone: what is wrong with the words comes here, as any other error does.
-        status = app(standalone_mode=False)
+        with calling(word_of_call):
+            status = app(standalone_mode=False)
     except UsageError as error:
         return _report_usage(error)
     except typer.Abort:
@@ -189,11 +192,13 @@ def _report_usage(error: UsageError) -> int:
 
 
 def _report(error: VMoodleError) -> None:
+    hint = with_options(error.code, error.hint)
     if _json_wanted():
-        typer.echo(json.dumps(error.as_problem(), ensure_ascii=False), err=True)
+        problem = error.as_problem() | {"hint": hint}
+        typer.echo(json.dumps(problem, ensure_ascii=False), err=True)
         return
     colour = sys.stderr.isatty()
     label = typer.style("error", fg="red", bold=True) if colour else "error"
     typer.echo(f"{label}: {error.message} [{error.code}]", err=True)
-    if error.hint:
-        typer.echo(f"hint: {error.hint}", err=True)
+    if hint:
+        typer.echo(f"hint: {hint}", err=True)

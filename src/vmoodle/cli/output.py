@@ -12,6 +12,7 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 _MOST_NAMES = 8
+_LONGEST_CELL = 60
 _STATE_COLOURS = {
     "enabled": "green",
     "done": "green",
@@ -77,6 +78,12 @@ def names(sites: Iterable[str]) -> str:
     listed = list(sites)
     more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
     return ", ".join(listed[:_MOST_NAMES]) + more
+
+
+def in_a_row(value: object, *, cut: bool = True) -> str:
+    """Return a cell as it stands in a row of a table: one line, and cut where it is long."""
+    text = ("" if value is None else str(value)).replace("\r", "").replace("\n", "\\n")
+    return f"{text[:_LONGEST_CELL]}…" if cut and len(text) > _LONGEST_CELL else text
 
 
 def moment(value: Any) -> str:

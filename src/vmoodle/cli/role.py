@@ -209,7 +209,7 @@ def capability(
     from vmoodle.fleet.parameters import refuse_together
 
     words = {"allow": allow, "prevent": prevent, "prohibit": prohibit, "inherit": inherit}
-    refuse_together(*((f"--{word}", chosen) for word, chosen in words.items()))
+    refuse_together(**words)
     said = [word for word, chosen in words.items() if chosen]
     order_and_carry_out(
         "role.capability",

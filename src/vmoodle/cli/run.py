@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmoodle.cli.output import Json, moment, print_block, print_json, print_table, say
+from vmoodle.cli.option_words import with_options
+from vmoodle.cli.output import (
+    Json,
+    in_a_row,
+    moment,
+    names,
+    print_block,
+    print_json,
+    print_table,
+    say,
+)
 from vmoodle.cli.progress import showing
 from vmoodle.cli.run_show import show_answers, show_cuts, show_run
 from vmoodle.cli.run_start import Confirm, DryRun, Timeout, Yes
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
     from vmoodle.registry.fleet_models import Run
 
 _LONGEST_PARAMETER = 200
+_MOST_DIFFERENCES = 1000
 
 app = typer.Typer(help="Commands that were run on many sites.", no_args_is_help=True)
 
@@ -30,21 +40,25 @@ def list_runs(
     site: Annotated[str, typer.Option(help="Only runs on this site.")] = "",
     actor: Annotated[str, typer.Option(help="Only runs by whom this is part of.")] = "",
     since: Annotated[
-        datetime | None, typer.Option(help="Only runs of this day (UTC) and later.")
-    ] = None,
+        str,
+        typer.Option(
+            metavar="TIME", help="Only later ones: 2h or 3d ago, a day, or a day and time (UTC)."
+        ),
+    ] = "",
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
     json: Json = False,
 ) -> None:
     """List runs, newest first."""
-    from datetime import UTC
+    from datetime import UTC, datetime
 
+    from vmoodle.cli.times import moment_since
     from vmoodle.installation import open_installation
 
     open_installation()
     from vmoodle.fleet.runs.view import facts
     from vmoodle.registry import runs
 
-    after = since.replace(tzinfo=UTC) if since else None
+    after = moment_since(since, datetime.now(UTC)) if since else None
     found = runs.search(command=command, site=site, actor=actor, since=after, limit=limit)
     counts = runs.counts([row.id for row in found])
     rows = [facts(row, counts[row.id]) for row in found]
@@ -79,7 +93,7 @@ def show(run: RunId, json: Json = False) -> None:
     if json:
         import sys
 
-        write_json(row, sys.stdout)
+        write_json(row, sys.stdout, with_options)
         return
     told = facts(row)
     told["parameters"] = [f"{name}: {_short(value)}" for name, value in row.parameters.items()]
@@ -165,19 +179,29 @@ def diff(before: RunId, after: RunId, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     open_installation()
-    from vmoodle.fleet.runs.diff import differences
+    from vmoodle.fleet.runs.diff import differences, grouped_differences
     from vmoodle.registry import runs
 
     old, new = runs.find(before), runs.find(after)
-    rows = list(differences(old, new))
     if json:
+        rows = list(differences(old, new))
         print_json({"before": old.id, "after": new.id, "differences": rows})
         return
+    found, more = grouped_differences(old, new, _MOST_DIFFERENCES)
+    what = ("WHAT",) if any(one.what for one in found) else ()
     print_table(
-        ("SITE", "CHANGE", "BEFORE", "AFTER"),
-        [(r["site"], r["change"], _said(r["before"]), _said(r["after"])) for r in rows],
+        (*what, "BEFORE", "AFTER", "SITES", "WHICH"),
+        [
+            (
+                *(in_a_row(one.what) for _heading in what),
+                in_a_row(one.before), in_a_row(one.after), len(one.sites), names(one.sites),
+            )
+            for one in found
+        ],
         "No differences.",
-    )
+    )  # fmt: skip
+    if more:
+        say(f"{more} more; --json has all")
 
 
 @app.command()
@@ -239,7 +263,7 @@ def prune(
 
     The audit trail stays, and so does a run that is under way.
     """
-    from datetime import UTC, timedelta
+    from datetime import UTC, datetime, timedelta
 
     from vmoodle.installation import open_installation
 
@@ -268,13 +292,6 @@ def _comparison(run: Run) -> Any:
         return find(run.command).comparison
     except NotFound:
         return None
-
-
-def _said(told: dict[str, Any] | None) -> str:
-    if told is None:
-        return ""
-    rest = told.get("value", told.get("rows", told.get("matrix", "")))
-    return f"{told['status']} {told['error']['code'] if 'error' in told else rest}"[:60]
 
 
 def _short(value: object) -> str:

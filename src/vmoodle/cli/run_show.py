@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vmoodle.cli.output import names, print_table, say
+from vmoodle.cli.option_words import with_options
+from vmoodle.cli.output import in_a_row, names, print_table, say
 from vmoodle.cli.run_problems import show_problems
 from vmoodle.errors import Failed
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _MOST_ROWS = 1000
 _MORE = f"the first {_MOST_ROWS} rows; `vmoodle run export` writes all that were kept"
 _MOST_VALUES = 4
-_LONGEST_CELL = 60
 
 
 def show_run(
@@ -41,7 +41,7 @@ def show_run(
     from vmoodle.fleet.runs.view import all_well
 
     if json:
-        write_json(run, sys.stdout)
+        write_json(run, sys.stdout, with_options)
     elif show is not None:
         show(run)
     else:
@@ -188,6 +188,7 @@ def _by_row(run: Run, told: Iterable[tuple[str, Result]]) -> None:
     Sites without a row are named once.
     """
     from vmoodle.fleet.result import Table, by_row
+    from vmoodle.fleet.runs.view import silence
 
     silent: list[str] = []
     asked = 0
@@ -209,7 +210,7 @@ def _by_row(run: Run, told: Iterable[tuple[str, Result]]) -> None:
     ]
     shown = [
         (
-            *(_in_row(one.row.get(name, ""), name) for name in columns),
+            *(in_a_row(one.row.get(name, ""), cut=name != "note") for name in columns),
             len(one.sites),
             "all" if len(one.sites) == asked > 1 else names(one.sites),
         )
@@ -221,15 +222,7 @@ def _by_row(run: Run, told: Iterable[tuple[str, Result]]) -> None:
     if len(rows) > _MOST_ROWS:
         say(_MORE)
     if silent:
-        what = "no rows" if run.effect == "reads" else "nothing to change"
-        typer.echo(f"{len(silent)} site(s) with {what}: {names(silent)}")
-
-
-def _in_row(value: object, column: str) -> str:
-    """Return a cell as it stands in a row: a list of names is cut, what is to be done is not."""
-    text = ("" if value is None else str(value)).replace("\r", "").replace("\n", "\\n")
-    cut = column != "note" and len(text) > _LONGEST_CELL
-    return f"{text[:_LONGEST_CELL]}…" if cut else text
+        typer.echo(f"{len(silent)} site(s) with {silence(run)}: {names(silent)}")
 
 
 def _matrix(run: Run, told: Iterable[tuple[str, Result]]) -> None:
@@ -259,7 +252,8 @@ def _matrix(run: Run, told: Iterable[tuple[str, Result]]) -> None:
 def _most_say(row: Compared) -> str:
     if row.is_split:
         return "(no majority)"
-    return "(not there)" if row.rare else _short_cell(row.majority)
+    is_absent = row.rare or (row.against and row.majority is None)
+    return "(not there)" if is_absent else _short_cell(row.majority)
 
 
 def _others(row: Compared) -> str:
@@ -280,4 +274,4 @@ def _short_cell(value: object) -> str:
     text = " ".join(_said(value).split())
     if not text:
         return "(empty)"
-    return text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]}…"
+    return in_a_row(text)

@@ -13,6 +13,7 @@ from vmoodle.cli.progress import carry_out_all, showing
 from vmoodle.cli.run_show import show_answers, show_run
 
 if TYPE_CHECKING:
+    from vmoodle.fleet.command import AnyCommand
     from vmoodle.fleet.runs.order import Order
     from vmoodle.installation import Installation
     from vmoodle.registry.fleet_models import Run
@@ -67,6 +68,8 @@ def carry_out(
     from vmoodle.fleet.runs import order as orders
 
     command = order.command
+    for note in () if json else order.notes:
+        say(note)
     if command.effect.changes and not dry:
         _change(installation, order, yes=yes, confirm=confirm, detach=detach, json=json)
         return
@@ -114,13 +117,22 @@ def ordered(
 
     installation = open_installation()
     from vmoodle.fleet.command_sets import find
+
+    return installation, order_of(installation, find(name), values, on, timeout)
+
+
+def order_of(
+    installation: Installation,
+    command: type[AnyCommand],
+    values: Mapping[str, object],
+    on: str,
+    timeout: float | None,
+) -> Order:
+    """Order a command on the sites that `on` means."""
     from vmoodle.fleet.parameters import given
     from vmoodle.fleet.runs.order import prepare
 
-    command = find(name)
-    return installation, prepare(
-        installation, command, given(command.model, values), on, timeout=timeout
-    )
+    return prepare(installation, command, given(command.model, values), on, timeout=timeout)
 
 
 def _change(
@@ -134,6 +146,7 @@ def _change(
 ) -> None:
     """Try it out, show what would come of it, have it confirmed, and do it where the trial went."""
     from vmoodle.fleet.bulk.confirmation import refuse_unconfirmed_change
+    from vmoodle.fleet.change_rows import NOTHING
     from vmoodle.fleet.runs import order as orders
     from vmoodle.fleet.runs import runner
     from vmoodle.registry import runs
@@ -146,12 +159,17 @@ def _change(
     trial = orders.write_down(installation, order, dry=True)
     with showing("trying it out") as tell:
         trial = runner.run_here(installation, trial, order.command, tell)
+    if not order.undo_of:
+        orders.judge_trial(order, trial)
     if not json:
         say("what would be done:")
         show_answers(trial, order.command.comparison)
-    if not order.undo_of:
-        orders.judge_trial(order, trial)
     order = orders.after_trial(order, trial)
+    if orders.changes_nothing(order, trial):
+        if not json:
+            say(f"{NOTHING}; no site was touched")
+        show_run(trial, json=json, show=lambda _trial: None)
+        return
     if asks:
         shown = f"{len(order.names)} site(s)"
         typed = str(typer.prompt(f"Type the number of sites to change {shown}", err=True))

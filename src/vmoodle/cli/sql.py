@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vmoodle.cli.output import Json
-from vmoodle.cli.run_start import Confirm, Detach, DryRun, On, Timeout, Yes, carry_out
+from vmoodle.cli.run_start import Confirm, Detach, DryRun, On, Timeout, Yes, carry_out, order_of
 
 
 def sql(
@@ -50,8 +50,6 @@ def sql(
 
     installation = open_installation()
     from vmoodle.fleet.commands.sql import ReadBySql, WriteBySql
-    from vmoodle.fleet.parameters import given
-    from vmoodle.fleet.runs.order import prepare
     from vmoodle.fleet.sql.saved_queries import the_sql
 
     text, own_dialect = the_sql(sql, file, query)
@@ -62,8 +60,7 @@ def sql(
         "secrets": read_secret_files(param_file or []),
         "dialect": dialect or own_dialect,
     }
-    values = given(command.model, asked)
-    order = prepare(installation, command, values, on, timeout=timeout)
+    order = order_of(installation, command, asked, on, timeout)
     carry_out(
         installation, order, yes=yes, confirm=confirm, dry=dry_run and write, detach=detach,
         json=json,

@@ -8,6 +8,7 @@ import typer
 
 from vmoodle.cli.output import Json, moment, print_json, print_table, say
 from vmoodle.cli.progress import showing
+from vmoodle.cli.run_problems import show_faults
 
 app = typer.Typer(help="Selections of sites for --on, and saved ones.", no_args_is_help=True)
 
@@ -28,6 +29,7 @@ def show(
 
     installation = open_installation()
     from vmoodle.fleet.command import FOR_STATES
+    from vmoodle.fleet.problems import Fault
     from vmoodle.fleet.targets.choose import choose_expression
 
     with showing("asking the sites"):
@@ -49,7 +51,12 @@ def show(
                     for site in choice.sites
                 ],
                 "undecided": [
-                    {"site": name, "code": error.code, "detail": error.message}
+                    {
+                        "site": name,
+                        "code": error.code,
+                        "detail": error.message,
+                        "hint": error.hint,
+                    }
                     for name, error in choice.undecided.items()
                 ],
             }
@@ -60,8 +67,10 @@ def show(
             [(s.shortname, s.state, s.wwwroot, s.release, s.server) for s in choice.sites],
             "No sites.",
         )
-        for name, error in choice.undecided.items():
-            say(f"{name} could not be asked: {error.message} [{error.code}]")
+        show_faults(
+            Fault(name, "could not be asked", error.code, error.message, error.hint)
+            for name, error in choice.undecided.items()
+        )
         say(f"{len(choice.sites)} site(s)")
     if choice.undecided:
         raise typer.Exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from vmoodle.cli.output import Json, moment, names, print_block, print_json, print_table, say
 from vmoodle.cli.run_start import Confirm, On, Yes
+from vmoodle.cli.times import seconds_of
 
 if TYPE_CHECKING:
     from vmoodle.fleet.upgrade.run import Planned
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Identifier = Annotated[str, typer.Argument(help="The upgrade's id, or its beginning.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Leave it to `vmoodle worker`.")]
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LOOK_SECONDS = 0.5
 
 
@@ -189,12 +188,12 @@ def seconds(text: str) -> float:
     """Return the seconds of `30s`, `10m`, `2h` or `1d`; raise InvalidInput."""
     from vmoodle.errors import InvalidInput
 
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
-    if not found:
+    found = seconds_of(text, unit="s")
+    if found is None:
         raise InvalidInput(
             "upgrade.seconds", f"{text!r} is no length of time.", "As 30s, 10m, 2h or 1d."
         )
-    return float(found[1]) * _SECONDS[found[2] or "s"]
+    return found
 
 
 def _have_confirmed(

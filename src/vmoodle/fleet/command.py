@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -71,6 +71,8 @@ class Command(ABC, Generic[P]):
     """It keeps a core busy with PHP on each site: no more of them together than there are cores."""
     states: ClassVar[Collection[str]] = FOR_STATES
     """The states of sites it is for."""
+    silence: ClassVar[str] = ""
+    """What is said of a site whose table has no row, where that is not just said."""
 
     def __init__(self, given: P) -> None:
         self.given = given
@@ -83,6 +85,11 @@ class Command(ABC, Generic[P]):
         with the run. Raise VMoodleError for what cannot be had.
         """
         return given
+
+    @classmethod
+    def notes(cls, given: P) -> Sequence[str]:  # noqa: ARG003
+        """Return what is to be known of the order as a whole, told once and not for each site."""
+        return ()
 
     @classmethod
     def leaves_out(cls, given: P) -> Collection[str]:
@@ -106,6 +113,14 @@ class Command(ABC, Generic[P]):
 
         One site may lack a role; a name that none of them knows is a slip.
         """
+
+    @classmethod
+    def changes_nothing(cls, answer: Result) -> bool:  # noqa: ARG003
+        """Tell by what a trial answered whether the site would stay as it is.
+
+        Where that is so of all sites, nothing is confirmed and nothing is run. By default never.
+        """
+        return False
 
     @abstractmethod
     def run(self, site: TargetSite) -> Result | Changed:

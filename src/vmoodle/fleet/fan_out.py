@@ -213,7 +213,7 @@ class _FanOut(Generic[T]):
             error = Unavailable(
                 "run.timeout",
                 f"It did not end within {self._bounds.seconds:g} seconds and is not waited for.",
-                "Allow more time with --timeout, or look at the site's database server.",
+                "Allow it more time, or look at the site's database server.",
             )
             ended.append(Ended(key, None, error, now - began, given_up=True))
         return ended

@@ -27,6 +27,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
 from vmoodle.errors import InvalidInput
+from vmoodle.fleet.parameter_words import called
 from vmoodle.secret import MASK, Secret
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def given(model: type[Parameters], values: Mapping[str, object]) -> Parameters:
     if foreign:
         raise InvalidInput(
             "command.parameter",
-            f"The parameter {foreign[0]} is computed; nobody gives it.",
+            f"{called(foreign[0])} is computed; nobody gives it.",
             "Leave it out.",
         )
     try:
@@ -196,9 +197,9 @@ def given(model: type[Parameters], values: Mapping[str, object]) -> Parameters:
         raise _first_problem(error, model) from error
 
 
-def refuse_together(*options: tuple[str, object]) -> None:
-    """Raise InvalidInput `command.exclusive` where more than one of the options is given."""
-    chosen = [option for option, value in options if value]
+def refuse_together(**values: object) -> None:
+    """Raise InvalidInput `command.exclusive` where more than one of the parameters is given."""
+    chosen = [called(name) for name, value in values.items() if value]
     if len(chosen) > 1:
         raise InvalidInput(
             "command.exclusive", f"{chosen[0]} and {chosen[1]} exclude each other.", "Give one."
@@ -351,14 +352,20 @@ def _constant(field: FieldInfo) -> Constant:
 def _first_problem(error: ValidationError, model: type[Parameters]) -> InvalidInput:
     problem = error.errors(include_input=False, include_url=False)[0]
     name = str(problem["loc"][0]) if problem["loc"] else ""
-    known = [one.name for one in parameters(model) if one.kind is not Kind.CONSTANT]
-    hint = f"It takes {', '.join(known)}." if known else "It takes none."
+    known = {one.name: one for one in parameters(model) if one.kind is not Kind.CONSTANT}
+    hint = f"It takes {', '.join(map(called, known))}." if known else "It takes none."
     if problem["type"] == "extra_forbidden":
-        return InvalidInput("command.parameter", f"There is no parameter {name}.", hint)
+        return InvalidInput("command.parameter", f"There is no {called(name)}.", hint)
     if problem["type"] == "missing":
-        return InvalidInput("command.parameter", f"The parameter {name} is missing.", hint)
+        return InvalidInput("command.parameter", f"{called(name)} is missing.", hint)
     said = str(problem["msg"]).removeprefix("Value error, ").rstrip(".")
+    said = said.replace("Input should be '', ", "it should be ").replace(
+        "Input should", "it should"
+    )
+    if name not in known:
+        return InvalidInput("command.parameter", f"{said}.", hint)
     return InvalidInput(
-        "command.parameter", f"The parameter {name} is not usable: {said}." if name else f"{said}.",
-        hint,
-    )  # fmt: skip
+        "command.parameter",
+        f"{called(name)} is not usable: {said}.",
+        known[name].help or hint,
+    )

@@ -165,4 +165,4 @@ def _own_limit() -> Iterator[None]:
     except Unavailable as error:
         if error.code != "php.timeout":
             raise
-        raise Unavailable("php.timeout", error.message, "Allow more time by --timeout.") from error
+        raise Unavailable("php.timeout", error.message, "Allow it more time.") from error

@@ -16,9 +16,8 @@ def unforeseen(error: BaseException, hide: Callable[[str], str] = str) -> Failed
     """Return the error that is told of a stranger's."""
     return Failed(
         "command.internal",
-        "The command met an error it did not foresee: "
-        f"{type(error).__name__}: {hide(_text(error))}.",
-        "Tell whoever made the command.",
+        "The command met an error that it did not foresee.",
+        f"Tell whoever made the command: {type(error).__name__}: {hide(_text(error))}.",
     )
 
 

@@ -262,7 +262,7 @@ def _setting_cells(
                 setting.component,
                 [name.name for name in read_component(connection, setting.component)],
             )
-            reason = f"no such setting; --new makes it. {near(setting.name, names)}"
+            reason = f"no such setting, and none is to be made. {near(setting.name, names)}"
             reason = reason.removesuffix(". ")
             yield replace(cell, verdict=Verdict.STUCK, reason=reason)
         else:

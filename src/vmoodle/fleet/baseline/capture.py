@@ -13,6 +13,7 @@ import yaml
 
 from vmoodle.errors import InvalidInput, NotFound
 from vmoodle.fleet.baseline.document import NAME, VERSION, read_baseline
+from vmoodle.fleet.parameter_words import called
 from vmoodle.moodle.config.names import parse_pattern
 from vmoodle.moodle.config.settings import read_matching, unknown_setting
 from vmoodle.moodle.plugins.states import read_plugins
@@ -55,13 +56,14 @@ def capture(site: TargetSite, what: What, name: str) -> Captured:
         raise InvalidInput(
             "baseline.capture",
             "Nothing is named that the baseline is to hold.",
-            "Name some: --setting 'auth_ldap/*' --role student --plugin 'mod_*'.",
+            f"Name some: {called('setting')} 'auth_ldap/*' {called('role')} student "
+            f"{called('plugin')} 'mod_*'.",
         )
     if not NAME.fullmatch(name):
         raise InvalidInput(
             "baseline.capture",
             f"{name!r} cannot be the name of a baseline.",
-            "1 to 40 of a-z, 0-9, - and _: --name.",
+            f"{called('name')} takes 1 to 40 of a-z, 0-9, - and _.",
         )
     left: dict[str, str] = {}
     with site.connect() as connection:
@@ -114,7 +116,7 @@ def _settings(
         if name.hides(value.effective) or (name.is_secret and not value.effective):
             why = "it is a secret"
         elif holds_states(name):
-            why = "it is the state of plugins; name them by --plugin"
+            why = f"it is the state of plugins; name them by {called('plugin')}"
         why = why or value.why_not_given
         if why:
             left[str(name)] = why

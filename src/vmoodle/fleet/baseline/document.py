@@ -150,7 +150,7 @@ def _settings(node: Members) -> Iterator[tuple[SettingName, str | None]]:
             raise InvalidInput(
                 "baseline.secret",
                 f"Line {line}: {setting} is a secret, and a baseline is no place for one.",
-                "Set it by `vmoodle config set --value-file`.",
+                "Set it by `vmoodle config set`, from a file.",
             )
         if holds_states(setting):
             _refuse(line, f"{setting} is the state of plugins", "Name them under plugins.")

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from vmoodle.errors import Refused
+from vmoodle.fleet.parameter_words import called
 
 
 def phrase(names: Sequence[str]) -> str:
@@ -52,20 +53,20 @@ def refuse_unconfirmed_change(
         return
     if yes and not large:
         return
-    enough = "" if large else "--yes, or "
+    enough = "" if large else f"{called('yes')}, or "
     raise Refused(
         "run.unconfirmed",
         f"{len(names)} of {fleet} site(s) would be changed and this was not confirmed; nothing "
         "was changed.",
-        f"When it is these: {enough}--confirm {phrase(names)}. --dry-run only shows what would "
-        "be done.",
+        f"When it is these: {enough}{called('confirm')} {phrase(names)}. {called('dry_run')} only "
+        "shows what would be done.",
     )
 
 
 def refuse_unconfirmed(names: Sequence[str], typed: str, call: str, *, shown: bool = False) -> None:
     """Raise Refused, with the list and what would confirm it, when that was not typed.
 
-    `call` is the command, without its option `--confirm`.
+    `call` is the command, without what confirms it.
     """
     if confirms(names, typed, shown=shown):
         return
@@ -74,5 +75,5 @@ def refuse_unconfirmed(names: Sequence[str], typed: str, call: str, *, shown: bo
         "site.delete.unconfirmed",
         f"{len(names)} site(s) are meant and this was not confirmed; nothing was deleted: "
         f"{listed}.",
-        f"When it is these: {call} --confirm {phrase(names)}",
+        f"When it is these: {call} {called('confirm')} {phrase(names)}",
     )

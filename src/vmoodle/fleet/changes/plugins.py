@@ -10,8 +10,9 @@ from threading import BoundedSemaphore
 from typing import Any
 
 from vmoodle.errors import NeedsAttention, VMoodleError
+from vmoodle.fleet.change_rows import LEFT, all_stay
 from vmoodle.fleet.code_trees import CodeTrees
-from vmoodle.fleet.result import Cell, Changed, Result, Scalar, Table
+from vmoodle.fleet.result import Cell, Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite, unheard
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.plugins import api
@@ -47,6 +48,11 @@ class PluginChanges:
         self._trees = CodeTrees(read_plugin_code)
         # Moodle's own code keeps a core busy for a second a site.
         self._cores = BoundedSemaphore(os.cpu_count() or 1)
+
+    @staticmethod
+    def changes_nothing(answer: Result) -> bool:
+        """Tell whether what `plan` told is only what is left as it is."""
+        return all_stay(answer, LEFT)
 
     def plan(
         self, site: TargetSite, states: Mapping[str, PluginState], orders: _Orders, *, skip: bool
@@ -203,6 +209,6 @@ def _answer(plan: PluginPlan, stale: list[str] | None = None) -> Result:
         (f"order of {step.kind}", ", ".join(step.old), ", ".join(step.new), "")
         for step in plan.orders
     ]
-    rows += [(name, None, None, f"left: {why}") for name, why in plan.left.items()]
+    rows += [(name, None, None, f"{LEFT}{why}") for name, why in plan.left.items()]
     rows += [("caches", None, None, sentence) for sentence in stale or ()]
-    return Table(_COLUMNS, tuple(rows)) if rows else Scalar("nothing to change")
+    return Table(_COLUMNS, tuple(rows))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import NotFound, VMoodleError
-from vmoodle.fleet.change_rows import change_table
+from vmoodle.fleet.change_rows import all_stay, change_table
 from vmoodle.fleet.command import Command, Comparison, Effect, P
 from vmoodle.fleet.copy_source import open_source
 from vmoodle.fleet.result import Cell, Changed, Result, Table
@@ -35,6 +35,11 @@ class RoleChange(Command[P]):
     effect = Effect.WRITES
     idempotent: ClassVar[bool] = True
     comparison = Comparison.BY_ROW
+
+    @classmethod
+    def changes_nothing(cls, answer: Result) -> bool:
+        """Tell whether all that is not as it should be is skipped."""
+        return all_stay(answer, _SKIPPED)
 
     @abstractmethod
     def plans(self, site: SiteRoles) -> Iterable[RolePlan]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
-from vmoodle.fleet.change_rows import change_table
-from vmoodle.fleet.result import Cell, Changed, Table
+from vmoodle.errors import NotFound, VMoodleError
+from vmoodle.fleet.change_rows import AS_IT_IS, LEFT, change_table
+from vmoodle.fleet.result import Cell, Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.config.names import SettingName
 from vmoodle.moodle.config.settings import (
@@ -18,11 +19,12 @@ from vmoodle.moodle.config.settings import (
     plan_settings,
     set_settings,
     undo_of,
+    unknown_setting,
 )
 from vmoodle.moodle.setting_effects import entail
 from vmoodle.secret import Keyring, Secret
 
-_AS_IT_IS = "is so already"
+_NOT_SET = "it is not set there"
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,49 @@ def _told(
     changed = {change.setting for change in changes}
     rows = [row(one.setting, one.old, one.new, _note(one.old, one.new)) for one in changes]
     rows += [
-        row(setting, value, value, _AS_IT_IS)
+        row(setting, value, value, AS_IT_IS)
         for setting, value in wanted.values.items()
         if setting not in changed
     ]
-    rows += [(str(setting), None, None, f"left: {why}") for setting, why in wanted.left.items()]
+    rows += [(str(setting), None, None, f"{LEFT}{why}") for setting, why in wanted.left.items()]
     return change_table(("setting",), rows, notes)
+
+
+def not_set(connection: SiteConnection, setting: SettingName) -> str:
+    """Return in words that a site has not the setting, with what is near."""
+    return f"{_NOT_SET}. {unknown_setting(connection, setting).hint}"
+
+
+def refuse_unset(
+    settings: Iterable[SettingName], answers: Collection[Result], failures: Iterable[VMoodleError]
+) -> None:
+    """Raise NotFound `setting.unknown` for a setting that is set on none of the sites."""
+    # Where it is forced the site has it.
+    if not answers or any(error.code == "setting.forced" for error in failures):
+        return
+    told = [
+        {str(row[0]): str(row[-1]) for row in answer.rows}
+        for answer in answers
+        if isinstance(answer, Table)
+    ]
+    for setting in settings:
+        notes = [rows.get(str(setting), "") for rows in told]
+        if all(note.startswith(f"{LEFT}{_NOT_SET}") for note in notes):
+            hints = (note.partition(". ")[2] for note in notes)
+            raise _unknown(f"None of the sites has a setting {setting}.", filter(None, hints))
+
+
+def refuse_unknown(answers: Collection[Result], failures: Collection[VMoodleError]) -> None:
+    """Raise NotFound `setting.unknown` where each of the sites lacks the same setting."""
+    said = {error.message for error in failures}
+    if not answers and len(said) == 1 and {one.code for one in failures} == {"setting.unknown"}:
+        message = said.pop().replace("The site has no setting", "None of the sites has a setting")
+        raise _unknown(message, (error.hint for error in failures))
+
+
+def _unknown(message: str, hints: Iterable[str]) -> NotFound:
+    hint = next(iter(hints), "`vmoodle config get` shows what sites have.")
+    return NotFound("setting.unknown", message, hint)
 
 
 def _note(old: str | None, new: str | None) -> str:

@@ -12,6 +12,7 @@ from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Failed, InvalidInput, VMoodleError
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.commands.admins import Who
+from vmoodle.fleet.parameter_words import called
 from vmoodle.fleet.parameters import SecretParameter, refuse_together
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
@@ -49,12 +50,13 @@ class Reset(Who):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        refuse_together(("--password-file", self.password), ("--password-out", self.password_out))
+        refuse_together(password=self.password, password_out=self.password_out)
         if not self.password and not self.password_out:
             raise InvalidInput(
                 "account.password",
                 "No password is given.",
-                "Give --password-file, or --password-out for one of its own for each site.",
+                f"Give {called('password')}, or {called('password_out')} for one of its own for "
+                "each site.",
             )
         if self.password:
             checked_password(self.password)

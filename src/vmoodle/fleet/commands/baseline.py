@@ -9,7 +9,7 @@ from pydantic import Field
 
 from vmoodle.errors import Unavailable, VMoodleError
 from vmoodle.fleet.baseline.document import read_baseline
-from vmoodle.fleet.change_rows import change_table
+from vmoodle.fleet.change_rows import all_stay, change_table
 from vmoodle.fleet.changes.settings import Masks, as_kept, from_kept, masks
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Constant, LongText, Parameters
@@ -110,6 +110,7 @@ class Drift(_OfBaseline):
     name = "baseline.drift"
     title = "Tell what is not as a baseline says."
     effect = Effect.READS
+    silence = "no differences"
 
     def run(self, site: TargetSite) -> Result:
         """Return each cell that differs: what it is, and what it should be."""
@@ -129,6 +130,11 @@ class Apply(_OfBaseline):
     title = "Make sites what a baseline says: settings, roles, states of plugins."
     effect = Effect.WRITES
     idempotent = True
+
+    @classmethod
+    def changes_nothing(cls, answer: Result) -> bool:
+        """Tell whether all that differs stays."""
+        return all_stay(answer, *(f"{one}: " for one in Verdict if one != Verdict.CHANGE))
 
     def run(self, site: TargetSite) -> Changed:
         """Change what differs, all in one transaction, and have Moodle see it at once."""

@@ -38,7 +38,7 @@ class CachesToPurge(Parameters):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        refuse_together(("--part", self.part), ("--definition", self.definition))
+        refuse_together(part=self.part, definition=self.definition)
         for one in self.definition:
             if not _DEFINITION.fullmatch(one):
                 raise InvalidInput(

@@ -46,7 +46,7 @@ class _Checks(Command[ChosenChecks]):
             raise Failed(
                 "checks.none",
                 f"The site has no check with {self.given.filter!r} in its name.",
-                "Leave --filter out to see the names.",
+                "Ask for all of them to see their names.",
             )
         return found
 

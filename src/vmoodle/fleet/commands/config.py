@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from vmoodle.errors import InvalidInput
-from vmoodle.fleet.changes.settings import SettingEdit, Wanted, masks, take_back
+from vmoodle.errors import InvalidInput, VMoodleError
+from vmoodle.fleet.change_rows import AS_IT_IS, LEFT, all_stay
+from vmoodle.fleet.changes.settings import (
+    SettingEdit,
+    Wanted,
+    masks,
+    not_set,
+    refuse_unknown,
+    refuse_unset,
+    take_back,
+)
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.copy_source import FromSite, open_source
 from vmoodle.fleet.own_words import without_own_words
@@ -29,7 +38,7 @@ from vmoodle.moodle.config.names import (
     parse_setting,
     refuse_reserved,
 )
-from vmoodle.moodle.config.settings import SettingValue, check_value, read_matching
+from vmoodle.moodle.config.settings import SettingValue, check_value, read_matching, read_settings
 from vmoodle.secret import Secret
 
 if TYPE_CHECKING:
@@ -131,6 +140,11 @@ class EditSettings(Command[Any]):
     idempotent = True
     comparison = Comparison.BY_ROW
 
+    @classmethod
+    def changes_nothing(cls, answer: Result) -> bool:
+        """Tell whether each setting is so already, or is left as it is."""
+        return all_stay(answer, AS_IT_IS, LEFT)
+
     def __init__(self, given: Any) -> None:
         super().__init__(given)
         self._edit = SettingEdit(self.wanted)
@@ -183,7 +197,7 @@ class SettingValues(Parameters):
                 raise InvalidInput(
                     "setting.secret",
                     f"{setting} is a secret, and others can see the arguments of a call.",
-                    f"Give --value-file {setting}=FILE.",
+                    "Give it among the secrets.",
                 )
             _enter(values, setting, value)
         return values
@@ -214,6 +228,16 @@ class SetSettings(EditSettings):
                 raise _twice(name)
         return given.model_copy(update={"secret_names": [str(name) for name in hidden]})
 
+    @classmethod
+    def judge(
+        cls,
+        given: SettingValues,  # noqa: ARG003
+        answers: Mapping[str, Result],
+        failures: Collection[VMoodleError],
+    ) -> None:
+        """Raise NotFound `setting.unknown` for a setting that no site has which was asked."""
+        refuse_unknown(answers.values(), failures)
+
     def wanted(self, connection: SiteConnection, site: TargetSite) -> Wanted:  # noqa: ARG002
         """Return what was given."""
         return Wanted({**self.given.in_clear(), **self.given.hidden()}, create=self.given.new)
@@ -240,9 +264,23 @@ class UnsetSettings(EditSettings):
     model = SettingNames
     given: SettingNames
 
-    def wanted(self, connection: SiteConnection, site: TargetSite) -> Wanted:  # noqa: ARG002
-        """Return that none of them is set."""
-        return Wanted({parse_setting(one): None for one in self.given.setting})
+    @classmethod
+    def judge(
+        cls, given: SettingNames, answers: Mapping[str, Result], failures: Collection[VMoodleError]
+    ) -> None:
+        """Raise NotFound `setting.unknown` for a setting that no site has which was asked."""
+        refuse_unset(map(parse_setting, given.setting), answers.values(), failures)
+
+    def wanted(self, connection: SiteConnection, site: TargetSite) -> Wanted:
+        """Return that none of them is set; those that are not are told with what is near."""
+        names = [parse_setting(one) for one in self.given.setting]
+        found = read_settings(connection, names, site.forced)
+        left = {
+            name: not_set(connection, name)
+            for name, value in found.items()
+            if value.stored is None and not value.is_forced
+        }
+        return Wanted({name: None for name in names if name not in left}, left)
 
 
 class SettingsToCopy(FromSite):
@@ -291,6 +329,14 @@ class CopySettings(EditSettings):
             }
         )
 
+    @classmethod
+    def notes(cls, given: SettingsToCopy) -> list[str]:
+        """Return what is left out of the source, by the reasons."""
+        names: dict[str, list[str]] = {}
+        for name, why in given.left.items():
+            names.setdefault(why, []).append(name)
+        return [f"left out, {why}: {', '.join(those)}" for why, those in names.items()]
+
     def wanted(self, connection: SiteConnection, site: TargetSite) -> Wanted:
         """Return what differs on the site from what the source had."""
         given = self.given
@@ -301,7 +347,8 @@ class CopySettings(EditSettings):
             tuple(given.whole),
         )
         plan = plan_copy(connection, source, site.forced, keep=given.keep)
-        return Wanted(plan.values, plan.left, create=True, seen=plan.seen)
+        left = {name: why for name, why in plan.left.items() if name not in source.left}
+        return Wanted(plan.values, left, create=True, seen=plan.seen)
 
 
 def _enter(values: dict[SettingName, str], setting: SettingName, value: str) -> None:

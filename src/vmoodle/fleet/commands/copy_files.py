@@ -16,6 +16,7 @@ from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.moodle.caches.invalidation import Change
 from vmoodle.moodle.files.file_area import (
+    STAYING,
     AreaChange,
     AreaContent,
     FileArea,
@@ -67,6 +68,15 @@ class CopyFiles(Command[FilesToCopy]):
     model = FilesToCopy
     idempotent = True
     comparison = Comparison.BY_ROW
+
+    @classmethod
+    def changes_nothing(cls, answer: Result) -> bool:
+        """Tell whether the site has all files already; what is forced stays."""
+        return (
+            isinstance(answer, Table)
+            and not answer.truncated
+            and all(change in STAYING for _file, change, _note in answer.rows)
+        )
 
     def __init__(self, given: FilesToCopy) -> None:
         super().__init__(given)

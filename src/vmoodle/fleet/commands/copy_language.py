@@ -79,6 +79,11 @@ class CopyLanguage(Command[StringsToCopy]):
     model = StringsToCopy
 
     @classmethod
+    def changes_nothing(cls, answer: Result) -> bool:
+        """Tell whether the site says all of it already."""
+        return answer == Table(_COLUMNS, ())
+
+    @classmethod
     def settle(cls, given: StringsToCopy, installation: Installation) -> StringsToCopy:
         """Read the source's strings; raise NotFound `language.none` where it has none."""
         source = open_source(installation, given.source)
@@ -173,5 +178,4 @@ def _words(site: TargetSite, changes: list[FileChange]) -> list[str]:
 
 def _answer(changes: list[FileChange], words: list[str]) -> Table:
     rows = [(f"{one.language}_local/{one.file}", one.words, "") for one in changes]
-    rows = rows or [("all", "the same already", "")]
     return Table(_COLUMNS, tuple(rows + [("", "", word) for word in words]))

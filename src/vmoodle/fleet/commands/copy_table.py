@@ -17,8 +17,10 @@ from pydantic import Field, model_validator
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, InvalidInput, Refused
+from vmoodle.fleet.change_rows import NOTHING, all_stay
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.copy_source import FromSite, open_source
+from vmoodle.fleet.parameter_words import called
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
@@ -79,7 +81,7 @@ class TableToCopy(FromSite):
             raise InvalidInput(
                 "table.way",
                 "It is not said what becomes of the rows that the targets have.",
-                "Say either --replace or --add-missing COLUMN.",
+                f"Say either {called('replace')} or {called('add_missing')} COLUMN.",
             )
         if not TABLE.fullmatch(self.table):
             raise InvalidInput(
@@ -109,6 +111,11 @@ class CopyTable(Command[TableToCopy]):
     model = TableToCopy
     comparison = Comparison.MERGED
     timeout = 900.0
+
+    @classmethod
+    def changes_nothing(cls, answer: Result) -> bool:
+        """Tell whether the site has the rows already."""
+        return all_stay(answer, NOTHING)
 
     @classmethod
     def settle(cls, given: TableToCopy, installation: Installation) -> TableToCopy:
@@ -284,7 +291,7 @@ def _refuse_ids(connection: SiteConnection, opened: _Opened, given: TableToCopy)
                 "table.ids",
                 f"{count} row(s) of {given.table} hold in {name} ids of something else, which has"
                 " other ids on other sites.",
-                f"Copy only those without: --where {name}=0.",
+                f"Copy only those without: {called('where')} {name}=0.",
             )
 
 
@@ -299,7 +306,7 @@ def _source_changed(given: TableToCopy) -> Conflict:
 
 def _answer(change: TableChange, note: str) -> Table:
     if change.is_nothing:
-        return Table(_COLUMNS, ((change.before, 0, 0, "", "the same already"),))
+        return Table(_COLUMNS, ((change.before, 0, 0, "", NOTHING),))
     undo = "yes" if change.can_undo else _TOO_MANY
     return Table(
         _COLUMNS,

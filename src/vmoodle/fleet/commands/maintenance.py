@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from vmoodle.errors import Conflict, Failed, InvalidInput, changed_since
 from vmoodle.fleet.command import Command, Comparison, Effect
+from vmoodle.fleet.parameter_words import called
 from vmoodle.fleet.parameters import LongText, Parameters, refuse_together
 from vmoodle.fleet.result import Changed, Result, Table
 from vmoodle.fleet.target_site import TargetSite
@@ -60,9 +61,7 @@ class Closing(Parameters):
         if self.message:
             checked_message(self.message)
         # Moodle closes to everybody when it closes later.
-        refuse_together(
-            ("--at", self.at), ("--in", self.minutes), ("--but-admins", self.but_admins)
-        )
+        refuse_together(at=self.at, minutes=self.minutes, but_admins=self.but_admins)
         _moment(self.at)
         return self
 
@@ -127,7 +126,7 @@ class CloseSites(_Maintain[Closing]):
             raise InvalidInput(
                 "maintenance.time",
                 f"{_shown(moment)} is not a time of the coming year.",
-                "Without --at and --in the sites close at once.",
+                f"Without {called('at')} and {called('minutes')} the sites close at once.",
             )
         return given.model_copy(update={"at": moment.isoformat(), "minutes": None})
 

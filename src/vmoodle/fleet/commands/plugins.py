@@ -99,6 +99,7 @@ class Missing(Command[Kinds]):
     effect = Effect.READS
     model = Kinds
     comparison = Comparison.BY_ROW
+    silence = "no differences"
 
     def __init__(self, given: Kinds) -> None:
         super().__init__(given)
@@ -187,6 +188,8 @@ class Set(Command[States]):
     effect = Effect.WRITES
     model = States
     idempotent = True
+    comparison = Comparison.BY_ROW
+    changes_nothing = PluginChanges.changes_nothing
 
     def __init__(self, given: States) -> None:
         super().__init__(given)
@@ -238,6 +241,8 @@ class Sync(Command[Source]):
     effect = Effect.WRITES
     model = Source
     idempotent = True
+    comparison = Comparison.BY_ROW
+    changes_nothing = PluginChanges.changes_nothing
 
     def __init__(self, given: Source) -> None:
         super().__init__(given)

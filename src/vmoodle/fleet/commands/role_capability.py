@@ -18,6 +18,7 @@ from vmoodle.fleet.changes.roles import (
 )
 from vmoodle.fleet.commands.roles import unknown_component
 from vmoodle.fleet.copy_source import FromSite, PerhapsFromSite
+from vmoodle.fleet.parameter_words import called
 from vmoodle.fleet.parameters import Constant
 from vmoodle.fleet.result import Result
 from vmoodle.moodle.roles.definitions import Permission, SiteRoles, named, read_roles
@@ -56,7 +57,7 @@ class OneCapability(PerhapsFromSite):
             raise InvalidInput(
                 "role.source",
                 "Say what the capability is to be: one permission, or that of one site.",
-                "One of --allow, --prevent, --prohibit, --inherit, --from SITE.",
+                f"Give {called('permission')}, or {called('source')} SITE.",
             )
         return self
 
@@ -114,7 +115,7 @@ class CapabilitiesToSync(FromSite):
             raise InvalidInput(
                 "role.source",
                 "Say which permissions: of one capability, or of one component.",
-                "--capability mod/quiz:view, or --component mod_quiz",
+                f"{called('capability')} mod/quiz:view, or {called('component')} mod_quiz",
             )
         if self.capability:
             refuse_no_capability(self.capability)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import VMoodleError
+from vmoodle.fleet.change_rows import all_stay
 from vmoodle.fleet.changes.roles import changed, refuse_unknown, take_back, told
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Parameters
@@ -37,6 +38,11 @@ class ResetRoles(Command[RolesToReset]):
     idempotent = True
     comparison = Comparison.BY_ROW
     scripts = True
+
+    @classmethod
+    def changes_nothing(cls, answer: Result) -> bool:
+        """Tell whether the roles are reset already, or have no archetype."""
+        return all_stay(answer)
 
     @classmethod
     def judge(

@@ -11,6 +11,7 @@ from vmoodle.errors import InvalidInput
 from vmoodle.fleet.changes.roles import RoleChange, ask_source, parts_named
 from vmoodle.fleet.commands.roles import AllowTables
 from vmoodle.fleet.copy_source import FromSite, PerhapsFromSite
+from vmoodle.fleet.parameter_words import called
 from vmoodle.fleet.parameters import Constant, LongText
 from vmoodle.moodle.roles.definitions import SiteRoles, named, read_roles
 from vmoodle.moodle.roles.documents import from_yaml
@@ -56,7 +57,7 @@ class SyncRoles(RoleChange[RolesToSync]):
             raise InvalidInput(
                 "role.source",
                 "Say what the roles are to be: those of one site, or those of one file.",
-                "--from SITE, or --file FILE",
+                f"{called('source')} SITE, or {called('document')} FILE",
             )
         settled = (
             _of_documents(given) if given.document else _of_site(given, installation)

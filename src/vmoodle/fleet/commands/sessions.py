@@ -35,7 +35,7 @@ class SessionsToEnd(Parameters):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        refuse_together(("--user", self.user), ("--but-admins", self.but_admins))
+        refuse_together(user=self.user, but_admins=self.but_admins)
         return self
 
 

@@ -20,6 +20,7 @@ from vmoodle.fleet.parameters import (
 )
 from vmoodle.fleet.result import Cell, Result, Table, cell
 from vmoodle.fleet.sql import text as sql_text
+from vmoodle.fleet.sql.reading import dialect_of, read_script
 from vmoodle.fleet.sql.text import Dialect, Statement
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.secret import MASK, Secret, without_secrets
@@ -119,13 +120,9 @@ class ReadBySql(Command[Sql]):
         """Return the first rows of the last statement's answer."""
         limits = site.installation.settings.fleet
         most = Most(limits.most_rows, limits.most_bytes)
-        script = self._script(_dialect(site))
-        try:
-            with self.given.telling_no_secret(), site.connect() as connection:
-                for statement in script:
-                    rows = connection.read(statement.sql, statement.values, most=most)
-        except Refused as error:
-            raise _only_reads(error) from error
+        script = self._script(dialect_of(site))
+        with self.given.telling_no_secret():
+            rows = read_script(site, script, most)
         cells = tuple(tuple(cell(value) for value in row) for row in rows)
         return Table(rows.columns, cells, truncated=rows.cut)
 
@@ -153,7 +150,7 @@ class WriteBySql(Command[SqlThatChanges]):
         except VMoodleError as error:
             if error.code == "run.outcome":
                 raise
-            raise _told(error, script, touched, _dialect(site)) from error
+            raise _told(error, script, touched, dialect_of(site)) from error
         return _affected(list(touched), ["" for _one in script])
 
     def dry_run(self, site: TargetSite) -> Result:
@@ -163,10 +160,10 @@ class WriteBySql(Command[SqlThatChanges]):
         notes = []
         try:
             with self.given.telling_no_secret(), site.change(dry=True) as connection:
-                if _dialect(site) == "mariadb":
+                if dialect_of(site) == "mariadb":
                     _refuse_not_transactional(connection)
                 for statement in script:
-                    lasting = _commits(statement, _dialect(site))
+                    lasting = _commits(statement, dialect_of(site))
                     notes.append(_NOT_TRIED if lasting else "")
                     touched.append(
                         None if lasting else connection.execute(statement.sql, statement.values)
@@ -176,25 +173,9 @@ class WriteBySql(Command[SqlThatChanges]):
         return _affected(touched, notes)
 
     def _checked(self, site: TargetSite) -> tuple[Statement, ...]:
-        script = self._script(_dialect(site))
+        script = self._script(dialect_of(site))
         sql_text.refuse_transaction_words(script)
         return script
-
-
-def _dialect(site: TargetSite) -> Dialect:
-    return "mariadb" if site.dialect == "mariadb" else "postgresql"
-
-
-def _only_reads(error: Refused) -> Refused:
-    """Return the error with what changes sites, in the same words for all engines."""
-    if error.code != "engine.sql.readonly":
-        return error
-    return Refused(
-        error.code,
-        "The statement may change the site, and without --write sites are only read.",
-        "With --write it is tried first and confirmed. SELECT, SHOW, EXPLAIN and the like only "
-        "read.",
-    )
 
 
 def _commits(statement: Statement, dialect: Dialect) -> bool:

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -40,8 +40,10 @@ def export(run: Run, path: Path, form: str) -> int:
         return _json(run, file) if form == "json" else _parquet(run, file)
 
 
-def write_json(run: Run, file: IO[str]) -> int:
+def write_json(run: Run, file: IO[str], hinted: Callable[[str, str], str] | None = None) -> int:
     """Write a run as one JSON object; its results one after the other. Return how many.
+
+    `hinted` gives a surface's words to the hint of an error, by its code and what it is.
 
     Where its command compares by a matrix, the names in which sites differ are in `comparison`; an
     error that its comparison did not foresee stands there, and hides no answer. Raise as
@@ -53,6 +55,8 @@ def write_json(run: Run, file: IO[str]) -> int:
     file.write(head.removesuffix("\n}") + ',\n  "results": [')
     count = 0
     for one in entries(run):
+        if hinted and "error" in one:
+            one["error"]["hint"] = hinted(one["error"]["code"], one["error"]["hint"])
         file.write(("," if count else "") + "\n    " + json.dumps(one, default=str))
         count += 1
     file.write("\n  ]" if count else "]")

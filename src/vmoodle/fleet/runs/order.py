@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -43,6 +43,14 @@ class Order:
     def names(self) -> list[str]:
         """The shortnames of the sites."""
         return [name for _id, name in self.sites]
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the command has to say of the order as a whole; of an undo nothing."""
+        if self.undo_of:
+            return ()
+        with contained(f"{self.command.name}, when it was ordered"):
+            return tuple(self.command.notes(self.given))
 
 
 def prepare(
@@ -133,7 +141,7 @@ def again(
         raise Refused(
             "run.secret",
             f"The parameters of run {run.id} hold a secret, which is not kept.",
-            f"Order it anew on the same sites: --on {'failed' if failed else 'run'}:{run.id}",
+            f"Order it anew on the same sites: {'failed' if failed else 'run'}:{run.id}",
         )
     if failed and not runs.failed_names(run):
         raise _none_failed(run)
@@ -151,7 +159,7 @@ def _none_failed(run: Run) -> NotFound:
     return NotFound(
         "run.failed",
         f"{message} {len(unknown)} {are} unknown, and not repeated.",
-        f"Look there first; then order it anew with --on '{', '.join(unknown)}'.",
+        f"Look there first; then order it anew on {', '.join(unknown)}.",
     )
 
 
@@ -227,6 +235,17 @@ def after_trial(order: Order, trial: Run) -> Order:
     return replace(order, sites=sites, left_out=left_out)
 
 
+def changes_nothing(order: Order, trial: Run) -> bool:
+    """Tell whether no site on which a trial went well would be another afterwards.
+
+    An undo is made all the same: only so it is known that a run was taken back.
+    """
+    if order.undo_of:
+        return False
+    with contained(f"{order.command.name}, when its trial was judged"):
+        return all(order.command.changes_nothing(answer) for _site, answer in answers(trial))
+
+
 def operation_of(run: Run) -> Operation:
     """Return the operation of a run that is one."""
     return operations.find(run.operation_id)
@@ -255,7 +274,7 @@ def _without(
         raise InvalidInput(
             "target.source",
             f"The only site that is meant is {', '.join(sources)}, which is the source.",
-            "Say with --on which other sites are meant.",
+            "Say which other sites are meant.",
         )
     return left
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from vmoodle.errors import NotFound
 from vmoodle.fleet import command_sets
-from vmoodle.fleet.command import Comparison
+from vmoodle.fleet.change_rows import NOTHING
+from vmoodle.fleet.command import Comparison, Effect
 from vmoodle.fleet.parameters import restored
+from vmoodle.fleet.problems import Fault
 from vmoodle.fleet.result import Compared, Result, Table, from_json
 from vmoodle.fleet.unforeseen import contained
 from vmoodle.process import is_gone
@@ -115,6 +118,20 @@ def matrix(run: Run) -> list[Compared] | None:
         for one in found:  # what cannot be shown is found here
             one.as_facts()
     return found
+
+
+def silence(run: Run) -> str:
+    """Return what is said of a site whose table has no row."""
+    with suppress(NotFound):  # its package is gone by now
+        if said := command_sets.find(run.command).silence:
+            return said
+    return "no rows" if run.effect == Effect.READS else NOTHING
+
+
+def faults(run: Run) -> Iterator[Fault]:
+    """Give what went wrong on each of those sites."""
+    for row in problems(run):
+        yield Fault(row.shortname, row.state, row.error_code, row.error_message, row.error_hint)
 
 
 def problems(run: Run) -> Iterator[RunSite]:

@@ -39,7 +39,9 @@ def the_sql(sql: str, file: str, query: str) -> tuple[str, str]:
     """
     if sum(map(bool, (sql, file, query))) != 1:
         raise InvalidInput(
-            "sql.which", "Give the SQL, or --file, or --query: one of them.", "As in 'SELECT 1'."
+            "sql.which",
+            "Give the SQL itself, a file of it, or a saved query: one of them.",
+            "As in 'SELECT 1'.",
         )
     if query:
         row = saved_queries.find(query)

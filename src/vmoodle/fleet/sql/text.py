@@ -103,7 +103,7 @@ def split(sql: str, dialect: Dialect) -> list[str]:
         parts = [text] if ";" not in text else _split(text, dialect)
     found = [part.strip() for part in parts if _BLANK.sub("", part.strip(), count=1)]
     if not found:
-        raise InvalidInput("sql.empty", "There is no SQL.", "Give a statement, or a --file.")
+        raise InvalidInput("sql.empty", "There is no SQL.", "Give a statement, as SELECT 1.")
     return found
 
 
@@ -188,7 +188,7 @@ def _sorted_parameters(
         else:
             positional.append(one)
     if missing := [name for name in wanted if name not in named]:
-        raise _wrong(f":{missing[0]} has no value", f"--param {missing[0]}=…")
+        raise _wrong(f":{missing[0]} has no value")
     places = sum(found == "%s" for text in texts for found in _POSITION.findall(text))
     if positional and not places:
         raise _foreign(positional[0].partition("=")[0], wanted)
@@ -203,7 +203,7 @@ def _foreign(name: str, wanted: Iterable[str]) -> InvalidInput:
 
 
 def _wrong(
-    message: str, hint: str = "--param name=value stands for :name in the SQL."
+    message: str, hint: str = "A parameter is name=value, for :name in the SQL."
 ) -> InvalidInput:
     return InvalidInput("sql.parameter", f"{message}.", hint)
 
@@ -259,5 +259,5 @@ def _untranslatable(why: str, source: str, target: str) -> InvalidInput:
     return InvalidInput(
         "sql.dialect",
         f"The statement cannot be put from {source}'s SQL into {target}'s: {why}.",
-        f"Write it for {target}, and run it on those sites alone: --on 'server:…'.",
+        f"Write it for {target}, and run it on those sites alone, chosen by their server.",
     )

@@ -102,7 +102,10 @@ class _Working:
         chosen = self._meant(self._tree, universe) - self._undecided.keys()
         return Choice(
             tuple(facts for site, facts in self._every.items() if site in chosen),
-            {self._every[site].shortname: error for site, error in self._undecided.items()},
+            {
+                self._every[site].shortname: self._undecided[site]
+                for site in sorted(self._undecided)
+            },
             named,
         )
 
@@ -128,7 +131,7 @@ class _Working:
         answers = self._ask(sql, sorted(among)) if among else {}
         failed = {site: what for site, what in answers.items() if isinstance(what, VMoodleError)}
         self._undecided |= failed
-        errors = list(failed.values())
+        errors = [failed[site] for site in sorted(failed)]
         if (
             errors
             and len(errors) == len(answers)

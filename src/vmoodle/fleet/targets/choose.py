@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vmoodle.errors import Conflict, InvalidInput
+from vmoodle.fleet.parameter_words import called
 from vmoodle.lifecycle import names
 from vmoodle.registry import targets
 from vmoodle.registry.models import Site, SiteState
@@ -56,14 +57,15 @@ def _refuse_unclear(selection: Selection) -> None:
     if selection.all_sites and (selection.patterns or selection.labels):
         raise InvalidInput(
             "target.all",
-            "--all is every site; it goes with no name and no label.",
-            "Say either --all, or names, globs and labels.",
+            f"{called('all')} is every site; it goes with no name and no label.",
+            f"Say either {called('all')}, or names, globs and labels.",
         )
     if not (selection.all_sites or selection.patterns or selection.labels):
         raise InvalidInput(
             "target.nothing",
             "No site is named.",
-            "Name sites, or a quoted glob as 'school*', or --label key=value, or --all.",
+            f"Name sites, or a quoted glob as 'school*', or {called('label')} key=value, or "
+            f"{called('all')}.",
         )
 
 

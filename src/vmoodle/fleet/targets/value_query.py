@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from vmoodle.engines.protocol import GRACE, Most
-from vmoodle.errors import Failed, VMoodleError
+from vmoodle.errors import Failed, InvalidInput, VMoodleError
 from vmoodle.fleet.fan_out import Bounds, fan_out
+from vmoodle.fleet.sql.reading import dialect_of, read_script
+from vmoodle.fleet.sql.text import Dialect, Statement, statements
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.fleet.target_sites import TargetSites, by_server
 from vmoodle.fleet.targets.choice import Ask
@@ -28,9 +31,10 @@ def asker(installation: Installation) -> Ask:
     bounds = Bounds(settings.together, settings.per_server, settings.timeout + GRACE)
 
     def ask(sql: str, ids: Sequence[int]) -> Mapping[int, bool | VMoodleError]:
+        one_statement = cache(partial(_one_statement, sql))
+
         def decide(site: TargetSite) -> bool:
-            with site.connect() as connection:
-                rows = connection.read(sql, most=Most(1, 1_000_000))
+            rows = read_script(site, one_statement(dialect_of(site)), Most(1, 1_000_000))
             return is_true(rows[0][0] if rows and rows[0] else None)
 
         lanes = TargetSites(installation, settings.timeout).lanes(by_server(ids), decide)
@@ -41,6 +45,17 @@ def asker(installation: Installation) -> Ask:
         return answers
 
     return ask
+
+
+def _one_statement(sql: str, dialect: Dialect) -> tuple[Statement, ...]:
+    found = statements(sql, (), dialect)
+    if len(found) > 1:
+        raise InvalidInput(
+            "target.query",
+            f"A query that selects sites is one statement, and these are {len(found)}.",
+            "Ask all of it in one, as SELECT COUNT(*) > 0 FROM {user} WHERE deleted = 1.",
+        )
+    return found
 
 
 def is_true(value: object) -> bool:

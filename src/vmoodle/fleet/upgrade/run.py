@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vmoodle.errors import Conflict, Failed, NotFound, Refused, VMoodleError
 from vmoodle.fleet.command_sets import load
 from vmoodle.fleet.commands.upgrade_plan import BLOCKED, NEEDLESS, verdict_of
+from vmoodle.fleet.parameter_words import called
 from vmoodle.fleet.parameters import given
 from vmoodle.fleet.result import Table
 from vmoodle.fleet.runs import runner
@@ -70,7 +71,7 @@ def plan(
         raise NotFound(
             "upgrade.first",
             f"{', '.join(unknown)} is not among the sites that are to be upgraded.",
-            "--first names sites that --on means.",
+            f"{called('first')} names sites that {called('on')} means.",
         )
     rank = {name: number for number, name in enumerate(first)}
     chosen.sort(key=lambda name: rank.get(name, len(rank)))

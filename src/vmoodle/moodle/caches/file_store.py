@@ -117,7 +117,7 @@ def _refuse_foreign(descriptor: int, place: CachePlace, store: CacheStore) -> No
         raise Refused(
             "cache.owner",
             f"The cache store {store.name} is in a directory of another account than the site's.",
-            "Give that directory to the web account, or vmoodle cache purge --on SITE.",
+            "Give that directory to the web account, or vmoodle cache purge.",
         )
 
 
@@ -125,5 +125,5 @@ def _link(store: CacheStore) -> Refused:
     return Refused(
         "cache.link",
         f"The cache store {store.name} lies behind a symbolic link, or a file is in its place.",
-        "Set $CFG->cachedir to the directory itself, or vmoodle cache purge --on SITE.",
+        "Set $CFG->cachedir to the directory itself, or vmoodle cache purge.",
     )

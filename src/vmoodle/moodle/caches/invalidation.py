@@ -69,7 +69,7 @@ _HINTS: Mapping[str, str] = {
     "apcu": "Its memory is the web server's PHP alone: reload PHP-FPM, or purge all caches in the "
     "site's administration.",
 }
-_HINT = "Purge them: vmoodle cache purge --part muc --on SITE"
+_HINT = "Purge them: vmoodle cache purge."
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def drop_from_redis(_place: CachePlace, store: CacheStore, caches: Sequence[str]
         raise Unavailable(
             "cache.redis.library",
             f"The cache store {store.name} is in Redis, and Python's redis library is missing.",
-            "Install vmoodle[redis], or purge them: vmoodle cache purge --part muc --on SITE",
+            "Install vmoodle[redis], or purge them: vmoodle cache purge.",
         ) from error
     try:
         client = _client(store)

@@ -57,7 +57,7 @@ def build_component_cache(
         raise InvalidInput(
             "codebase.components",
             f"{tree.root} has no component class to build a cache with.",
-            "Add the tree without --immutable.",
+            "Add the tree as one that may change.",
         )
     scratch = Path(tempfile.mkdtemp(prefix="vmoodle-components-"))
     try:
@@ -68,7 +68,7 @@ def build_component_cache(
             raise Unavailable(
                 "codebase.componentcache",
                 f"{tree.root} gave no component cache.",
-                "Add the tree without --immutable.",
+                "Add the tree as one that may change.",
             )
         write_atomically(target, content, mode=mode)
     except OSError as error:

@@ -147,14 +147,16 @@ def _refuse_missing(
     patterns: list[SettingPattern],
     found: Mapping[SettingName, SettingValue],
 ) -> None:
-    for pattern in patterns:
-        there = [
-            setting
-            for setting, value in found.items()
-            if pattern.matches(setting) and value.effective is not None
-        ]
-        if there:
-            continue
+    there = [setting for setting, value in found.items() if value.effective is not None]
+    missing = [one for one in patterns if not any(map(one.matches, there))]
+    if len(missing) > 1:
+        words = ", ".join(str(SettingName(one.component, one.name)) for one in missing)
+        raise NotFound(
+            "setting.unknown",
+            f"The source has nothing called {words}.",
+            "Leave these out, or name them as the source does.",
+        )
+    for pattern in missing:
         if pattern.component != CORE and _is_one_component(pattern):
             known = components(connection)
             if pattern.component not in known:

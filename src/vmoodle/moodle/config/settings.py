@@ -220,7 +220,7 @@ def unknown_setting(connection: SiteConnection, setting: SettingName) -> NotFoun
         message = f"The site has no setting {setting}."
         names = nearest(setting.name, known)
         meant = did_you_mean([str(SettingName(setting.component, name)) for name in names])
-    hint = f"{meant} Say --new to make a setting that is not there yet.".lstrip()
+    hint = meant or "A plugin's setting is named component/name."
     return NotFound("setting.unknown", message, hint)
 
 

@@ -155,7 +155,7 @@ def add_missing(
             "table.large",
             f"The table {part.table} has {before:,} rows on this site; up to {MOST_FILLED_ROWS:,}"
             " can be looked through for what is missing.",
-            "Replace the rows, whole or with --where, or write them by vmoodle sql.",
+            "Replace the rows, all or some of them, or write them by vmoodle sql.",
         )
     places = [at for at, column in enumerate(part.columns, start=1) if column.name in key]
     written = Digest(with_ids=False)

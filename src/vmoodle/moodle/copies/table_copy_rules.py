@@ -217,7 +217,7 @@ def _held(table: str, holders: Sequence[str]) -> Refused:
     return _refused(
         table,
         f"other tables hold its ids ({', '.join(holders[:3])})",
-        "Add what is missing instead: --add-missing COLUMN.",
+        "Add what is missing instead.",
     )
 
 

@@ -81,8 +81,8 @@ def lost(filedir: Path) -> Unavailable:
     return Unavailable(
         "filedir.lost",
         f"{filedir} is missing or empty, and the site's database names files that lie in it.",
-        "Mount it or put it back, then try again. A site that is to go without its files: "
-        "vmoodle site delete SITE --no-snapshot.",
+        "Mount it or put it back, then try again. A site that is to go without its files is "
+        "deleted without a snapshot.",
     )
 
 

@@ -31,6 +31,9 @@ EMPTY_CONTENT = hashlib.sha1(b"", usedforsecurity=False).hexdigest()
 """Of directories and empty files; Moodle needs no file for it (file_system_filedir.php)."""
 
 _AREA = re.compile(r"([a-z][a-z0-9_]{0,99})/([a-z][a-z0-9_]{0,49})(?:/(\d{1,18}))?")
+_SAME, _STAYS = "same", "stays"
+STAYING = frozenset({_SAME, _STAYS})
+"""What `described` says of files and settings that are not changed."""
 # What of a row means the same on each site; ids of people and of repositories do not.
 _COMMON = (
     "contenthash", "filepath", "filename", "filesize", "mimetype", "status", "source", "author",
@@ -188,7 +191,7 @@ class AreaChange:
     @property
     def is_nothing(self) -> bool:
         """Tell whether the site has it all already."""
-        return not self.settings and set(self.files.values()) <= {"same"}
+        return not self.settings and set(self.files.values()) <= {_SAME}
 
 
 def plan_area(
@@ -201,7 +204,7 @@ def plan_area(
     """Return what makes a site's area another; a setting that names a file that goes is emptied."""
     old, new = there.files, wanted.files
     files = {
-        path: "same" if old.get(path) == new.get(path)
+        path: _SAME if old.get(path) == new.get(path)
         else "remove" if path not in new
         else "replace" if path in old
         else "add"
@@ -322,5 +325,5 @@ def described(change: AreaChange, words: Iterable[str]) -> list[tuple[str, str, 
         (f"setting {name}", f"set to {value}" if value else "empty", "")
         for name, value in change.settings.items()
     ]
-    rows += [(f"setting {name}", "stays", why) for name, why in change.left.items()]
+    rows += [(f"setting {name}", _STAYS, why) for name, why in change.left.items()]
     return rows + [("", "", word) for word in words]

@@ -134,9 +134,7 @@ def _row(
         return Row(name, None, values, _split(name, columns), is_split=True)
     # Nearly all are the same, which is told at once.
     states = {
-        site: CellState.SAME
-        if wanted is not None and values.get(site) == wanted
-        else _state(name, column, wanted)
+        site: CellState.SAME if values.get(site) == wanted else _state(name, column, wanted)
         for site, column in columns.items()
     }
     return Row(name, wanted, values, states)

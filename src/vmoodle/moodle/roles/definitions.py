@@ -119,7 +119,7 @@ def unknown_role(shortname: str, known: Collection[str], place: str = "the site"
     return NotFound(
         "role.unknown",
         f"{place[:1].upper()}{place[1:]} has no role {shortname!r}.",
-        f"Its roles are: {', '.join(known)}.",
+        f"There are: {', '.join(known)}.",
     )
 
 

@@ -74,7 +74,7 @@ def install_site(
         raise Failed(
             "install.failed",
             f"Moodle's installer ended with status {completed.exit_status}: {last}",
-            "`vmoodle codebase check NAME --server SERVER` tells what is missing on this machine.",
+            "`vmoodle codebase check` tells what is missing on this machine.",
         )
 
 

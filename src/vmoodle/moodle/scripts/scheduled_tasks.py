@@ -133,7 +133,7 @@ def refuse_cron_off(connection: SiteConnection, forced: Forced | None) -> None:
         raise Refused(
             "task.cron_off",
             "The site's cron is switched off.",
-            "--force runs the task nevertheless.",
+            "The task can be forced to run nevertheless.",
         )
 
 

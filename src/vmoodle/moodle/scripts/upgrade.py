@@ -109,6 +109,6 @@ def upgrade_site(
             "upgrade.failed",
             f"Moodle's upgrade ended with status {completed.exit_status}: "
             f"{last_words(completed.output_tail)}",
-            "`vmoodle codebase check NAME --server SERVER` tells what is missing on this machine; "
+            "`vmoodle codebase check` tells what is missing on this machine; "
             "Moodle's own lines, what is missing in the code tree.",
         )
