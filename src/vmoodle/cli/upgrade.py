@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli import upgrade_run
+from vmoodle.cli import upgrade_back, upgrade_run
 from vmoodle.cli.output import Json, in_bytes, print_table, say
 from vmoodle.cli.run_show import names, show_problems, show_run
 from vmoodle.cli.run_start import On, Timeout, ask, ordered
@@ -122,6 +122,7 @@ def _finish(
         raise typer.Exit(TO_BE_DONE)
 
 
+app.command("back")(upgrade_back.back)
 app.command("run")(upgrade_run.run)
 app.command("show")(upgrade_run.show)
 app.command("list")(upgrade_run.list_upgrades)

@@ -23,6 +23,7 @@ from vmoodle.lifecycle.template import (
 from vmoodle.lifecycle.template import (
     upgrade as template_upgrade,
 )
+from vmoodle.lifecycle.upgrade import back as upgrade_back
 from vmoodle.lifecycle.upgrade import operation as site_upgrade
 from vmoodle.operations.plan import Kinds
 
@@ -46,6 +47,7 @@ KINDS: Kinds = {
         template_upgrade.UPGRADE,
         template.DELETE,
         site_upgrade.UPGRADE,
+        upgrade_back.BACK,
         warm.FILL,
     )
 }
