@@ -280,6 +280,18 @@ class CronSettings(Section):
     )
 
 
+class UpgradeSettings(Section):
+    """Upgrades of sites."""
+
+    keep_copy_hours: int = Field(
+        default=24,
+        ge=0,
+        le=24 * 365,
+        description="Hours for which the safety copy of an upgrade is kept, so that `upgrade back` "
+        "can take the site back to it; a running `vmoodle worker` drops it then. 0: not at all.",
+    )
+
+
 class SnapshotSettings(Section):
     """Where snapshots are kept, and for how long."""
 
@@ -323,6 +335,7 @@ class Settings(Section):
     operations: OperationSettings = OperationSettings()
     fleet: FleetSettings = FleetSettings()
     cron: CronSettings = CronSettings()
+    upgrades: UpgradeSettings = UpgradeSettings()
     snapshots: SnapshotSettings = SnapshotSettings()
 
 

@@ -27,7 +27,7 @@ def upgradable(request: pytest.FixtureRequest) -> Iterator[CopyFleet]:
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-upgrade-"))
     directory.chmod(0o755)
     with getattr(servers, f"private_{request.param}")(directory / "server") as server:
-        fleet = Fleet(directory / "home")
+        fleet = Fleet(directory / "home", {"VMOODLE_UPGRADES__KEEP_COPY_HOURS": "0"})
         fleet.run("server", "add", "main", server.url)
         fleet.run("codebase", "add", "old", "sandbox")
         for name, release in (("new", "5.1.0"), ("broken", "5.0.0")):
@@ -87,6 +87,16 @@ def test_the_same_failure_is_not_tried_again_unasked(upgradable: CopyFleet) -> N
     assert ended["sites"]["u1"]["error_code"] == "upgrade.failed_before"
     ended = run(upgradable, "broken", "--yes", "--retry", on="u1", status=1)
     assert states(ended) == {"u1": "failed"}
+    # From other versions it is another upgrade.
+    database = upgradable.database("u1")
+    version = upgradable.config(database)["allversionshash"]
+    for wanted, tried in (("another", "failed"), (version, "skipped")):
+        with upgradable.engine.connect(database, read_only=False) as connection:
+            connection.execute(
+                "UPDATE {config} SET value = %s WHERE name = 'allversionshash'", (wanted,)
+            )
+        assert states(run(upgradable, "broken", "--yes", on="u1", status=1)) == {"u1": tried}
+        database = upgradable.database("u1")
 
 
 def test_an_upgrade_that_is_killed_goes_back_too(upgradable: CopyFleet) -> None:

@@ -188,7 +188,7 @@ def copying(engine: str) -> Iterator[Killable]:
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-copies-killed-"))
     directory.chmod(0o755)
     with getattr(servers, f"private_{engine}")(directory / "server") as server:
-        fleet = Fleet(directory / "home")
+        fleet = Fleet(directory / "home", {"VMOODLE_UPGRADES__KEEP_COPY_HOURS": "0"})
         fleet.run("server", "add", "main", server.url)
         fleet.run("codebase", "add", "sandbox", "sandbox")
         with subprocess.Popen(

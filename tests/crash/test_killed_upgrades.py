@@ -11,7 +11,7 @@ from tests.crash.copying import Killable, copying
 from vmoodle.sandbox import copy_tree
 
 KIND = "site.upgrade"
-STEPS = ("check", "tasks", "close", "copy", "code", "upgrade", "open", "release")
+STEPS = ("check", "prepare", "tasks", "close", "copy", "code", "upgrade", "open", "release")
 
 
 @pytest.fixture(scope="module", params=["mariadb", "postgresql"])
@@ -45,11 +45,11 @@ def test_killed_at_each_step_it_is_upgraded_and_the_next_begins(fleet: Killable)
         fleet.clone(name)
     databases = len(fleet.engine.list_databases())
     operation = fleet.order("waves", "newer", "forth", "behind")
-    fleet.killed_on_the_way(operation, KIND, STEPS[:5])
+    fleet.killed_on_the_way(operation, KIND, STEPS[:6])
     assert fleet.map_state("forth.example.test") == "deploying"
     for _again in range(2):
         assert fleet.killed_at(f"{KIND}/upgrade:amid")
-    fleet.killed_on_the_way(operation, KIND, STEPS[5:])
+    fleet.killed_on_the_way(operation, KIND, STEPS[6:])
     fleet.work()
     fleet.assert_ended(operation, "done")
     for name in ("forth", "behind"):
@@ -66,7 +66,7 @@ def test_killed_on_its_way_back_it_is_what_it_was(fleet: Killable) -> None:
     before, databases = fleet.content("back"), len(fleet.engine.list_databases())
     config = fleet.config(fleet.database("back"))
     operation = fleet.order("waves", "newer", "back")
-    fleet.killed_backwards(operation, KIND, STEPS[:7])
+    fleet.killed_backwards(operation, KIND, STEPS[:8])
     fleet.assert_ended(operation, "cancelled")
     assert fleet.content("back") == before
     assert fleet.config(fleet.database("back")) == config
@@ -81,7 +81,7 @@ def test_killed_while_a_failed_upgrade_goes_back_the_rest_is_halted(fleet: Killa
         fleet.clone(name)
     before, databases = fleet.content("canary"), len(fleet.engine.list_databases())
     operation = fleet.order("waves", "broken", "canary", "rest")
-    for step in reversed(STEPS[:6]):
+    for step in reversed(STEPS[:7]):
         for moment in ("undo", "undone"):
             assert fleet.killed_at(f"{KIND}/{step}:{moment}"), (step, moment)
     fleet.work()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli import upgrade_rehearse, upgrade_run
+from vmoodle.cli import upgrade_back, upgrade_rehearse, upgrade_run
 from vmoodle.cli.output import Json, in_bytes, names, print_table, say
 from vmoodle.cli.run_problems import show_problems
 from vmoodle.cli.run_show import show_run
@@ -144,6 +144,7 @@ def _finish(
         raise typer.Exit(TO_BE_DONE)
 
 
+app.command("back")(upgrade_back.back)
 app.command("rehearse")(upgrade_rehearse.rehearse)
 app.command("rehearsals")(upgrade_rehearse.list_rehearsals)
 app.command("rehearsal")(upgrade_rehearse.show_rehearsal)

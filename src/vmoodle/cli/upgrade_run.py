@@ -304,16 +304,22 @@ def _facts(upgrade: Upgrade) -> dict[str, Any]:
 
 
 def _show(upgrade: Upgrade, *, json: bool) -> None:
-    from vmoodle.registry import upgrades
+    from vmoodle.registry import upgrade_copies, upgrades
 
     facts, rows = _facts(upgrade), upgrades.sites_of(upgrade)
+    back = upgrade_copies.until(row.operation_id for row in rows)
     if json:
         keys = (
             "shortname", "source", "state", "operation_id", "slow", "downtime_ms", "upgrade_ms",
             "expected_ms",
             "error_code", "error_message", "error_hint",
         )  # fmt: skip
-        told = [{"wave": row.wave + 1} | {key: getattr(row, key) for key in keys} for row in rows]
+        told = [
+            {"wave": row.wave + 1}
+            | {key: getattr(row, key) for key in keys}
+            | {"back_until": back.get(row.operation_id)}
+            for row in rows
+        ]
         print_json(facts | {"sites": told})
         return
     for key in ("created_at", "finished_at", "next_wave_at"):
@@ -321,10 +327,10 @@ def _show(upgrade: Upgrade, *, json: bool) -> None:
     facts["summary"] = ", ".join(f"{count} {state}" for state, count in facts["summary"].items())
     print_block(facts)
     print_table(
-        ("WAVE", "SITE", "FROM", "STATE", "CLOSED", "UPGRADE", "OPERATION", "WHY"),
+        ("WAVE", "SITE", "FROM", "STATE", "CLOSED", "UPGRADE", "BACK UNTIL", "OPERATION", "WHY"),
         [
             (row.wave + 1, row.shortname, row.source, row.state, _in_seconds(row.downtime_ms),
-             _in_seconds(row.upgrade_ms), row.operation_id,
+             _in_seconds(row.upgrade_ms), moment(back.get(row.operation_id)), row.operation_id,
              f"{row.error_message} [{row.error_code}]" if row.error_code else "")
             for row in rows
         ],

@@ -27,8 +27,8 @@ def worker(
 ) -> None:
     """Execute this node's operations: those interrupted first, then those that come.
 
-    While it runs, the snapshots that the schedule wants are taken, old runs are deleted, and with
-    cron.enabled the sites' cron is run.
+    While it runs, the snapshots that the schedule wants are taken, old runs and safety copies are
+    deleted, and with cron.enabled the sites' cron is run.
 
     What is begun and how it ended is told on standard error, a line each.
 
@@ -39,7 +39,7 @@ def worker(
 
     installation = open_installation()
     from vmoodle.fleet.kinds import KINDS
-    from vmoodle.lifecycle.upgrade import waves
+    from vmoodle.lifecycle.upgrade import safety_copy, waves
     from vmoodle.operations.follow import tell_nobody, work
     from vmoodle.registry import operations
     from vmoodle.scheduler import runs, snapshots
@@ -50,6 +50,7 @@ def worker(
     def order_due() -> object:
         now = datetime.now(UTC)
         runs.prune_due(installation, now)
+        safety_copy.let_go_due(installation)
         upgrading = waves.order_due(installation)
         return snapshots.order_due(installation, now) or upgrading
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from vmoodle.errors import Failed, VMoodleError
 _CONNECTIONS = 4
 # Seconds: who waits for a lock on a live site keeps those waiting that come later.
 _LIVE_LOCK_WAIT = 3
+_TICK = 0.1
 _LONGEST_NAME = 64
 _TABLES_PER_QUESTION = 200
 
@@ -35,6 +38,10 @@ _TEXT_THAT_NAMES_TABLES = """
     SELECT 'foreign keys' FROM information_schema.table_constraints
      WHERE table_schema = %s AND constraint_type = 'FOREIGN KEY'
 """
+_DEFINED = """
+    SELECT table_name, create_time FROM information_schema.tables
+     WHERE table_schema = %s AND table_type = 'BASE TABLE' ORDER BY table_name
+"""
 _TABLES_WITH_FOREIGN_KEYS = """
     SELECT DISTINCT table_name FROM information_schema.table_constraints
      WHERE table_schema = %s AND constraint_type = 'FOREIGN KEY'
@@ -48,6 +55,7 @@ class _Table:
     exact: bool
     """Whether CREATE TABLE … LIKE would lose something: a counter above 1, foreign keys."""
     filled: bool
+    made: bool = False
 
 
 def text_that_names_tables(session: Session, database: str) -> str:
@@ -83,6 +91,85 @@ def copy_tables(
             # The largest first, so that no connection is left alone with one at the end.
             tables.sort(key=lambda table: (table.filled, sizes[table.name]), reverse=True)
             _copy(address, source.name, target.name, tables)
+
+
+def prepare_tables(address: ServerAddress, source: SiteDatabase, target: SiteDatabase) -> str:
+    """Make the source's tables, without rows, in the empty target; return how the source's are.
+
+    Anybody goes on writing. Empty where it cannot be told later whether a table was changed: only
+    MariaDB keeps when its definition was.
+    """
+    with open_session(address, database=target.name) as session:
+        if not session.is_mariadb:
+            return ""
+        definitions = _definitions(session, source.name)
+        found = session.run(_TABLES, (source.name,))
+        exact = {str(row[0]) for row in session.run(_TABLES_WITH_FOREIGN_KEYS, (source.name,))}
+        names = renamed(
+            [str(row[0]) for row in found], source.prefix, target.prefix, longest=_LONGEST_NAME
+        )
+        tables = [
+            _Table(name, new_name, name in exact, filled=False) for name, new_name in names.items()
+        ]
+    _copy(address, source.name, target.name, tables)
+    return definitions
+
+
+def fill_tables(
+    address: ServerAddress, source: SiteDatabase, target: SiteDatabase, prepared: str
+) -> bool:
+    """Copy the source's rows into the tables that were prepared, as they are at one moment.
+
+    Return False, with nothing done, where the source's tables are not what they were then. Writers
+    wait meanwhile; raise Unavailable (`engine.busy`) when they do not let go soon.
+    """
+    with open_session(address, database=target.name) as session:
+        found = session.run(_TABLES, (source.name,))
+        names = renamed(
+            [str(row[0]) for row in found], source.prefix, target.prefix, longest=_LONGEST_NAME
+        )
+        with _locked(session, source.name, list(names)):
+            if _definitions(session, source.name) != prepared:
+                return False
+            filled = _filled(session, source.name, list(names))
+            tables = [
+                _Table(name, new_name, exact=False, filled=True, made=True)
+                for name, new_name in names.items()
+                if name in filled
+            ]
+            sizes = {str(name): int(size) for name, _counter, size in found}
+            tables.sort(key=lambda table: sizes[table.name], reverse=True)
+            _copy(address, source.name, target.name, tables)
+            counters = _counters(session, source.name)
+        _raise_counters(session, target.name, {names[name]: counters[name] for name in names})
+    return True
+
+
+def _definitions(session: Session, database: str) -> str:
+    """Return a hash that is another once a table was made, changed or dropped.
+
+    Times have whole seconds, so it is waited until the last change is not in the present one.
+    """
+    while True:
+        rows = session.run(_DEFINED, (database,))
+        now = session.run("SELECT NOW()")[0][0]
+        if all(made is not None and made < now for _name, made in rows):
+            said = "\n".join(f"{name} {made}" for name, made in rows)
+            return hashlib.sha256(said.encode()).hexdigest()
+        time.sleep(_TICK)
+
+
+def _counters(session: Session, database: str) -> dict[str, int]:
+    return {str(name): int(counter) for name, counter, _ in session.run(_TABLES, (database,))}
+
+
+def _raise_counters(session: Session, database: str, wanted: Mapping[str, int]) -> None:
+    """Let the next ids be the source's, also where its last rows were deleted."""
+    given = _counters(session, database)
+    for table, counter in wanted.items():
+        if counter > max(1, given[table]):
+            there = f"{quote_name(database)}.{quote_name(table)}"
+            session.run(f"ALTER TABLE {there} AUTO_INCREMENT = {counter}")
 
 
 @contextmanager
@@ -165,7 +252,9 @@ def _copy_waiting(
 
 def _copy_table(session: Session, source: str, table: _Table) -> None:
     here, there = f"{quote_name(source)}.{quote_name(table.name)}", quote_name(table.new_name)
-    if table.exact:
+    if table.made:
+        pass
+    elif table.exact:
         start = f"CREATE TABLE {quote_name(table.name)} "
         definition = str(session.run(f"SHOW CREATE TABLE {here}")[0][1])
         if not definition.startswith(start):

@@ -144,8 +144,18 @@ class PostgreSQL(Copies):
         self.drop_database(database, if_exists=True)
         self.create_database(database)
 
+    def prepare_clone(self, source: SiteDatabase, target: SiteDatabase) -> str:
+        """Do nothing: files are copied whole, and soon."""
+        require_two(source, target)
+        return ""
+
     def clone_database(
-        self, source: SiteDatabase, target: SiteDatabase, *, replace: bool = False
+        self,
+        source: SiteDatabase,
+        target: SiteDatabase,
+        *,
+        replace: bool = False,
+        prepared: str = "",  # noqa: ARG002  there is nothing to prepare
     ) -> CopyMethod:
         """Copy the files inside the server; a source that is in use goes through a dump instead."""
         require_two(source, target)

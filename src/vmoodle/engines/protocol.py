@@ -151,13 +151,26 @@ class Engine(Protocol):
         Every method takes it like a site's. As a source it is one that nobody writes meanwhile.
         """
 
+    def prepare_clone(self, source: SiteDatabase, target: SiteDatabase) -> str:
+        """Do beforehand what a copy takes and can be done while the source is in use.
+
+        Return what to give to `clone_database`, empty where there is nothing. A target that is
+        there is dropped first.
+        """
+
     def clone_database(
-        self, source: SiteDatabase, target: SiteDatabase, *, replace: bool = False
+        self,
+        source: SiteDatabase,
+        target: SiteDatabase,
+        *,
+        replace: bool = False,
+        prepared: str = "",
     ) -> CopyMethod:
         """Make the target database a copy of the source, owned by the target's account.
 
         The account must exist, the database not (Conflict); with `replace` one that is there is
         dropped first, so that a copy that was cut off is made again: only for one known to be ours.
+        What was `prepared` is filled; where it does not fit any more it is dropped, and made anew.
         A copy that fails is dropped. With another prefix, tables, and what PostgreSQL names
         beside them, are renamed; contents never change. Raise InvalidInput (`engine.clone.prefix`)
         for a prefix that cannot be, Conflict (`engine.clone.programs`, `engine.clone.names`) where

@@ -23,6 +23,7 @@ from vmoodle.lifecycle.template import (
 from vmoodle.lifecycle.template import (
     upgrade as template_upgrade,
 )
+from vmoodle.lifecycle.upgrade import back as upgrade_back
 from vmoodle.lifecycle.upgrade import operation as site_upgrade
 from vmoodle.lifecycle.upgrade import rehearsal
 from vmoodle.operations.plan import Kinds
@@ -48,6 +49,7 @@ KINDS: Kinds = {
         template.DELETE,
         rehearsal.REHEARSE,
         site_upgrade.UPGRADE,
+        upgrade_back.BACK,
         warm.FILL,
     )
 }

@@ -18,6 +18,7 @@ from vmoodle.lifecycle.resources import removing
 from vmoodle.lifecycle.server import check_engine
 from vmoodle.lifecycle.snapshot import snapshot
 from vmoodle.lifecycle.stored import open_snapshots
+from vmoodle.lifecycle.upgrade import safety_copy
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import audit, ledger, operations, runs, servers, sites, snapshots
 from vmoodle.registry.models import Operation, Site, SiteState, state_words
@@ -271,6 +272,7 @@ PURGE = OperationKind(
     (
         Step("check", "see that the site does not serve", _check),
         Step("withdraw", "take the address off the map", _withdraw, _take_back),
+        Step("upgrade", "drop the safety copy of its last upgrade", safety_copy.let_go_of, None),
         Step("database", "drop the database", removing(resources.drop_database), None),
         Step("account", "drop the database account", removing(resources.drop_account), None),
         Step("dataroot", "remove moodledata", removing(dataroot.destroy), None),

@@ -51,6 +51,26 @@ class Upgrade(models.Model):
     finished_at = models.DateTimeField(null=True)
 
 
+class UpgradeCopy(models.Model):
+    """What a site was before its last upgrade, for as long as it is kept: the way back.
+
+    `upgraded_to` and `wwwroot` are what the site was left with: moved since, it cannot go back.
+    """
+
+    site = models.OneToOneField(
+        "registry.Site", on_delete=models.CASCADE, related_name="upgrade_copy"
+    )
+    operation_id = models.CharField(max_length=32)
+    database = models.CharField(max_length=80)
+    codebase = models.CharField(max_length=60)
+    upgraded_to = models.CharField(max_length=60)
+    wwwroot = models.CharField(max_length=255)
+    created_at = models.DateTimeField(auto_now_add=True)
+    until = models.DateTimeField(db_index=True)
+    # It is being dropped.
+    ending = models.BooleanField(default=False)
+
+
 class UpgradeSiteState(models.TextChoices):
     """What became of an upgrade on one site."""
 
@@ -73,10 +93,14 @@ class UpgradeSite(models.Model):
 
     upgrade = models.ForeignKey(Upgrade, on_delete=models.CASCADE, related_name="sites")
     shortname = models.CharField(max_length=40)
+    # The site's session key, which is its own for all its life: another of the name is another.
+    site_key = models.CharField(max_length=16, blank=True, default="")
     wave = models.PositiveIntegerField()
     position = models.PositiveIntegerField()
     source = models.CharField(max_length=60)
     source_version = models.CharField(max_length=20)
+    # What all versions of the site came to when its upgrade began; empty before.
+    source_hash = models.CharField(max_length=40, blank=True, default="")
     # That of the run again, so that an earlier failure is found by one index.
     versions_hash = models.CharField(max_length=40)
     state = models.CharField(max_length=20, choices=UpgradeSiteState.choices)
@@ -94,5 +118,5 @@ class UpgradeSite(models.Model):
             models.UniqueConstraint(fields=["upgrade", "shortname"], name="upgrade_site_unique")
         ]
         indexes: ClassVar = [
-            models.Index(fields=["shortname", "versions_hash"], name="upgrade_site_tried")
+            models.Index(fields=["site_key", "versions_hash"], name="upgrade_site_tried")
         ]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from vmoodle.errors import Conflict, NotFound, VMoodleError
@@ -84,13 +85,32 @@ def taken(versions_hash: str) -> list[UpgradeSite]:
     return list(done.order_by("-id"))
 
 
-def failed_before(shortname: str, versions_hash: str, version: str) -> UpgradeSite | None:
-    """Return the last attempt of a site from a version to the same code, if that has failed."""
-    tried = UpgradeSite.objects.filter(
-        shortname=shortname, versions_hash=versions_hash, source_version=version
-    ).exclude(operation_id="")
+def source_seen(operation_id: str, source_hash: str) -> None:
+    """Keep what all versions of a site come to from which its upgrade begins."""
+    UpgradeSite.objects.filter(operation_id=operation_id).update(source_hash=source_hash)
+
+
+def was_tried(site_key: str, versions_hash: str) -> bool:
+    """Tell whether it was ever begun to bring a site to some code."""
+    return _attempts(site_key, versions_hash).exists()
+
+
+def failed_before(site_key: str, versions_hash: str, source_hash: str) -> UpgradeSite | None:
+    """Return the last attempt of a site from some versions to the same code, if it has failed.
+
+    One that had not come so far as to look what it begins from counts for all of them, and without
+    a `source_hash` so does every one.
+    """
+    tried = _attempts(site_key, versions_hash)
+    if source_hash:
+        tried = tried.filter(source_hash__in=("", source_hash))
     last = tried.order_by("-id").first()
     return last if last is not None and last.state in FAILURES else None
+
+
+def _attempts(site_key: str, versions_hash: str) -> QuerySet[UpgradeSite]:
+    chosen = UpgradeSite.objects.filter(site_key=site_key, versions_hash=versions_hash)
+    return chosen.exclude(operation_id="")
 
 
 def under_way(shortnames: Sequence[str]) -> dict[str, str]:

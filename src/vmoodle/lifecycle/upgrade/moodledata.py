@@ -40,6 +40,12 @@ def put_back(context: StepContext) -> None:
     site = sites.find(context.site)
     if _kept(context).exists():
         _write(context.installation, Path(site.dataroot) / _MUC, _kept(context).read_bytes())
+    drop_caches(context)
+
+
+def drop_caches(context: StepContext) -> None:
+    """Drop what the site has cached."""
+    site = sites.find(context.site)
     for directory in _directories(site):
         if directory.is_symlink():
             context.say(f"{directory.name} is a symbolic link and was not emptied")
@@ -69,7 +75,13 @@ def _directories(site: Site) -> list[Path]:
 
 
 def _kept(context: StepContext) -> Path:
-    return context.installation.home.run / f"upgrade-{context.operation_id}.muc"
+    operation_id = context.parameters.get("upgrade_operation", context.operation_id)
+    return kept_settings(context.installation, str(operation_id))
+
+
+def kept_settings(installation: Installation, operation_id: str) -> Path:
+    """Return where the cache settings are that a site had before an upgrade."""
+    return installation.home.run / f"upgrade-{operation_id}.muc"
 
 
 def _read(path: Path) -> bytes:

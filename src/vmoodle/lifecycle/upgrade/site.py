@@ -14,19 +14,18 @@ from typing import Any
 
 from vmoodle.engines.protocol import SiteDatabase
 from vmoodle.errors import Failed
-from vmoodle.installation import Installation
-from vmoodle.lifecycle import interruption, resources
+from vmoodle.lifecycle import interruption
 from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.prove import prove, reach
 from vmoodle.lifecycle.publish import let_web_server_follow, publish
-from vmoodle.lifecycle.resources import Holdings
 from vmoodle.lifecycle.upgrade import cron, moodledata, smoke
 from vmoodle.lifecycle.upgrade.preflight import refuse_blocked
 from vmoodle.moodle.care.maintenance import State, read_maintenance
 from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.database.site_schema import database_versions_hash
 from vmoodle.moodle.scripts.upgrade import upgrade_site
 from vmoodle.operations.plan import StepContext
-from vmoodle.registry import codebases, ledger, operations, sites
+from vmoodle.registry import codebases, ledger, operations, sites, upgrades
 from vmoodle.registry.models import Codebase, Site, SiteState
 
 _FOLLOW_SECONDS = 10.0
@@ -38,6 +37,8 @@ def check(context: StepContext) -> None:
     site = sites.find(context.site)
     if _results(context).get("upgrade"):
         return  # another attempt: it is amid its upgrade
+    with connected(context.installation, site) as connection:
+        upgrades.source_seen(context.operation_id, database_versions_hash(connection))
     accepted = [str(code) for code in context.parameters.get("accept", [])]
     refuse_blocked(context.installation, site, target(context), accepted)
 
@@ -54,37 +55,16 @@ def open_again(context: StepContext) -> None:
     """Serve as before the operation, and prove it."""
     if "closed" in _results(context):
         cron.as_before(context)
+    serve(context)
+
+
+def serve(context: StepContext) -> None:
+    """Let visitors and cron in, and prove that the site serves."""
+    cron.let_in(context)
     _open(context)
     site = sites.find(context.site)
     if site.state == SiteState.ENABLED and _is_open_to_all(context, site):
         _prove(context, site)
-
-
-def copy(context: StepContext) -> None:
-    """Make the safety copy, on the same server and for the same account.
-
-    One that Moodle's upgrade has run behind is the only whole copy there is: it is left alone.
-    """
-    site, kept = sites.find(context.site), _results(context)
-    if kept.get("upgrade") and site.database == kept.get("copied"):
-        return
-    spare = _other_name(context, site)
-    own = context.installation.site_database(site)
-    moodledata.keep_settings(context)
-    resources.copy_database(
-        context,
-        _holdings(context, site, spare),
-        lambda engine, database: _say_how(context, engine.clone_database(own, database)),
-    )
-    context.keep({"copied": site.database, "copy": spare, "upgrade": ""})
-
-
-def drop_copy(context: StepContext) -> None:
-    """Drop of the two databases the one the site is not on."""
-    site = sites.find(context.site)
-    spare = _other_name(context, site)
-    resources.drop_database(context, _holdings(context, site, spare))
-    moodledata.forget(context)
 
 
 def to_new_code(context: StepContext) -> None:
@@ -228,23 +208,5 @@ def _on_codebase(context: StepContext, codebase: Codebase) -> None:
     publish(context.installation, site)
 
 
-def _other_name(context: StepContext, site: Site) -> str:
-    """Return of the two names the one that is not the site's database."""
-    names = [str(context.parameters["database"]), str(context.parameters["old_database"])]
-    return names[1] if site.database == names[0] else names[0]
-
-
-def _holdings(context: StepContext, site: Site, name: str) -> Holdings:
-    installation: Installation = context.installation
-    own = installation.site_database(site)
-    database = SiteDatabase(name, own.account, own.password, own.prefix)
-    return Holdings(site.shortname, site.server, database, Path(site.dataroot))
-
-
 def _results(context: StepContext) -> dict[str, Any]:
     return dict(operations.find(context.operation_id).result)
-
-
-def _say_how(context: StepContext, method: str) -> None:
-    how = "inside the server" if method == "server" else "by a dump"
-    context.say(f"the safety copy was made {how}")

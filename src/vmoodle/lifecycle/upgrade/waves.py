@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from django.utils import timezone
 
 from vmoodle.errors import Conflict, Failed, InvalidInput, Refused, VMoodleError
 from vmoodle.installation import Installation
+from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.suspend import settled
 from vmoodle.lifecycle.upgrade.site import downtime_ms
 from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.code.versions import all_versions_hash
+from vmoodle.moodle.database.site_schema import database_versions_hash
 from vmoodle.operations.plan import StepContext
 from vmoodle.registry import codebases, operations, sites, upgrades
 from vmoodle.registry.models import Operation, Site
@@ -73,8 +76,8 @@ def submit(
     """Write a run down and let its first wave begin; sites in the order in which they are given.
 
     Those `skipped` are entered with the reason. So is, without `retry`, a site that failed before
-    on its way from the same version to the same code. `expected` has the milliseconds of those that
-    were rehearsed. Raise InvalidInput for waves that are none,
+    on its way from the same versions to the same code. `expected` has the milliseconds of those
+    that were rehearsed. Raise InvalidInput for waves that are none,
     NotFound for a codebase, Conflict `upgrade.sites` when a site waits in another run.
     """
     codebase = codebases.find(codebase_name)
@@ -83,7 +86,7 @@ def submit(
     chosen: list[Site] = []
     for shortname in shortnames:
         site = sites.find(shortname)
-        reason = None if retry else _failed_before(site, wanted)
+        reason = None if retry else _failed_before(installation, site, wanted)
         if reason is None:
             chosen.append(site)
         else:
@@ -322,7 +325,11 @@ def _amount(text: str, count: int) -> int:
 
 
 def _source(site: Site) -> dict[str, str]:
-    return {"source": site.codebase.name, "source_version": site.codebase.version}
+    return {
+        "source": site.codebase.name,
+        "source_version": site.codebase.version,
+        "site_key": site.session_key,
+    }
 
 
 def _skipped(shortname: str, error: VMoodleError) -> dict[str, Any]:
@@ -333,8 +340,16 @@ def _skipped(shortname: str, error: VMoodleError) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _failed_before(site: Site, versions_hash: str) -> VMoodleError | None:
-    before = upgrades.failed_before(site.shortname, versions_hash, site.codebase.version)
+def _failed_before(
+    installation: Installation, site: Site, versions_hash: str
+) -> VMoodleError | None:
+    """Return why the upgrade is not tried again: it failed from the very same versions."""
+    if not upgrades.was_tried(site.session_key, versions_hash):
+        return None
+    source = ""
+    with suppress(VMoodleError), connected(installation, site) as connection:
+        source = database_versions_hash(connection)
+    before = upgrades.failed_before(site.session_key, versions_hash, source)
     if before is None:
         return None
     return Refused(
