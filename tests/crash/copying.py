@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -145,6 +146,13 @@ class Killable(CopyFleet):
     def _registry(self, sql: str, *values: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.fleet.home / "registry.sqlite3")) as connection:
             return connection.execute(sql, values).fetchall()
+
+    def date_back(self, operation: str, member: str, seconds: float) -> None:
+        """Let a time that an operation has kept in its result have been so long ago."""
+        sql = "UPDATE registry_operation SET result = json_set(result, ?, ?) WHERE id = ?"
+        with closing(sqlite3.connect(self.fleet.home / "registry.sqlite3")) as connection:
+            connection.execute(sql, (f"$.{member}", time.time() - seconds, operation))
+            connection.commit()
 
     def clone(self, shortname: str) -> str:
         """Make a site from the first one and return its shortname."""

@@ -76,6 +76,28 @@ def test_killed_on_its_way_back_it_is_what_it_was(fleet: Killable) -> None:
     fleet.fleet.run("upgrade", "cancel", upgrade["upgrade"])
 
 
+def test_one_that_served_for_long_goes_back_only_where_somebody_says_so(fleet: Killable) -> None:
+    fleet.clone("served")
+    before = fleet.content("served")
+    operation = fleet.order("waves", "newer", "served")
+    assert fleet.killed_at(f"{KIND}/open:after")
+    fleet.date_back(operation, "opened", 3600)
+    fleet.order("cancel", operation)
+    fleet.work()
+    seen = fleet.look(operation)
+    assert seen["state"] == "needs attention"
+    assert fleet.map_state("served.example.test") == "live"
+    assert release(fleet, "served").startswith("5.0.0")
+    (row,) = fleet.fleet.json("upgrade", "list")[0]["summary"].items()
+    assert row == ("needs attention", 1)
+    fleet.order("revert", operation)
+    fleet.work()
+    fleet.assert_ended(operation, "reverted", "cancelled")
+    assert fleet.content("served") == before
+    assert fleet.map_state("served.example.test") == "live"
+    fleet.fleet.run("upgrade", "cancel", fleet.fleet.json("upgrade", "list")[0]["upgrade"])
+
+
 def test_killed_while_a_failed_upgrade_goes_back_the_rest_is_halted(fleet: Killable) -> None:
     for name in ("canary", "rest"):
         fleet.clone(name)

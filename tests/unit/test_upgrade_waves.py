@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vmoodle.errors import InvalidInput
+from vmoodle.errors import Conflict, InvalidInput
 from vmoodle.installation import Installation
 
 
@@ -96,3 +96,37 @@ def test_an_upgrade_that_takes_much_longer_than_rehearsed_halts_the_rest(
     assert upgrades.sites_of(upgrade)[0].slow is slow
     _may_begin(upgrade)
     assert upgrades.find(upgrade.id).state == ("halted" if slow else "running")
+
+
+def test_a_site_of_another_run_is_not_taken_up_again(installation: Installation) -> None:
+    from vmoodle.lifecycle.upgrade.waves import retry
+    from vmoodle.registry import upgrades
+
+    values = {
+        "codebase": "new", "versions_hash": "x", "target": "*", "in_parallel": 1,
+        "stop_after": 1, "timeout": 60, "node": "here",
+    }  # fmt: skip
+    row = {"shortname": "s1", "wave": 0, "source": "old"}
+    first = upgrades.create(values, [row | {"state": "failed"}])
+    second = upgrades.create(values, [row | {"state": "waiting"}])
+    with pytest.raises(Conflict) as refused:
+        retry(installation, first.id)
+    assert refused.value.code == "upgrade.sites"
+    assert second.id in refused.value.message
+    assert upgrades.find(first.id).sites.get().state == "failed"
+
+
+def test_a_codebase_that_changed_since_the_order_halts_the_rest(installation: Installation) -> None:
+    from vmoodle.lifecycle.upgrade.waves import go_on
+    from vmoodle.registry import upgrades
+
+    values = {
+        "codebase": "gone", "versions_hash": "x", "target": "*", "in_parallel": 1,
+        "stop_after": 1, "timeout": 60, "node": "here",
+    }  # fmt: skip
+    rows = [{"shortname": "s1", "wave": 0, "state": "waiting", "source": "old"}]
+    upgrade = upgrades.create(values, rows)
+    assert go_on(installation, upgrade.id) == []
+    halted = upgrades.find(upgrade.id)
+    assert (halted.state, halted.sites.get().state) == ("halted", "waiting")
+    assert "gone" in halted.reason

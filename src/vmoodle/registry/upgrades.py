@@ -205,9 +205,14 @@ def cancelled(upgrade: Upgrade) -> list[str]:
     return list(rows.values_list("operation_id", flat=True))
 
 
+def not_upgraded(upgrade: Upgrade) -> list[str]:
+    """Return the shortnames of the sites that failed or were cancelled."""
+    return list(_again(upgrade).values_list("shortname", flat=True))
+
+
 def wait_again(upgrade: Upgrade) -> int:
     """Let the sites that failed or were cancelled be a wave that begins now; return how many."""
-    again = upgrade.sites.filter(state__in=(UpgradeSiteState.FAILED, UpgradeSiteState.CANCELLED))
+    again = _again(upgrade)
     last = max((row.wave for row in sites_of(upgrade)), default=0)
     count = again.update(
         state=UpgradeSiteState.WAITING, wave=last + 1, operation_id="",
@@ -225,6 +230,10 @@ def count_failures(upgrade: Upgrade) -> int:
     """Return how many sites failed, or took longer than allowed."""
     rows = upgrade.sites.all()
     return rows.filter(state__in=FAILURES).count() + rows.filter(slow=True).count()
+
+
+def _again(upgrade: Upgrade) -> QuerySet[UpgradeSite]:
+    return upgrade.sites.filter(state__in=(UpgradeSiteState.FAILED, UpgradeSiteState.CANCELLED))
 
 
 def _change(row: UpgradeSite, state: UpgradeSiteState, error: VMoodleError | None) -> None:

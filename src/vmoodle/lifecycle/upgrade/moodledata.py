@@ -28,18 +28,27 @@ _MUC = "muc/config.php"
 
 
 def keep_settings(context: StepContext) -> None:
-    """Keep how the site's caches are set up, until `forget`; again is no error."""
+    """Keep how the site's caches are set up, until `forget`; again is no error.
+
+    An empty file is kept where nobody has set them up.
+    """
     site = sites.find(context.site)
-    with suppress(FileNotFoundError):
+    try:
         content = _read(Path(site.dataroot) / _MUC)
-        write_atomically(_kept(context), content.decode("utf-8", "surrogateescape"), mode=0o600)
+    except FileNotFoundError:
+        content = b""
+    write_atomically(_kept(context), content, mode=0o600)
 
 
 def put_back(context: StepContext) -> None:
     """Give the site the cache settings it had, and drop what was cached meanwhile."""
     site = sites.find(context.site)
     if _kept(context).exists():
-        _write(context.installation, Path(site.dataroot) / _MUC, _kept(context).read_bytes())
+        content = _kept(context).read_bytes()
+        if content:
+            _write(context.installation, Path(site.dataroot) / _MUC, content)
+        else:
+            _remove(Path(site.dataroot) / _MUC)
     drop_caches(context)
 
 
@@ -95,7 +104,7 @@ def _write(installation: Installation, path: Path, content: bytes) -> None:
     with suppress(FileNotFoundError):
         if _read(path) == content:
             return
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    directory = _open_directory(path.parent)
     try:
         beside = f".config-{secrets.token_hex(6)}.php"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -106,3 +115,17 @@ def _write(installation: Installation, path: Path, content: bytes) -> None:
         os.rename(beside, path.name, src_dir_fd=directory, dst_dir_fd=directory)
     finally:
         os.close(directory)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file of the web account's; no link that it may have laid is followed."""
+    with suppress(FileNotFoundError):
+        directory = _open_directory(path.parent)
+        try:
+            os.unlink(path.name, dir_fd=directory)
+        finally:
+            os.close(directory)
+
+
+def _open_directory(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

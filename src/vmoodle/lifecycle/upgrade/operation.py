@@ -15,7 +15,9 @@ def _release(context: StepContext) -> None:
 
 
 def _attention(context: StepContext) -> None:
-    interruption.attention(context)
+    """Close the site, unless it is upgraded and visitors are there: it serves on."""
+    if not site.serves_upgraded(context):
+        interruption.attention(context)
     waves.site_needs_attention(context)
 
 

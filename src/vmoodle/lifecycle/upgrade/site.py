@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vmoodle.engines.protocol import SiteDatabase
-from vmoodle.errors import Failed
+from vmoodle.errors import Failed, Refused
 from vmoodle.lifecycle import interruption
 from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.prove import prove, reach
@@ -29,6 +29,9 @@ from vmoodle.registry import codebases, ledger, operations, sites, upgrades
 from vmoodle.registry.models import Codebase, Site, SiteState
 
 _FOLLOW_SECONDS = 10.0
+_SERVED_SECONDS = 120.0
+"""For how long an upgraded site may have been open to visitors where it goes back by itself."""
+
 _LOOK_SECONDS = 0.2
 
 
@@ -127,10 +130,17 @@ def open_upgraded(context: StepContext) -> None:
 
 
 def close_again(context: StepContext) -> None:
-    """Close what was opened and is to go back."""
+    """Close what was opened and is to go back; Refused `upgrade.served` as `_refuse_served`."""
+    _refuse_served(context)
     context.keep({"opened": None})
     interruption.begin(context)
     cron.show_page(context)
+
+
+def serves_upgraded(context: StepContext) -> bool:
+    """Tell whether visitors are on the upgraded site by now."""
+    kept = _results(context)
+    return kept.get("upgrade") == "done" and bool(kept.get("opened"))
 
 
 def downtime_ms(result: Mapping[str, Any]) -> int | None:
@@ -143,6 +153,23 @@ def downtime_ms(result: Mapping[str, Any]) -> int | None:
 def target(context: StepContext) -> Codebase:
     """Return the codebase that the site is upgraded to."""
     return codebases.find(str(context.parameters["codebase"]))
+
+
+def _refuse_served(context: StepContext) -> None:
+    """Raise Refused where visitors would lose what they wrote, until an administrator says so."""
+    row = operations.find(context.operation_id)
+    opened, told = row.result.get("opened"), row.result.get("told_served")
+    served = time.time() - float(opened) if opened else 0.0
+    if served < _SERVED_SECONDS or (told and row.attempt > told):
+        return
+    context.keep({"told_served": row.attempt})
+    raise Refused(
+        "upgrade.served",
+        f"The upgraded site {context.site} has been open for {served / 60:.0f} min; to go back "
+        "would lose what was written there since.",
+        f"Look at it; then keep it: vmoodle operation retry {row.id}, or go back: vmoodle "
+        f"operation revert {row.id}",
+    )
 
 
 def _open(context: StepContext) -> None:

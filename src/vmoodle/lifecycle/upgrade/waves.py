@@ -7,6 +7,7 @@ between two waves ends when a worker, or the call that waits, looks at the clock
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from vmoodle.errors import Conflict, Failed, InvalidInput, Refused, VMoodleError
@@ -27,11 +28,14 @@ from vmoodle.moodle.code.versions import all_versions_hash
 from vmoodle.moodle.database.site_schema import database_versions_hash
 from vmoodle.operations.plan import StepContext
 from vmoodle.registry import codebases, operations, sites, upgrades
+from vmoodle.registry.changing import one_at_a_time
 from vmoodle.registry.models import Operation, Site
 from vmoodle.registry.source_names import SourceKind
 from vmoodle.registry.upgrade_models import Upgrade, UpgradeSite, UpgradeSiteState, UpgradeState
 
 KIND = "site.upgrade"
+
+log = logging.getLogger("vmoodle.upgrade")
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def submit(
     rows += [_skipped(name, error) for name, error in left_out.items()]
     stop_after = _amount(waves.stop_after, max(1, len(chosen)))
     with transaction.atomic():
-        _refuse_waiting([site.shortname for site in chosen])
+        _hold_for_none_other([site.shortname for site in chosen])
         upgrade = upgrades.create(
             {
                 "codebase": codebase.name,
@@ -127,19 +131,10 @@ def submit(
 
 def go_on(installation: Installation, upgrade_id: str) -> list[str]:
     """Let as many sites begin as may; return the operations that are under way."""
-    with transaction.atomic():
-        upgrade = upgrades.held(upgrade_id)
-        while _may_begin(upgrade):
-            rows = upgrades.sites_of(upgrade)
-            waiting = [
-                row for row in rows
-                if row.state == UpgradeSiteState.WAITING and row.wave <= upgrade.wave
-            ]  # fmt: skip
-            free = upgrade.in_parallel - len(_at_work(rows))
-            if not waiting or free <= 0:
-                break
-            _begin(installation, upgrade, waiting[0])
-        return [row.operation_id for row in _at_work(upgrades.sites_of(upgrade))]
+    while _next_begins(installation, upgrade_id):
+        pass
+    rows = upgrades.sites_of(upgrades.find(upgrade_id))
+    return [row.operation_id for row in _at_work(rows)]
 
 
 def order_due(installation: Installation) -> int:
@@ -177,9 +172,13 @@ def cancel(upgrade_id: str) -> Upgrade:
 
 
 def retry(installation: Installation, upgrade_id: str) -> Upgrade:
-    """Upgrade again what failed or was cancelled; raise Conflict where there is nothing."""
+    """Upgrade again what failed or was cancelled.
+
+    Raise Conflict where there is nothing, and `upgrade.sites` when a site waits in another run.
+    """
     with transaction.atomic():
         upgrade = upgrades.held(upgrades.find(upgrade_id).id)
+        _hold_for_none_other(upgrades.not_upgraded(upgrade))
         if not upgrades.wait_again(upgrade):
             raise Conflict(
                 "upgrade.nothing",
@@ -218,7 +217,12 @@ def site_went_back(context: StepContext) -> None:
 def site_needs_attention(context: StepContext) -> None:
     """Write down that a site goes neither on nor back; the run halts."""
     operation = operations.find(context.operation_id)
-    _ended(context, lambda row: upgrades.site_needs_attention(row, _error_of(operation)))
+
+    def change(row: UpgradeSite) -> None:
+        if row.state != UpgradeSiteState.DONE:  # what came after is not the site's fault
+            upgrades.site_needs_attention(row, _error_of(operation))
+
+    _ended(context, change)
 
 
 def _ended(context: StepContext, change: Any) -> None:
@@ -228,7 +232,49 @@ def _ended(context: StepContext, change: Any) -> None:
             return
         upgrades.held(row.upgrade_id)
         change(row)
-    go_on(context.installation, row.upgrade_id)
+    try:
+        go_on(context.installation, row.upgrade_id)
+    except (VMoodleError, DatabaseError, OSError):
+        # This site has ended, whatever keeps the others waiting.
+        log.exception("upgrade %s", row.upgrade_id)
+        context.say("the next sites begin when a worker, or the call that waits, looks again")
+
+
+def _next_begins(installation: Installation, upgrade_id: str) -> bool:
+    """Let one site begin, if one may; return whether it did.
+
+    Each in a transaction of its own: two that hold several sites could wait for each other.
+    """
+    with transaction.atomic():
+        upgrade = upgrades.held(upgrade_id)
+        if not _may_begin(upgrade):
+            return False
+        rows = upgrades.sites_of(upgrade)
+        waiting = [
+            row for row in rows
+            if row.state == UpgradeSiteState.WAITING and row.wave <= upgrade.wave
+        ]  # fmt: skip
+        if not waiting or len(_at_work(rows)) >= upgrade.in_parallel:
+            return False
+        if reason := _changed_code(upgrade):
+            upgrades.halted(upgrade, reason)
+            return False
+        _begin(installation, upgrade, waiting[0])
+        return True
+
+
+def _changed_code(upgrade: Upgrade) -> str:
+    """Return why the code is not what the run was ordered for, and its canary proved; or ""."""
+    try:
+        tree = MoodleTree.open(Path(codebases.find(upgrade.codebase).path))
+        if all_versions_hash(tree) == upgrade.versions_hash:
+            return ""
+    except VMoodleError as error:
+        return f"{error.message} Mend it and resume, or cancel this run"
+    return (
+        f"the codebase {upgrade.codebase} has other versions than when this was ordered; put them "
+        "back and resume, or cancel this and order it anew"
+    )
 
 
 def _may_begin(upgrade: Upgrade) -> bool:
@@ -359,7 +405,9 @@ def _failed_before(
     )
 
 
-def _refuse_waiting(shortnames: Sequence[str]) -> None:
+def _hold_for_none_other(shortnames: Sequence[str]) -> None:
+    """Raise Conflict where another run has one of the sites; none takes it up meanwhile."""
+    one_at_a_time(shortnames)
     for shortname, upgrade_id in upgrades.under_way(shortnames).items():
         raise Conflict(
             "upgrade.sites",
