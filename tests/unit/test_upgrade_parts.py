@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from tests.trees import make_tree
+
+from vmoodle.errors import Failed
+from vmoodle.moodle.code.tree import MoodleTree
+from vmoodle.moodle.php.binary import PhpBinary, find_php
+from vmoodle.moodle.scripts import upgrade
 from vmoodle.moodle.scripts.upgrade import AFTERWARDS, Parts
 
 
@@ -43,3 +55,28 @@ def test_a_script_that_names_nothing_has_no_parts() -> None:
     parts = heard("++ Success (0.45 seconds) ++", "no upgrade is needed")
     assert parts.last == ""
     assert parts.milliseconds() == []
+
+
+FAILS = """<?php
+echo "-->local_own\\n!!! Coding error detected: it is\\nplanted !!!\\n!! Stack trace: ";
+foreach (range(1, 20) as $line) { echo "* line $line of upgrade.php\\n"; }
+echo " !!\\n";
+exit(1);
+"""
+
+
+def test_what_broke_is_named_before_a_long_call_stack() -> None:
+    directory = Path(tempfile.mkdtemp(prefix="vmoodle-test-"))
+    directory.chmod(0o755)
+    tree = MoodleTree.open(make_tree(directory / "tree", files={upgrade.SCRIPT: FAILS}))
+    php = PhpBinary(find_php(), "www-data" if os.geteuid() == 0 else None)
+    parts = Parts()
+    try:
+        with pytest.raises(Failed) as failed:
+            upgrade.upgrade_site(tree, php, site="one", timeout=60, parts=parts)
+    finally:
+        shutil.rmtree(directory)
+    assert failed.value.code == "upgrade.failed"
+    assert "detected: it is planted !!! / " in failed.value.message
+    assert "* line 20" in failed.value.message
+    assert parts.last == "local_own"

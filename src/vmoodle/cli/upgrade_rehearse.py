@@ -67,7 +67,7 @@ def rehearse(
     under_way = _accepted(ordered)
     if not detach:
         carry_out_all(installation, under_way)
-    _show_ended(ordered, detach=detach, json=json)
+    _show_ended(ordered, chosen.left_out, detach=detach, json=json)
 
 
 def list_rehearsals(
@@ -141,7 +141,11 @@ def _show_chosen(chosen: Chosen, *, json: bool) -> None:
 
 
 def _show_ended(
-    ordered: Mapping[str, Operation | VMoodleError], *, detach: bool, json: bool
+    ordered: Mapping[str, Operation | VMoodleError],
+    left_out: Mapping[str, VMoodleError],
+    *,
+    detach: bool,
+    json: bool,
 ) -> None:
     from vmoodle.errors import VMoodleError
     from vmoodle.registry import rehearsals
@@ -154,7 +158,8 @@ def _show_ended(
         if not isinstance(one, VMoodleError)
     ]
     if json:
-        print_json({"rehearsals": [_facts(row) for row in rows], "refused": _problems(refused)})
+        told = {"refused": _problems(refused), "left_out": _problems(left_out)}
+        print_json({"rehearsals": [_facts(row) for row in rows], **told})
     else:
         _print(rows)
         for name, error in refused.items():

@@ -67,6 +67,14 @@ def running(node: str) -> list[Upgrade]:
     return list(Upgrade.objects.filter(node=node, state=UpgradeState.RUNNING))
 
 
+def taken(versions_hash: str, limit: int) -> list[UpgradeSite]:
+    """Return upgrades that brought sites to the same code and were timed, newest first."""
+    done = UpgradeSite.objects.filter(
+        versions_hash=versions_hash, state=UpgradeSiteState.DONE, upgrade_ms__isnull=False
+    )
+    return list(done.order_by("-id")[:limit])
+
+
 def sites_of(upgrade: Upgrade) -> list[UpgradeSite]:
     """Return the sites of an upgrade in their order."""
     return list(upgrade.sites.order_by("position"))
@@ -75,14 +83,6 @@ def sites_of(upgrade: Upgrade) -> list[UpgradeSite]:
 def site_of(operation_id: str) -> UpgradeSite | None:
     """Return the site of an upgrade that an operation upgrades."""
     return UpgradeSite.objects.filter(operation_id=operation_id).first()
-
-
-def taken(versions_hash: str) -> list[UpgradeSite]:
-    """Return the upgrades that brought sites to the same code, newest first."""
-    done = UpgradeSite.objects.filter(
-        versions_hash=versions_hash, state=UpgradeSiteState.DONE, upgrade_ms__isnull=False
-    )
-    return list(done.order_by("-id"))
 
 
 def source_seen(operation_id: str, source_hash: str) -> None:

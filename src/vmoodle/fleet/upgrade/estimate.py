@@ -20,6 +20,7 @@ BY_REHEARSAL, BY_ANOTHER, BY_UPGRADES = (
 )  # fmt: skip
 OF_REHEARSALS = (BY_REHEARSAL, BY_ANOTHER)
 
+_MOST_UPGRADES = 50
 _ALIKE = 4
 """A site of up to so many times the size, or of as small a part, is alike."""
 
@@ -151,7 +152,7 @@ def look_up(path: Path) -> Known:
     ]
     upgraded = [
         Upgraded(row.shortname, row.source_version, row.upgrade_ms)
-        for row in upgrades.taken(versions)
+        for row in upgrades.taken(versions, _MOST_UPGRADES)
         if row.upgrade_ms is not None
     ]
     return Known(tuple(rehearsed), tuple(upgraded))

@@ -32,7 +32,7 @@ from vmoodle.moodle.scripts.upgrade import Parts, upgrade_site
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import audit, codebases, operations, rehearsals, sites
 from vmoodle.registry.models import Operation, Site
-from vmoodle.registry.rehearsal_models import RehearsalState
+from vmoodle.registry.rehearsal_models import Rehearsal, RehearsalState
 
 POLICY = "staging"
 """Nothing leaves the copy; people and their data stay, so that there is as much to upgrade."""
@@ -256,15 +256,13 @@ def _finish(context: StepContext) -> None:
 
 def _went_back(context: StepContext) -> None:
     """Write down why there is no result, or that the upgrade failed; the copy is gone by now."""
-    operation, result = operations.find(context.operation_id), _results(context)
     row = rehearsals.of_operation(context.operation_id)
-    if not operation.error_code:
+    if not operations.find(context.operation_id).error_code:
         # One that needed attention, and is taken back by hand, has said why already.
         if row.state == RehearsalState.RUNNING:
             rehearsals.cancelled(row)
         return
-    ended = rehearsals.failed if result.get("verdict") else rehearsals.broken_off
-    ended(row, _error_of(operation), _facts(result))
+    _judge(context, row)
     context.keep({"rehearsal": row.id})
     audit.record(
         KIND,
@@ -275,9 +273,14 @@ def _went_back(context: StepContext) -> None:
 
 
 def _attention(context: StepContext) -> None:
-    operation = operations.find(context.operation_id)
-    row = rehearsals.of_operation(context.operation_id)
-    rehearsals.broken_off(row, _error_of(operation), _facts(_results(context)))
+    _judge(context, rehearsals.of_operation(context.operation_id))
+
+
+def _judge(context: StepContext, row: Rehearsal) -> None:
+    """Write down with what it ended, and whether that says something of the upgrade."""
+    operation, result = operations.find(context.operation_id), _results(context)
+    ended = rehearsals.failed if result.get("verdict") else rehearsals.broken_off
+    ended(row, _error_of(operation), _facts(result))
 
 
 def _error_of(operation: Operation) -> VMoodleError:

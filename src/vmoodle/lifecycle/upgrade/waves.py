@@ -80,9 +80,10 @@ def submit(
     """Write a run down and let its first wave begin; sites in the order in which they are given.
 
     Those `skipped` are entered with the reason. So is, without `retry`, a site that failed before
-    on its way from the same versions to the same code. `expected` has the milliseconds of those
-    that were rehearsed. Raise InvalidInput for waves that are none,
+    on its way from the same versions to the same code. Raise InvalidInput for waves that are none,
     NotFound for a codebase, Conflict `upgrade.sites` when a site waits in another run.
+
+    `expected` has the milliseconds that rehearsals let expect, by site.
     """
     codebase = codebases.find(codebase_name)
     wanted = all_versions_hash(MoodleTree.open(Path(codebase.path)))

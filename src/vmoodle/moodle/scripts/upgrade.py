@@ -24,6 +24,8 @@ AFTERWARDS = "afterwards"
 # "++ Success (0.45 seconds) ++" behind a component, in the site's language (core_renderer_cli::
 # notification, 4.5 and 5.1). With debugging, what is within a component has a colon.
 _PART_ENDS = re.compile(r"\+\+ [^:]+ \+\+")
+# core_renderer_cli::fatal_error, 4.5 and 5.1.
+_FAULT = re.compile(r"^!!! [\s\S]{1,500}? !!!$", re.MULTILINE)
 
 
 @dataclass
@@ -108,7 +110,13 @@ def upgrade_site(
         raise Failed(
             "upgrade.failed",
             f"Moodle's upgrade ended with status {completed.exit_status}: "
-            f"{last_words(completed.output_tail)}",
-            "`vmoodle codebase check` tells what is missing on this machine; "
+            f"{_fault(completed.output_tail)}{last_words(completed.output_tail)}",
+            "`vmoodle codebase check NAME --server SERVER` tells what is missing on this machine; "
             "Moodle's own lines, what is missing in the code tree.",
         )
+
+
+def _fault(said: str) -> str:
+    """Return the error that Moodle names before its call stack, which may be long."""
+    found = [" ".join(fault.split()) for fault in _FAULT.findall(said)]
+    return f"{found[-1]} / " if found and found[-1] not in last_words(said) else ""
