@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint
 
 import pytest
-from tests.unit.test_site_changes import make_site
+from tests.published_sites import make_site
 
 from vmoodle.errors import Refused
 from vmoodle.fleet import command_sets
