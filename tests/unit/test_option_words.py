@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 from tests.fleet import Fleet
-from tests.unit.test_site_changes import make_site
+from tests.published_sites import make_site
 
 import vmoodle
 from vmoodle.cli import option_words

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.fleet import Fleet
-from tests.unit.test_site_changes import make_site
+from tests.published_sites import make_site
 
 from vmoodle.errors import Refused
 from vmoodle.fleet import command_sets

@@ -5,11 +5,11 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint
 
 import pytest
-from tests.unit.test_site_changes import make_site
+from tests.published_sites import make_site
 
 from vmoodle.errors import Refused
 from vmoodle.fleet import command_sets
-from vmoodle.fleet.command import Command, Effect
+from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Parameters
 from vmoodle.fleet.problems import Fault, problem_groups
 from vmoodle.fleet.result import Changed, Result, Scalar
@@ -31,6 +31,14 @@ class Partly(Command[Parameters]):
         if site.shortname.startswith("a"):
             raise Refused("tests.no", f"The site {site.shortname} says no.", "Ask another.")
         return Scalar("would do it")
+
+
+class Silent(Command[Parameters]):
+    name, title, effect = "partly.silent", "Compare nothing.", Effect.READS
+    comparison = Comparison.MATRIX
+
+    def run(self, site: TargetSite) -> Result:  # noqa: ARG002
+        raise Refused("tests.no", "No.", "Ask another.")
 
 
 @pytest.fixture
@@ -76,3 +84,18 @@ def test_only_so_many_different_errors_are_told_apart() -> None:
         ("of SITE", ["s0", "s1", "s4"]), ("other", ["s2"])
     ]  # fmt: skip
     assert others == ["s3", "s5"]
+
+
+def test_where_no_site_answers_it_is_not_said_that_none_differs(
+    fleet: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import typer
+
+    from vmoodle.cli.run_start import carry_out, order_of
+
+    command = command_sets.find("partly.silent")
+    with pytest.raises(typer.Exit):
+        carry_out(fleet, order_of(fleet, command, {}, "*", None))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("4 sites (a1, a2, b1, b2): failed. No. [tests.no] Ask another.")

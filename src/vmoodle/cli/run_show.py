@@ -65,7 +65,8 @@ def show_answers(
     }
     cut: dict[int, list[str]] = {}
     answered = _noting_cuts(answers(run), cut)
-    shows.get(comparison or Comparison.GROUPED, _grouped)(answered)
+    if first := list(islice(answered, 1)):  # where no site answers, none differs
+        shows.get(comparison or Comparison.GROUPED, _grouped)(chain(first, answered))
     for _rest in answered:
         pass  # what is not shown may be cut too
     show_cuts(cut)

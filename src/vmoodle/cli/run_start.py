@@ -149,6 +149,7 @@ def _change(
     from vmoodle.fleet.change_rows import NOTHING
     from vmoodle.fleet.runs import order as orders
     from vmoodle.fleet.runs import runner
+    from vmoodle.fleet.runs.view import summary
     from vmoodle.registry import runs
 
     share = installation.settings.fleet.confirm_share
@@ -162,7 +163,8 @@ def _change(
     if not order.undo_of:
         orders.judge_trial(order, trial)
     if not json:
-        say("what would be done:")
+        if summary(trial)["ok"]:
+            say("what would be done:")
         show_answers(trial, order.command.comparison)
     order = orders.after_trial(order, trial)
     if orders.changes_nothing(order, trial):

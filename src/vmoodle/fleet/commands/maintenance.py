@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=Parameters)
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+_COLUMNS = ("was", "is")
 _LONGEST_MINUTES = 366 * 24 * 60
 
 
@@ -86,7 +87,12 @@ class _Maintain(Command[P], Generic[P]):
             before = read_maintenance(connection, site.dataroot, site.forced)
             wanted = self.wanted(site, before)
             refuse_forced_settings(connection, before, wanted, site.forced)
-        return _answer(before, wanted)
+        return _answer(before, wanted) if wanted != before else Table(_COLUMNS, ())
+
+    @classmethod
+    def changes_nothing(cls, answer: Result) -> bool:
+        """Tell whether the site is as it is to be."""
+        return answer == Table(_COLUMNS, ())
 
     def undo(self, site: TargetSite, kept: Any, *, dry: bool) -> Result | Changed:
         """Bring back what was before, where nobody has changed it since."""
@@ -226,7 +232,7 @@ def _restore(site: TargetSite, before: Maintenance, wanted: Maintenance) -> None
 
 def _answer(before: Maintenance, now: Maintenance, stale: list[str] | None = None) -> Table:
     """Return what was and is, the message where it is another, and what may still be stale."""
-    cells = {"was": _words(before), "is": _words(now)}
+    cells = dict(zip(_COLUMNS, (_words(before), _words(now)), strict=True))
     if (before.message or "") != (now.message or ""):
         cells["message"] = now.message or "(Moodle's own)"
     if stale:
