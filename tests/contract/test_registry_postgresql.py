@@ -139,3 +139,25 @@ def test_of_two_runs_that_meet_on_a_site_one_changes_it(on_postgresql: Installat
     assert free is None
     assert refused is not None
     assert refused.code == "run.site.busy"
+
+
+def test_what_php_prints_with_nul_in_it_ends_an_operation_like_any_other_error(
+    on_postgresql: Installation,
+) -> None:
+    from vmoodle.errors import Failed
+    from vmoodle.operations.plan import OperationKind, Step, StepContext
+    from vmoodle.operations.workflow import GO_BACK, Runner
+    from vmoodle.registry import audit, operations
+
+    def fail(context: StepContext) -> None:
+        context.say("PHP said \0")
+        context.keep({"said": ["\0"]})
+        raise Failed("toy.failed", "It ended: \0", "Its \0 last line")
+
+    kinds = {"toy": OperationKind("toy", "a toy", (Step("one", "one", fail, fail),))}
+    operation = operations.submit("toy", site="school", node="here").id
+    assert Runner(on_postgresql, kinds).forwards(operation, "one", 0) == GO_BACK
+    row = operations.find(operation)
+    assert (row.error_message, row.error_hint) == ("It ended: �", "Its � last line")
+    assert row.result == {"said": ["�"]}
+    audit.record("toy", "school", said="\0")

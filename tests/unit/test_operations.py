@@ -512,3 +512,13 @@ def test_an_operation_that_gives_way_as_it_is_begun_does_nothing(
     runner = Runner(installation, KINDS)
     assert runner.plan(operation) == []
     assert runner.close(operation, DONE, 1) == "cancelled"
+
+
+def test_an_operation_keeps_the_first_of_its_errors(installation: Installation) -> None:
+    from vmoodle.errors import Failed
+    from vmoodle.registry import operations
+
+    row = operations.submit("toy", site="s", node=installation.node)
+    operations.failed(row.id, Failed("toy.first", "This was why."))
+    operations.failed(row.id, Failed("toy.second", "This came of it."))
+    assert operations.find(row.id).error_code == "toy.first"

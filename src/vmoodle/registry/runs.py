@@ -20,6 +20,7 @@ from vmoodle.registry.audit import current_actor, record
 from vmoodle.registry.changing import changed_by, changing, one_at_a_time
 from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
 from vmoodle.registry.models import HOLDING_STATES, Operation
+from vmoodle.registry.text import error_columns
 
 KIND = "fleet.run"
 ENDED_STATES = frozenset(RunSiteState.values) - {RunSiteState.WAITING, RunSiteState.BEGUN}
@@ -71,7 +72,7 @@ def create(
         RunSite.objects.bulk_create(
             RunSite(
                 run=run, site_id=0, shortname=name, state=RunSiteState.FAILED,
-                error_code=error.code, error_message=error.message, error_hint=error.hint,
+                **error_columns(error),
             )
             for name, error in left_out.items()
         )  # fmt: skip
@@ -218,12 +219,7 @@ def taken_up(run_id: str, *, repeat: bool, unknown: VMoodleError) -> frozenset[s
         names = frozenset(begun.values_list("shortname", flat=True))
         begun.update(state=RunSiteState.WAITING)
         return names
-    begun.update(
-        state=RunSiteState.UNKNOWN,
-        error_code=unknown.code,
-        error_message=unknown.message,
-        error_hint=unknown.hint,
-    )
+    begun.update(state=RunSiteState.UNKNOWN, **error_columns(unknown))
     return frozenset()
 
 
@@ -259,7 +255,7 @@ def keep(run_id: str, outcomes: Sequence[Outcome]) -> None:
             one.duration_ms,
             None if one.result is None else _as_kept(one.result),
             one.undo,
-            *((one.error.code, one.error.message, one.error.hint) if one.error else ("", "", "")),
+            *error_columns(one.error).values(),
             run_id,
             one.site_id,
         )
