@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests import servers
+from tests.registry_sites import enter_sites
 from tests.servers import wait_until
 
 from vmoodle.errors import Conflict
@@ -161,3 +162,23 @@ def test_what_php_prints_with_nul_in_it_ends_an_operation_like_any_other_error(
     assert (row.error_message, row.error_hint) == ("It ended: �", "Its � last line")
     assert row.result == {"said": ["�"]}
     audit.record("toy", "school", said="\0")
+
+
+def test_a_cron_that_prints_nul_ends_and_its_site_is_free_again(
+    on_postgresql: Installation,
+) -> None:
+    from vmoodle.registry import cron
+
+    (site_id,) = enter_sites(1).values()
+    cron.enter_new(0.0)
+    (row,) = cron.standings()
+    lease = cron.Lease(site_id, "s0", "run", "holder", "node", 0, stop_requested=False)
+    facts = {
+        "strategy": "due", "tier": "active", "script": "cron.php", "waited": 1.0, "started": 1.0
+    }  # fmt: skip
+    begun = row | {"started": 1.0}
+    assert cron.begin(
+        lease, facts, begun, last_started=None, server_id=row["server_id"], per_server=1
+    )
+    cron.end(site_id, "run", begun | {"error": "x\0"}, {"outcome": "failed", "error": "x\0"})
+    assert cron.leases() == [] and cron.find_run("run").error == "x\N{REPLACEMENT CHARACTER}"
