@@ -35,7 +35,11 @@ def on_postgresql(
     before = connections.settings["default"]
     with servers.private_postgresql(directory / "server") as server:
         with psycopg.connect(f"{server.url.rstrip('/')}/postgres", autocommit=True) as first:
-            first.execute("CREATE DATABASE registry")
+            # One that sorts as people do, as most servers' databases.
+            first.execute(
+                "CREATE DATABASE registry TEMPLATE template0"
+                " LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C.UTF-8'"
+            )
         url = f"{server.url.rstrip('/')}/registry"
         monkeypatch.setenv("VMOODLE_REGISTRY__URL", url)
         databases = configuration(directory / "none", Secret(url))["DATABASES"]
@@ -182,3 +186,18 @@ def test_a_cron_that_prints_nul_ends_and_its_site_is_free_again(
     )
     cron.end(site_id, "run", begun | {"error": "x\0"}, {"outcome": "failed", "error": "x\0"})
     assert cron.leases() == [] and cron.find_run("run").error == "x\N{REPLACEMENT CHARACTER}"
+
+
+def test_two_runs_are_compared_whatever_order_the_database_has(
+    on_postgresql: Installation,
+) -> None:
+    from vmoodle.fleet.runs.diff import differences
+    from vmoodle.registry import runs
+
+    values = {"command": "c", "effect": "reads", "target": "*", "timeout": 1, "node": "here"}
+    before, after = (
+        runs.create(values, list(enumerate(names, 1)), {}, as_operation=False)
+        for names in (["a_b", "a-b", "ab"], ["a-b", "aB", "ab"])
+    )
+    changes = [(row["site"], row["change"]) for row in differences(before, after)]
+    assert changes == [("aB", "new"), ("a_b", "gone")]

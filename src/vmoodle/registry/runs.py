@@ -11,6 +11,7 @@ from typing import Any
 import zstandard
 from django.db import connection, transaction
 from django.db.models import Count
+from django.db.models.functions import Collate
 from django.utils import timezone
 
 from vmoodle.errors import Conflict, NotFound, VMoodleError
@@ -160,12 +161,17 @@ def failed_names(run: Run) -> list[str]:
 
 
 def rows(run_id: str, *, besides: Collection[str] = ()) -> Iterator[RunSite]:
-    """Give a run's sites by shortname, a few at a time; those in some states left out."""
+    """Give a run's sites by shortname, a few at a time; those in some states left out.
+
+    Their order is Python's and not the database's: whoever compares two runs relies on it.
+    """
     last = ""
-    chosen = RunSite.objects.filter(run_id=run_id).defer("undo_encrypted").order_by("shortname")
+    by_code_point = Collate("shortname", "C" if connection.vendor == "postgresql" else "BINARY")
+    chosen = RunSite.objects.filter(run_id=run_id).annotate(key=by_code_point).order_by("key")
+    chosen = chosen.defer("undo_encrypted")
     if besides:
         chosen = chosen.exclude(state__in=besides)
-    while chunk := list(chosen.filter(shortname__gt=last)[:_CHUNK]):
+    while chunk := list(chosen.filter(key__gt=last)[:_CHUNK]):
         yield from chunk
         last = chunk[-1].shortname
 
