@@ -24,7 +24,6 @@ from vmoodle.registry.models import HOLDING_STATES, Operation
 from vmoodle.registry.text import error_columns
 
 KIND = "fleet.run"
-ENDED_STATES = frozenset(RunSiteState.values) - {RunSiteState.WAITING, RunSiteState.BEGUN}
 _NOT_DONE = (RunSiteState.FAILED, RunSiteState.TIMEOUT, RunSiteState.CANCELLED)
 _CHUNK = 500
 # What is shorter is kept as it is. It begins with a brace, what zstd made with a mark of its own.
@@ -272,11 +271,18 @@ def keep(run_id: str, outcomes: Sequence[Outcome]) -> None:
         cursor.executemany(_KEEP, values)
 
 
-def finish(run_id: str) -> Run:
-    """End a run: what was not begun is cancelled, secrets are forgotten."""
-    left = RunSite.objects.filter(run_id=run_id, state=RunSiteState.WAITING)
+def finish(run_id: str, unknown: VMoodleError) -> Run:
+    """End a run: what was not begun is cancelled, secrets are forgotten.
+
+    What was begun and is not heard of any more is unknown, which `unknown` explains. That of a
+    change which ends later is kept all the same.
+    """
+    left = RunSite.objects.filter(run_id=run_id)
     with transaction.atomic():
-        cancelled = left.update(state=RunSiteState.CANCELLED)
+        cancelled = left.filter(state=RunSiteState.WAITING).update(state=RunSiteState.CANCELLED)
+        left.filter(state=RunSiteState.BEGUN).update(
+            state=RunSiteState.UNKNOWN, **error_columns(unknown)
+        )
         ended = Run.objects.filter(id=run_id, state=RunState.RUNNING).update(
             state=RunState.CANCELLED if cancelled else RunState.DONE,
             finished_at=timezone.now(),

@@ -69,7 +69,7 @@ def run_here(
     try:
         _Execution(installation, run, command, tell).go()
     finally:
-        run = runs.finish(run.id)
+        run = runs.finish(run.id, unknown_outcome(run.id))
     return run
 
 
