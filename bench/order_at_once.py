@@ -1,4 +1,4 @@
-"""One caller that is there already, as the console is: it orders sites and waits for all of them.
+"""One caller that is there already, past its imports: it orders sites and waits for all of them.
 
 `bench.lifecycle` runs it as a program, with the sites' names as its words.
 """

@@ -70,13 +70,6 @@ class Running:
         assert ended.returncode == 0, ended.stderr
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def web_server(server: str, top: Path, text: str, map_file: Path, port: int) -> Iterator[Running]:
     """Run a web server whose server part is the text of `web-config --server` on the port."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests import servers
+from tests.registry_sites import enter_sites
 from tests.servers import wait_until
 
 from vmoodle.errors import Conflict
@@ -33,7 +34,11 @@ def on_postgresql(
     before = connections.settings["default"]
     with servers.private_postgresql(directory / "server") as server:
         with psycopg.connect(f"{server.url.rstrip('/')}/postgres", autocommit=True) as first:
-            first.execute("CREATE DATABASE registry")
+            # One that sorts as people do, as most servers' databases.
+            first.execute(
+                "CREATE DATABASE registry TEMPLATE template0"
+                " LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C.UTF-8'"
+            )
         url = f"{server.url.rstrip('/')}/registry"
         monkeypatch.setenv("VMOODLE_REGISTRY__URL", url)
         databases = configuration(directory / "none", Secret(url))["DATABASES"]
@@ -138,3 +143,60 @@ def test_of_two_runs_that_meet_on_a_site_one_changes_it(on_postgresql: Installat
     assert free is None
     assert refused is not None
     assert refused.code == "run.site.busy"
+
+
+def test_what_php_prints_with_nul_in_it_ends_an_operation_like_any_other_error(
+    on_postgresql: Installation,
+) -> None:
+    from vmoodle.errors import Failed
+    from vmoodle.operations.plan import OperationKind, Step, StepContext
+    from vmoodle.operations.workflow import GO_BACK, Runner
+    from vmoodle.registry import audit, operations
+
+    def fail(context: StepContext) -> None:
+        context.say("PHP said \0")
+        context.keep({"said": ["\0"]})
+        raise Failed("toy.failed", "It ended: \0", "Its \0 last line")
+
+    kinds = {"toy": OperationKind("toy", "a toy", (Step("one", "one", fail, fail),))}
+    operation = operations.submit("toy", site="school", node="here").id
+    assert Runner(on_postgresql, kinds).forwards(operation, "one", 0) == GO_BACK
+    row = operations.find(operation)
+    assert (row.error_message, row.error_hint) == ("It ended: �", "Its � last line")
+    assert row.result == {"said": ["�"]}
+    audit.record("toy", "school", said="\0")
+
+
+def test_a_cron_that_prints_nul_ends_and_its_site_is_free_again(
+    on_postgresql: Installation,
+) -> None:
+    from vmoodle.registry import cron
+
+    (site_id,) = enter_sites(1).values()
+    cron.enter_new(0.0)
+    (row,) = cron.standings()
+    lease = cron.Lease(site_id, "s0", "run", "holder", "node", 0, stop_requested=False)
+    facts = {
+        "strategy": "due", "tier": "active", "script": "cron.php", "waited": 1.0, "started": 1.0
+    }  # fmt: skip
+    begun = row | {"started": 1.0}
+    assert cron.begin(
+        lease, facts, begun, last_started=None, server_id=row["server_id"], per_server=1
+    )
+    cron.end(site_id, "run", begun | {"error": "x\0"}, {"outcome": "failed", "error": "x\0"})
+    assert cron.leases() == [] and cron.find_run("run").error == "x\N{REPLACEMENT CHARACTER}"
+
+
+def test_two_runs_are_compared_whatever_order_the_database_has(
+    on_postgresql: Installation,
+) -> None:
+    from vmoodle.fleet.runs.diff import differences
+    from vmoodle.registry import runs
+
+    values = {"command": "c", "effect": "reads", "target": "*", "timeout": 1, "node": "here"}
+    before, after = (
+        runs.create(values, list(enumerate(names, 1)), {}, as_operation=False)
+        for names in (["a_b", "a-b", "ab"], ["a-b", "aB", "ab"])
+    )
+    changes = [(row["site"], row["change"]) for row in differences(before, after)]
+    assert changes == [("aB", "new"), ("a_b", "gone")]

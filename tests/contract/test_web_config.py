@@ -62,7 +62,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     directory.chmod(0o755)
     top = directory / "web"
     top.mkdir()
-    port = web_servers.free_port()
+    port = servers.free_port()
     map_file = top / "sites.map"
     with servers.private_postgresql(directory / "server") as database, fpm(top, {}) as socket:
         socket.chmod(0o666)

@@ -35,9 +35,13 @@ def deadly(step: Step) -> Step:
     def act(context: StepContext) -> None:
         if kill_moment == "before":
             die()
+        killer = threading.Timer(DURING_SECONDS, die)
         if kill_moment == "during":
-            threading.Timer(DURING_SECONDS, die).start()
+            killer.start()
         step.act(context)
+        if kill_moment == "during":
+            # A step that is over by then is killed before anybody hears of its end.
+            killer.join()
         if kill_moment == "after":
             die()
 

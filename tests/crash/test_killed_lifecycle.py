@@ -90,7 +90,7 @@ def test_a_creation_killed_at_any_step_ends_in_a_site_that_serves(
     fleet: Fleet, moment: str
 ) -> None:
     operation = submit(fleet, f"c-{name_of(moment)}")
-    assert killed_at(fleet, moment) or moment == "prove:during"
+    assert killed_at(fleet, moment)
     assert state_after_next_start(fleet, operation) == "done"
     assert site_exists(fleet, f"c-{name_of(moment)}")
     fleet.assert_clean()

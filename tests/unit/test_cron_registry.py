@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from typing import Any
 
 import pytest
+from django.db import OperationalError
+from tests.faulty_registry import registry_that_takes_nothing
+from tests.registry_sites import enter_site, enter_sites
 
 from vmoodle.errors import InvalidInput, Unavailable
 from vmoodle.installation import Installation
@@ -25,25 +29,8 @@ RUN = {
 def sites(installation: Installation) -> dict[str, int]:
     """Four enabled sites on two servers, in the registry only; their ids by name."""
     from vmoodle.registry import cron
-    from vmoodle.registry.models import Codebase, DatabaseServer, Site
 
-    code = Codebase.objects.create(
-        name="c", path="/nowhere", layout="classic", version="1", release="4.5", branch="405"
-    )
-    ids = {}
-    for number in range(4):
-        server, _ = DatabaseServer.objects.get_or_create(
-            name=f"d{number % 2}",
-            defaults={"engine": "mariadb", "address": "x", "flavour": "mariadb", "version": "11"},
-        )
-        name = f"s{number}"
-        row = Site.objects.create(
-            shortname=name, name=name, wwwroot=f"http://{name}.test", address_key=f"{name}.test",
-            codebase=code, server=server, database=name, account=name, table_prefix="mdl_",
-            password_encrypted="", dataroot=f"/nowhere/{name}", session_key=name, state="enabled",
-            admin_user="admin", admin_email="a@example.test",
-        )  # fmt: skip
-        ids[name] = row.id
+    ids = enter_sites(4)
     cron.enter_new(NOW)
     assert installation.node
     return ids
@@ -62,8 +49,14 @@ def begin(
         sites[name], name, run_id, holder or this_process().text, "node", 0, stop_requested=False
     )
     server_id = Site.objects.get(id=sites[name]).server_id
+    rows = {row["shortname"]: row for row in cron.standings(every=True)}
     begun = cron.begin(
-        lease, RUN, last_started=last_started, server_id=server_id, per_server=per_server
+        lease,
+        RUN,
+        rows.get(name, {}),
+        last_started=last_started,
+        server_id=server_id,
+        per_server=per_server,
     )
     return run_id if begun else ""
 
@@ -73,6 +66,17 @@ def end(sites: dict[str, int], name: str, run_id: str, outcome: str = "ok") -> N
 
     row: dict[str, Any] = next(r for r in cron.standings(every=True) if r["shortname"] == name)
     cron.end(sites[name], run_id, row, {"outcome": outcome, "seconds": 1.0})
+
+
+def fleet_that_has_begun(installation: Installation) -> Any:
+    """Return a fleet that has begun a run of `s0`, for which PHP did not start."""
+    from vmoodle.scheduler.cron.choice import CRON, Chosen
+    from vmoodle.scheduler.cron.registry_fleet import RegistryFleet
+
+    fleet = RegistryFleet(installation, policy(CronSettings()))
+    site = next(one for one in fleet.standings(NOW) if one.shortname == "s0")
+    assert fleet.begin(Chosen(site, CRON), NOW)
+    return fleet
 
 
 def known(*, every: bool = False) -> list[str]:
@@ -153,7 +157,7 @@ def test_a_site_that_is_removed_under_way_is_forgotten_with_its_runs(sites: dict
     Site.objects.filter(shortname="s0").delete()
     cron.end(sites["s0"], run_id, row, {"outcome": "ok", "seconds": 1.0})
     assert cron.find_run(run_id).outcome == "ok"
-    assert cron.forget_gone() == ["s0"]
+    assert cron.forget_gone() == [("s0", run_id)]
     assert cron.runs() == [] and cron.leases() == []
 
 
@@ -208,3 +212,76 @@ def test_a_promise_that_nobody_can_keep_is_refused() -> None:
         policy(CronSettings(quiet_every=3600, quiet_gap=1800))
     assert caught.value.code == "settings.cron.gap"
     assert policy(CronSettings(together=1)).together == 3
+
+
+def test_the_end_of_a_run_that_the_registry_did_not_take_is_kept_when_it_does_again(
+    sites: dict[str, int], installation: Installation
+) -> None:
+    from vmoodle.registry import cron
+
+    fleet = fleet_that_has_begun(installation)
+    with registry_that_takes_nothing(), pytest.raises(OperationalError):
+        fleet.collect()
+    assert fleet.count == len(cron.leases()) == 1
+    assert fleet.collect() == 1
+    row = next(row for row in cron.standings() if row["shortname"] == "s0")
+    assert (row["run_id"], row["failures"], fleet.count) == ("", 1, 0)
+    assert [run.outcome for run in cron.runs()] == ["failed"]
+
+
+def test_a_run_for_which_there_is_no_thread_has_failed_and_holds_no_site(
+    sites: dict[str, int], installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmoodle.registry import cron
+    from vmoodle.registry.models import Site
+    from vmoodle.secret import Secret
+
+    def no_thread(_self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    Site.objects.update(password_encrypted=installation.encrypt(Secret("x")))
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        fleet = fleet_that_has_begun(installation)
+    assert fleet.collect() == 1
+    assert cron.leases() == [] and fleet.count == 0
+    assert [(run.outcome, run.error) for run in cron.runs()] == [
+        ("failed", "RuntimeError: can't start new thread")
+    ]
+
+
+def test_a_run_is_kept_with_how_its_site_stands_then_or_not_at_all(
+    sites: dict[str, int], installation: Installation
+) -> None:
+    from vmoodle.registry import cron
+
+    fleet_that_has_begun(installation)
+    row = next(row for row in cron.standings() if row["shortname"] == "s0")
+    assert (row["started"], row["runs"]) == (NOW, 1)
+
+
+def test_the_logs_of_a_site_outlive_an_earlier_one_of_its_name(
+    sites: dict[str, int], installation: Installation
+) -> None:
+    from vmoodle.registry import cron
+    from vmoodle.registry.models import Site
+    from vmoodle.scheduler.cron import logs
+    from vmoodle.scheduler.cron.run import Ended
+    from vmoodle.scheduler.cron.service import keep_up
+    from vmoodle.scheduler.cron.standing import Outcome
+
+    def run() -> str:
+        run_id = begin(sites, "s0")
+        ended = Ended(run_id, Outcome.OK, 0, "", 1.0, "what it said", 1, cut=False)
+        logs.write(installation.home, "s0", ended)
+        end(sites, "s0", run_id)
+        return run_id
+
+    earlier = run()
+    Site.objects.filter(shortname="s0").delete()
+    sites["s0"] = enter_site("s0")
+    cron.enter_new(NOW)
+    later = run()
+    keep_up(installation)
+    said = [logs.read(installation.home, "s0", one) for one in (earlier, later)]
+    assert said == ["", "what it said"]

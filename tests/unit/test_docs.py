@@ -157,6 +157,9 @@ def spoken() -> Iterator[tuple[str, str]]:
             yield page.name, call
         for call in re.findall(r"`(vmoodle [^`]*)`", text):
             yield page.name, " ".join(call.split())
+        for call in re.findall(r"`([a-z][a-z-]* [a-z][^`|]*)`", text):
+            if call.split()[0] in NOUNS:
+                yield page.name, f"vmoodle {' '.join(call.split())}"
     for path in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -290,6 +293,15 @@ def test_the_folders_of_what_moodle_is_have_no_import_circle() -> None:
     assert list(TopologicalSorter(imports).static_order())
 
 
+def test_every_figure_has_its_row() -> None:
+    page = (DOCS / "explanation" / "figures.md").read_text()
+    benches = [
+        path.stem for path in (ROOT / "bench").glob("*.py") if "\ndef main" in path.read_text()
+    ]
+    assert len(benches) > 5
+    assert [one for one in benches if f"`script/bench {one}`" not in page] == []
+
+
 def test_every_dependency_is_explained() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [
@@ -329,6 +341,50 @@ def test_every_module_that_is_named_is_there() -> None:
     assert len(named) > 30
     gone = [one for one in sorted(named) if not any(p.endswith(f"/{one[1]}") for p in there)]
     assert gone == []
+
+
+def named_in(tree: ast.Module) -> Iterator[str]:
+    """Yield each name that a module uses, also by `getattr`; importing it is no use."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and str(node.value).isidentifier():
+            yield str(node.value)
+
+
+def defined_in(body: list[ast.stmt]) -> Iterator[str]:
+    """Yield what a body defines for others to use by its name.
+
+    What a decorator takes and a class with a base are found by others, without their name.
+    """
+    plain = {"property", "staticmethod", "classmethod", "contextmanager", "cached_property"}
+    for node in body:
+        match node:
+            case ast.FunctionDef(name=name, decorator_list=by):
+                if {ast.unparse(one) for one in by} <= plain and not name.startswith("__"):
+                    yield name
+            case ast.ClassDef(name=name, bases=[], body=inner):
+                yield name
+                yield from (one for one in defined_in(inner) if not one.isupper())
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                if name.isupper():
+                    yield name
+
+
+def test_nothing_is_defined_that_the_program_does_not_use() -> None:
+    # The entry point, and what Django asks of its settings.
+    elsewhere = {"main", "SECRET_KEY"}
+    trees = [
+        ast.parse(path.read_text())
+        for path in (ROOT / "src").rglob("*.py")
+        if "migrations" not in path.parts
+    ]
+    used = set(chain.from_iterable(map(named_in, trees))) | elsewhere
+    defined = set(chain.from_iterable(defined_in(tree.body) for tree in trees))
+    assert len(defined) > 1000
+    assert sorted(defined - used) == []
 
 
 def test_tests_of_every_kind_can_be_run_in_one_call() -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
+from tests.places import passable_directory
+from tests.processes import lives
+from tests.servers import wait_until
 from tests.trees import make_tree, on_real_trees
 
 from vmoodle.errors import InvalidInput, Refused, Unavailable
@@ -22,7 +21,6 @@ from vmoodle.moodle.code.component_cache import build_component_cache
 from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.php.account import can_reach
 from vmoodle.moodle.php.binary import PhpBinary, find_php
-from vmoodle.moodle.scripts.password import hash_password
 from vmoodle.moodle.scripts.script import CompletedScript, run_script
 from vmoodle.secret import Secret
 
@@ -47,10 +45,8 @@ exit(7);
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A directory the web account can pass, unlike pytest's own."""
-    directory = Path(tempfile.mkdtemp(prefix="vmoodle-test-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
+    with passable_directory() as directory:
+        yield directory
 
 
 @pytest.fixture
@@ -68,13 +64,6 @@ def shown(done: CompletedScript) -> dict[str, object]:
 
     answer: dict[str, object] = json.loads(done.output_tail.splitlines()[0])
     return answer
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def test_the_facts_of_php_are_those_it_runs_moodle_with(php: PhpBinary) -> None:
@@ -272,7 +261,7 @@ def test_a_script_that_takes_too_long_is_killed_with_all_it_started(
     assert caught.value.code == "php.timeout"
     assert "mine" in caught.value.message
     child = next(int(line) for line in lines if line.isdigit())
-    until(lambda: not _lives(child), "the script's child was left running")
+    wait_until(lambda: not lives(child), "the script's child was left running")
 
 
 def test_a_child_left_behind_does_not_keep_the_caller(place: Path, php: PhpBinary) -> None:
@@ -305,10 +294,10 @@ def test_a_killed_caller_leaves_no_script_running(place: Path, php: PhpBinary) -
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as caller:
         assert caller.stdout is not None
         script = int(caller.stdout.readline())
-        assert _lives(script)
+        assert lives(script)
         caller.kill()
 
-    until(lambda: not _lives(script), "the script outlived its caller")
+    wait_until(lambda: not lives(script), "the script outlived its caller")
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root may become the web account")
@@ -322,24 +311,6 @@ def test_what_the_web_account_cannot_reach_is_known(place: Path) -> None:
     assert not can_reach(closed / "file", ACCOUNT)
     assert not can_reach(closed, ACCOUNT)
     assert not can_reach(place / "none", ACCOUNT)
-
-
-@pytest.mark.parametrize("password", [PASSWORD, "päßwörd", "x" * 200, " spaces "])
-def test_a_hash_is_one_that_moodle_accepts(php: PhpBinary, password: str) -> None:
-    hashed = hash_password(php, Secret(password))
-
-    check = "exit(password_verify($argv[1], $argv[2]) ? 0 : 1);"
-    run = [str(find_php()), "-r", check, "--"]
-    assert subprocess.run([*run, password, hashed], check=False).returncode == 0
-    assert subprocess.run([*run, password + "x", hashed], check=False).returncode == 1
-    assert hashed.startswith("$6$rounds=10000$") and len(hashed) <= 255
-    assert hashed != hash_password(php, Secret(password))
-
-
-@pytest.mark.parametrize("password", ["", "two\nlines", "nul\0"])
-def test_a_password_nobody_can_type_is_refused(php: PhpBinary, password: str) -> None:
-    with pytest.raises(InvalidInput):
-        hash_password(php, Secret(password))
 
 
 def test_a_tree_without_components_gives_no_cache(place: Path, php: PhpBinary) -> None:
@@ -381,10 +352,3 @@ def test_real_scripts_take_secret_arguments(real_tree: Path) -> None:
     assert done.exit_status == 0
     assert "--adminpass" in done.output_tail
     assert PASSWORD not in done.output_tail
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -5,17 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from tests.places import passable_directory
+from tests.processes import lives
+from tests.servers import wait_until
 from tests.trees import make_tree
 
 from vmoodle.errors import Conflict, Unavailable
@@ -53,19 +53,10 @@ FILES = {
 }
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-
-
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="vmoodle-test-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
+    with passable_directory() as directory:
+        yield directory
 
 
 @pytest.fixture(scope="module")
@@ -222,10 +213,10 @@ def test_a_port_in_use_is_said(server: PhpServer, tree: MoodleTree, php: PhpBina
 
 def test_nothing_of_a_server_is_left_after_its_block(tree: MoodleTree, php: PhpBinary) -> None:
     with PhpServer(tree, php, workers=3) as server:
-        until(lambda: len(_of(server)) == FAMILY_OF_THREE, "the workers did not start")
+        wait_until(lambda: len(_of(server)) == FAMILY_OF_THREE, "the workers did not start")
         workers = _of(server)
 
-    until(lambda: not any(_lives(pid) for pid in workers), "a worker was left")
+    wait_until(lambda: not any(lives(pid) for pid in workers), "a worker was left")
 
 
 def test_a_killed_caller_leaves_no_server(tree: MoodleTree, php: PhpBinary) -> None:
@@ -246,14 +237,14 @@ def test_a_killed_caller_leaves_no_server(tree: MoodleTree, php: PhpBinary) -> N
         assert caller.stdout is not None
         caller.stdout.readline()
         family = psutil.Process(caller.pid)
-        until(
+        wait_until(
             lambda: len(family.children(recursive=True)) == FAMILY_OF_THREE,
             "the workers did not start",
         )
         children = [child.pid for child in family.children(recursive=True)]
         caller.kill()
 
-    until(lambda: not any(_lives(pid) for pid in children), "a process of the server was left")
+    wait_until(lambda: not any(lives(pid) for pid in children), "a process of the server was left")
 
 
 def test_a_detached_server_survives_its_starter_and_is_stopped_by_its_file(
@@ -288,7 +279,7 @@ def test_a_detached_server_survives_its_starter_and_is_stopped_by_its_file(
     finally:
         assert stop_detached(pid_file)
 
-    assert not _lives(running.pid) and not pid_file.exists()
+    assert not lives(running.pid) and not pid_file.exists()
     assert not stop_detached(pid_file)
 
 
@@ -327,10 +318,3 @@ def _command_line(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -323,3 +323,36 @@ def test_an_operation_that_gives_way_as_it_is_begun_does_nothing(
     runner = Runner(installation, KINDS)
     assert runner.plan(operation) == []
     assert runner.close(operation, DONE, 1) == "cancelled"
+
+
+def test_an_operation_keeps_the_first_of_its_errors(installation: Installation) -> None:
+    from vmoodle.errors import Failed
+    from vmoodle.registry import operations
+
+    row = operations.submit("toy", site="s", node=installation.node)
+    operations.failed(row.id, Failed("toy.first", "This was why."))
+    operations.failed(row.id, Failed("toy.second", "This came of it."))
+    assert operations.find(row.id).error_code == "toy.first"
+
+
+def test_a_worker_outlives_a_registry_that_is_away_for_a_moment(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import connection
+
+    from vmoodle.operations import follow
+
+    monkeypatch.setattr(follow, "SCHEDULE_SECONDS", 0.0)
+    monkeypatch.setattr(follow, "AFTER_FAULT_SECONDS", 0.0)
+    calls: list[str] = []
+
+    def order_due() -> None:
+        calls.append("called")
+        if len(calls) == 1:
+            connection.cursor().execute("UPDATE away SET here = 1")
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        follow.work(installation, {}, order_due=order_due)
+    assert len(calls) == 3

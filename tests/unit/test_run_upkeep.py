@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import OperationalError
+from tests.disk import fill, small_disk
+from tests.faulty_registry import registry_that_takes_nothing
 from tests.unit.test_runs import durable, fleet, follow, read, statuses, told
 
-from vmoodle.errors import Conflict, NotFound, Unavailable
+from vmoodle.errors import Conflict, InvalidInput, NotFound, Unavailable
 from vmoodle.installation import Installation, open_installation
 
 if TYPE_CHECKING:
@@ -137,3 +141,54 @@ def test_parquet_without_pyarrow_is_refused_and_leaves_no_file(
         export(read(fleet, "tests.plain"), tmp_path / "x.parquet", "parquet")
     assert refused.value.code == "run.parquet"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_registry_did_not_take_of_a_change_is_unknown_when_its_run_has_ended(
+    fleet: Installation, tmp_path: Path
+) -> None:
+    from vmoodle.fleet.runs import runner
+    from vmoodle.fleet.runs.order import unknown_outcome
+    from vmoodle.registry import runs
+
+    run = durable(fleet, "tests.write", directory=str(tmp_path), waits="b2")
+    with ExitStack() as until_the_end:
+
+        def tell(_words: str) -> None:
+            until_the_end.enter_context(registry_that_takes_nothing())
+            (tmp_path / "go").touch()
+
+        with pytest.raises(OperationalError):
+            runner.carry_out(fleet, run.id, tell, lambda: False)
+    assert statuses(run)["b2"] == "begun"
+    runs.finish(run.id, unknown_outcome(run.id))
+    assert told(run)["b2"]["status"] == "unknown"
+    assert "is not known" in told(run)["b2"]["error"]["detail"]
+
+
+def test_an_export_that_the_disk_does_not_take_is_refused_and_leaves_no_file(
+    fleet: Installation,
+) -> None:
+    from vmoodle.fleet.runs.export import export
+
+    run = read(fleet, "tests.plain")
+    with small_disk(65536) as disk:
+        fill(disk)
+        for form in ("csv", "json"):
+            with pytest.raises(InvalidInput) as refused:
+                export(run, disk / "answers", form)
+            assert refused.value.code == "run.export"
+            assert "No space left" in refused.value.message
+        assert [one.name for one in disk.iterdir()] == ["filler"]
+
+
+def test_an_export_never_takes_the_place_of_what_came_meanwhile(
+    fleet: Installation, tmp_path: Path
+) -> None:
+    from vmoodle.fleet.runs.export import export
+
+    # Nothing is there as one looks, and something is as one writes.
+    (tmp_path / "answers").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidInput) as refused:
+        export(read(fleet, "tests.plain"), tmp_path / "answers", "csv")
+    assert refused.value.code == "run.export"
+    assert [one.name for one in tmp_path.iterdir()] == ["answers"]

@@ -188,13 +188,11 @@ def in_operation(installation: Installation, kind: str, parameters: dict[str, An
     """Return what the steps of an operation on the site are given; what is kept is kept."""
     from vmoodle.operations.plan import StepContext
     from vmoodle.registry import operations
-    from vmoodle.registry.models import Operation
 
     row = operations.submit(kind, site="one", parameters=parameters, node="here")
 
     def keep(members: Any) -> None:
-        result = operations.find(row.id).result
-        Operation.objects.filter(id=row.id).update(result={**result, **members})
+        operations.keep_result(row.id, members)
 
     return StepContext(installation, row.id, "one", parameters, print, keep)
 

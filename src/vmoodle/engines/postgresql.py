@@ -282,10 +282,6 @@ class PostgreSQL(Copies):
             raise foreign_database(database.name)
         close_to_others(session, database.name)
 
-    def _give_contents(self, database: SiteDatabase) -> None:
-        with open_session(self.address, database=database.name) as session:
-            hand_over(session, database.account)
-
     def _dumping(self, database: SiteDatabase) -> AbstractContextManager[clients.Client]:
         return self._client("pg_dump", database, "--format=custom")
 

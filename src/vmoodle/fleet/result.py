@@ -97,8 +97,6 @@ class Matrix:
         return {"matrix": dict(self.cells)}
 
 
-Sites: TypeAlias = tuple[str, ...]
-"""Shortnames."""
 Result: TypeAlias = Scalar | Text | Table | Matrix
 
 

@@ -154,19 +154,21 @@ class Executor:
             workflow_id = _workflow_id(operation)
             if workflow_id in self._started or len(self._started) >= self._limit:
                 continue
-            self._started.add(workflow_id)
-            self._tell(operation)
             status = DBOS.get_workflow_status(workflow_id)
             if status is None:
                 with SetWorkflowID(workflow_id):
                     DBOS.start_workflow(_operation, operation.id, operation.backwards)
+            # Not before: what could not be started is to be started the next time.
+            self._started.add(workflow_id)
+            self._tell(operation)
         self._surrender_broken()
         return len(self._started)
 
     def _let_go(self, workflow_ids: set[str]) -> None:
         """Count no longer what has ended."""
+        ended = operations.rows([_operation_of(one) for one in sorted(workflow_ids)])
         self._started -= workflow_ids
-        for operation in operations.rows([_operation_of(one) for one in sorted(workflow_ids)]):
+        for operation in ended:
             # One that is retried already is told of when it begins again.
             if operation.state not in ACTIVE_STATES:
                 self._tell(operation)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from django.db import connection
 
 from vmoodle.operations.node import NodeLock
 from vmoodle.operations.plan import Kinds
@@ -24,9 +27,14 @@ if TYPE_CHECKING:
     from vmoodle.installation import Installation
     from vmoodle.operations.engine import Executor
 
+log = logging.getLogger("vmoodle.operations")
+
 POLL_SECONDS = 0.02
 SCHEDULE_SECONDS = 5.0
 """How often a worker looks whether something is due."""
+
+AFTER_FAULT_SECONDS = 5.0
+"""How long a worker waits after what it did not foresee, before it goes on."""
 
 SILENT_SECONDS = 3.0
 """How long an operation may wait behind others before it is said."""
@@ -148,7 +156,8 @@ def work(
 ) -> bool:
     """Execute the node's operations until interrupted, or until none waits.
 
-    `order_due` is called at the start and every few seconds: it queues what a schedule wants.
+    `order_due` is called at the start and every few seconds: it queues what a schedule wants. An
+    error that it or the registry raises is logged, and tried over; with `until_idle` it is raised.
     `begun` is called once when nobody else executes, `tell` with each operation that begins, is
     gone on with or has ended, as it is then. Return False when another process of this node
     executes already.
@@ -163,13 +172,22 @@ def work(
         changes = Changes()
         next_look = 0.0
         while True:
-            ordered: object = None
-            if time.monotonic() >= next_look:
-                ordered = order_due()
-                next_look = time.monotonic() + SCHEDULE_SECONDS
-            # What this very process has queued is no change to it.
-            if (changes.any() or ordered) and not executor.pull() and until_idle:
-                return True
+            try:
+                ordered: object = None
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + SCHEDULE_SECONDS
+                    ordered = order_due()
+                # What this very process has queued is no change to it.
+                if (changes.any() or ordered) and not executor.pull() and until_idle:
+                    return True
+            except Exception:
+                if until_idle:
+                    raise
+                # A registry that is full or away for a while: a worker is not to end by that.
+                log.exception("the worker")
+                connection.close()
+                changes = Changes()
+                time.sleep(AFTER_FAULT_SECONDS)
             time.sleep(POLL_SECONDS)
     finally:
         if executor:

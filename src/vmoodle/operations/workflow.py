@@ -168,8 +168,7 @@ class Runner:
             operations.note(operation.id, message, step=step.name)
 
         def keep(members: Mapping[str, Any]) -> None:
-            row = Operation.objects.get(id=operation.id)
-            Operation.objects.filter(id=operation.id).update(result={**row.result, **members})
+            operations.keep_result(operation.id, members)
 
         return StepContext(
             installation=self._installation,

@@ -6,13 +6,15 @@ import getpass
 import os
 
 from vmoodle.registry.models import AuditEvent
+from vmoodle.registry.text import storable, storable_members
 
 
 def record(action: str, subject: str, outcome: str = "done", **detail: object) -> None:
     """Append an event; `detail` holds names and numbers, never a secret."""
     AuditEvent.objects.create(
-        actor=current_actor(), action=action, subject=subject, outcome=outcome, detail=detail
-    )
+        actor=current_actor(), action=action, subject=storable(subject), outcome=outcome,
+        detail=storable_members(detail),
+    )  # fmt: skip
 
 
 def current_actor() -> str:

@@ -16,6 +16,7 @@ from vmoodle.registry.cron_models import CronRun, CronSite
 from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
 from vmoodle.registry.models import Site, SiteState
 from vmoodle.registry.source_names import SourceKind, site_copied
+from vmoodle.registry.text import storable, storable_members
 
 STANDING = (
     "since", "tier", "looked", "served", "started", "whole", "complete", "ended", "seconds", "due",
@@ -24,6 +25,7 @@ STANDING = (
 )  # fmt: skip
 """The columns that say how a site stands."""
 _NOT_WRITTEN = ("since", "parked")
+_CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def keep(rows: Sequence[Mapping[str, Any]], *, unless_run: bool = False) -> None
     changes = ", ".join(f"{name} = %s" for name in columns)
     sql = f"UPDATE {CronSite._meta.db_table} SET {changes} WHERE site_id = %s"  # noqa: S608
     # Not by the ORM: a fleet's are written once a minute.
-    values = [[*(row[name] for name in columns), row["site_id"]] for row in rows]
+    values = [[*(_storable(row[name]) for name in columns), row["site_id"]] for row in rows]
     if unless_run:
         sql += " AND run_id = '' AND COALESCE(started, 0) = %s"
         values = [[*one, row["started"] or 0] for one, row in zip(values, rows, strict=True)]
@@ -91,20 +93,27 @@ def keep(rows: Sequence[Mapping[str, Any]], *, unless_run: bool = False) -> None
         cursor.executemany(sql, values)
 
 
+def _storable(value: Any) -> Any:
+    return storable(value) if isinstance(value, str) else value
+
+
 def park(site_id: int, classes: Sequence[str]) -> None:
     """Keep which tasks a site leaves alone."""
-    CronSite.objects.filter(site_id=site_id).update(parked=list(classes))
+    CronSite.objects.filter(site_id=site_id).update(parked=storable_members(classes))
 
 
 def begin(
     lease: Lease,
     run: Mapping[str, Any],
+    standing: Mapping[str, Any],
     *,
     last_started: float | None,
     server_id: int,
     per_server: int,
 ) -> bool:
-    """Take hold of an enabled site for a run and write that down; False where it is not free.
+    """Take hold of an enabled site for a run and write down how it stands then.
+
+    Return False where the site is not free.
 
     It is not where another run of its cron is under way, on whatever node, where an operation or a
     run on many sites holds it, where its database server has enough runs, or where its last run is
@@ -123,6 +132,7 @@ def begin(
                 id=lease.run_id, site_id=lease.site_id, shortname=lease.shortname, node=lease.node,
                 **run,
             )  # fmt: skip
+            keep([standing])
         return bool(taken)
 
 
@@ -142,7 +152,8 @@ def end(site_id: int, run_id: str, standing: Mapping[str, Any], run: Mapping[str
         mine = CronSite.objects.filter(site_id=site_id, run_id=run_id)
         if mine.update(run_id="", holder="", node="", stop_requested=False):
             keep([standing])
-        CronRun.objects.filter(id=run_id, outcome="").update(**run)
+        values = {name: _storable(value) for name, value in run.items()}
+        CronRun.objects.filter(id=run_id, outcome="").update(**values)
 
 
 def leases(*, site_ids: Collection[int] | None = None) -> list[Lease]:
@@ -210,9 +221,13 @@ def prune(site_id: int, *, well: int, before: float) -> list[CronRun]:
     return old
 
 
-def forget_gone() -> list[str]:
-    """Forget the runs of sites that are no longer there; return their shortnames."""
+def forget_gone() -> list[tuple[str, str]]:
+    """Forget the runs of sites that are no longer there; return their shortnames and ids.
+
+    Another site may have such a name by now.
+    """
     gone = CronRun.objects.exclude(site_id__in=Site.objects.values("id"))
-    names = sorted(set(gone.values_list("shortname", flat=True)))
-    gone.delete()
-    return names
+    found = list(gone.values_list("shortname", "id"))
+    for start in range(0, len(found), _CHUNK):
+        CronRun.objects.filter(id__in=[one for _, one in found[start : start + _CHUNK]]).delete()
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from vmoodle.registry.models import (
     state_words,
 )
 from vmoodle.registry.source_names import parse_source
+from vmoodle.registry.text import error_columns, storable, storable_members
 
 
 def submit(
@@ -209,9 +210,15 @@ def begun(operation_id: str, steps: int) -> None:
 
 def failed(operation_id: str, error: VMoodleError) -> None:
     """Keep the first error of an operation; what is done about it is another call."""
-    Operation.objects.filter(id=operation_id).update(
-        error_code=error.code, error_message=error.message, error_hint=error.hint
-    )
+    Operation.objects.filter(id=operation_id, error_code="").update(**error_columns(error))
+
+
+def keep_result(operation_id: str, members: Mapping[str, Any]) -> None:
+    """Add members to what came of an operation."""
+    with transaction.atomic():
+        row = Operation.objects.get(id=operation_id)
+        result = {**row.result, **storable_members(members)}
+        Operation.objects.filter(id=operation_id).update(result=result)
 
 
 def turned_back(operation_id: str) -> None:
@@ -282,7 +289,7 @@ def ended_since(node: str, moment: datetime) -> list[Operation]:
 def note(operation_id: str, message: str, *, step: str = "", level: str = "info") -> None:
     """Append a line to an operation's log."""
     OperationEvent.objects.create(
-        operation_id=operation_id, message=message, step=step, level=level
+        operation_id=operation_id, message=storable(message), step=step, level=level
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import zstandard
 from django.db import connection, transaction
 from django.db.models import Count
+from django.db.models.functions import Collate
 from django.utils import timezone
 
 from vmoodle.errors import Conflict, NotFound, VMoodleError
@@ -20,9 +21,9 @@ from vmoodle.registry.audit import current_actor, record
 from vmoodle.registry.changing import changed_by, changing, one_at_a_time
 from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
 from vmoodle.registry.models import HOLDING_STATES, Operation
+from vmoodle.registry.text import error_columns
 
 KIND = "fleet.run"
-ENDED_STATES = frozenset(RunSiteState.values) - {RunSiteState.WAITING, RunSiteState.BEGUN}
 _NOT_DONE = (RunSiteState.FAILED, RunSiteState.TIMEOUT, RunSiteState.CANCELLED)
 _CHUNK = 500
 # What is shorter is kept as it is. It begins with a brace, what zstd made with a mark of its own.
@@ -71,7 +72,7 @@ def create(
         RunSite.objects.bulk_create(
             RunSite(
                 run=run, site_id=0, shortname=name, state=RunSiteState.FAILED,
-                error_code=error.code, error_message=error.message, error_hint=error.hint,
+                **error_columns(error),
             )
             for name, error in left_out.items()
         )  # fmt: skip
@@ -159,12 +160,17 @@ def failed_names(run: Run) -> list[str]:
 
 
 def rows(run_id: str, *, besides: Collection[str] = ()) -> Iterator[RunSite]:
-    """Give a run's sites by shortname, a few at a time; those in some states left out."""
+    """Give a run's sites by shortname, a few at a time; those in some states left out.
+
+    Their order is Python's and not the database's: whoever compares two runs relies on it.
+    """
     last = ""
-    chosen = RunSite.objects.filter(run_id=run_id).defer("undo_encrypted").order_by("shortname")
+    by_code_point = Collate("shortname", "C" if connection.vendor == "postgresql" else "BINARY")
+    chosen = RunSite.objects.filter(run_id=run_id).annotate(key=by_code_point).order_by("key")
+    chosen = chosen.defer("undo_encrypted")
     if besides:
         chosen = chosen.exclude(state__in=besides)
-    while chunk := list(chosen.filter(shortname__gt=last)[:_CHUNK]):
+    while chunk := list(chosen.filter(key__gt=last)[:_CHUNK]):
         yield from chunk
         last = chunk[-1].shortname
 
@@ -218,12 +224,7 @@ def taken_up(run_id: str, *, repeat: bool, unknown: VMoodleError) -> frozenset[s
         names = frozenset(begun.values_list("shortname", flat=True))
         begun.update(state=RunSiteState.WAITING)
         return names
-    begun.update(
-        state=RunSiteState.UNKNOWN,
-        error_code=unknown.code,
-        error_message=unknown.message,
-        error_hint=unknown.hint,
-    )
+    begun.update(state=RunSiteState.UNKNOWN, **error_columns(unknown))
     return frozenset()
 
 
@@ -259,7 +260,7 @@ def keep(run_id: str, outcomes: Sequence[Outcome]) -> None:
             one.duration_ms,
             None if one.result is None else _as_kept(one.result),
             one.undo,
-            *((one.error.code, one.error.message, one.error.hint) if one.error else ("", "", "")),
+            *error_columns(one.error).values(),
             run_id,
             one.site_id,
         )
@@ -270,11 +271,18 @@ def keep(run_id: str, outcomes: Sequence[Outcome]) -> None:
         cursor.executemany(_KEEP, values)
 
 
-def finish(run_id: str) -> Run:
-    """End a run: what was not begun is cancelled, secrets are forgotten."""
-    left = RunSite.objects.filter(run_id=run_id, state=RunSiteState.WAITING)
+def finish(run_id: str, unknown: VMoodleError) -> Run:
+    """End a run: what was not begun is cancelled, secrets are forgotten.
+
+    What was begun and is not heard of any more is unknown, which `unknown` explains. That of a
+    change which ends later is kept all the same.
+    """
+    left = RunSite.objects.filter(run_id=run_id)
     with transaction.atomic():
-        cancelled = left.update(state=RunSiteState.CANCELLED)
+        cancelled = left.filter(state=RunSiteState.WAITING).update(state=RunSiteState.CANCELLED)
+        left.filter(state=RunSiteState.BEGUN).update(
+            state=RunSiteState.UNKNOWN, **error_columns(unknown)
+        )
         ended = Run.objects.filter(id=run_id, state=RunState.RUNNING).update(
             state=RunState.CANCELLED if cancelled else RunState.DONE,
             finished_at=timezone.now(),

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from vmoodle.errors import Conflict, NotFound, VMoodleError
 from vmoodle.registry.audit import current_actor, record
+from vmoodle.registry.text import error_columns
 from vmoodle.registry.upgrade_models import Upgrade, UpgradeSite, UpgradeSiteState, UpgradeState
 
 FAILURES = (UpgradeSiteState.FAILED, UpgradeSiteState.ATTENTION)
@@ -238,10 +239,10 @@ def _again(upgrade: Upgrade) -> QuerySet[UpgradeSite]:
 
 def _change(row: UpgradeSite, state: UpgradeSiteState, error: VMoodleError | None) -> None:
     row.state = state
-    row.error_code = error.code if error else ""
-    row.error_message = error.message if error else ""
-    row.error_hint = error.hint if error else ""
-    row.save(update_fields=["state", "operation_id", "error_code", "error_message", "error_hint"])
+    columns = error_columns(error)
+    for name, value in columns.items():
+        setattr(row, name, value)
+    row.save(update_fields=["state", "operation_id", *columns])
 
 
 def _state(upgrade: Upgrade, state: UpgradeState, reason: str) -> None:

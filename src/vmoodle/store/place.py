@@ -100,6 +100,16 @@ class Place(Protocol):
         """Remove what killed writers left half-written until then; return how many."""
 
 
+def remove_until(before: datetime, place: Place, folder: str) -> int:
+    """Remove a folder's objects that were written until then; return how many."""
+    removed = 0
+    for entry in place.list(folder):
+        if entry.modified <= before:
+            place.remove(folder, entry.name)
+            removed += 1
+    return removed
+
+
 def open_place(address: StoreAddress, credentials: StoreCredentials) -> Place:
     """Return the place of an address; raise Unavailable (`store.extra`) without its library."""
     if address.scheme == "file":

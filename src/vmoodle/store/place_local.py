@@ -22,6 +22,7 @@ from vmoodle.store.place import (
     full,
     head_beside,
     is_nobodys,
+    remove_until,
     unreachable,
 )
 
@@ -149,12 +150,7 @@ class LocalPlace:
                 self._commit()
 
     def sweep(self, before: datetime) -> int:
-        removed = 0
-        for entry in self.list("tmp"):
-            if entry.modified <= before:
-                self.remove("tmp", entry.name)
-                removed += 1
-        return removed
+        return remove_until(before, self, "tmp")
 
     def _path(self, folder: str, name: str) -> Path:
         place = self._root / folder

@@ -27,6 +27,7 @@ from vmoodle.store.place import (
     head_beside,
     is_nobodys,
     login,
+    remove_until,
     unreachable,
 )
 
@@ -158,12 +159,7 @@ class SFTPPlace:
         return nullcontext()
 
     def sweep(self, before: datetime) -> int:
-        removed = 0
-        for entry in self.list("tmp"):
-            if entry.modified <= before:
-                self.remove("tmp", entry.name)
-                removed += 1
-        return removed
+        return remove_until(before, self, _ASIDE)
 
     @contextmanager
     def _half_written(self, folder: str, name: str) -> Iterator[str]:

@@ -33,7 +33,7 @@ def export(run: Run, path: Path, form: str) -> int:
             "run.export", f"There is no form {form!r}.", f"One of {', '.join(FORMATS)}."
         )
     if path.exists():
-        raise InvalidInput("run.export", f"{path} is there already.", "Name a new file.")
+        raise _is_there(path)
     with _whole(path, binary=form == "parquet") as file:
         if form == "csv":
             return _csv(run, file)
@@ -148,17 +148,30 @@ def _batches(rows: Iterator[dict[str, Any]], size: int = 1000) -> Iterator[list[
 
 @contextmanager
 def _whole(path: Path, *, binary: bool) -> Iterator[IO[Any]]:
-    """Give a file beside the path, readable by its owner alone, that takes its place at the end."""
+    """Give a file beside the path, readable by its owner alone, that takes its place at the end.
+
+    Raise InvalidInput `run.export` where the disk does not take it, or the path is taken by then.
+    """
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            text = {} if binary else {"encoding": "utf-8", "newline": ""}
+            with os.fdopen(descriptor, "wb" if binary else "w", **text) as file:  # type: ignore[call-overload]
+                yield file
+            # A hard link would do both in one, but not every file system has them.
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except FileExistsError as error:
+        raise _is_there(path) from error
     except OSError as error:
         raise InvalidInput(
-            "run.export", f"{path} cannot be written: {error.strerror}.", "Name another place."
+            "run.export",
+            f"{path} cannot be written: {error.strerror or error}.",
+            "Name another place.",
         ) from error
-    try:
-        text = {} if binary else {"encoding": "utf-8", "newline": ""}
-        with os.fdopen(descriptor, "wb" if binary else "w", **text) as file:  # type: ignore[call-overload]
-            yield file
-        os.link(name, path)
-    finally:
-        Path(name).unlink()
+
+
+def _is_there(path: Path) -> InvalidInput:
+    return InvalidInput("run.export", f"{path} is there already.", "Name a new file.")

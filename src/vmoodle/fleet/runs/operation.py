@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from vmoodle.fleet.runs import runner
+from vmoodle.fleet.runs.order import unknown_outcome
 from vmoodle.operations.plan import OperationKind, Step, StepContext
 from vmoodle.registry import runs
+from vmoodle.registry.fleet_models import Run
 from vmoodle.registry.models import Operation
 
 
@@ -19,7 +21,7 @@ def _sites(context: StepContext) -> None:
 
 
 def _finish(context: StepContext) -> None:
-    run = runs.finish(context.parameters["run"])
+    run = _end(context)
     counted = runs.counts([run.id])[run.id]
     context.keep({"run": run.id, "sites": counted})
     context.say(", ".join(f"{count} {state}" for state, count in sorted(counted.items())))
@@ -27,7 +29,12 @@ def _finish(context: StepContext) -> None:
 
 def _leave(context: StepContext) -> None:
     """Take back nothing: what was done on a site stays, and the rest is cancelled."""
-    runs.finish(context.parameters["run"])
+    _end(context)
+
+
+def _end(context: StepContext) -> Run:
+    run_id = context.parameters["run"]
+    return runs.finish(run_id, unknown_outcome(run_id))
 
 
 RUN = OperationKind(

@@ -31,6 +31,7 @@ from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import runs
 from vmoodle.registry.fleet_models import Run, RunSiteState
 from vmoodle.registry.runs import Outcome
+from vmoodle.registry.text import storable
 from vmoodle.secret import Secret, without_secrets
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ _MAYBE_CHANGED = frozenset(
         "command.internal", "command.result",
     }
 )  # fmt: skip
-_LONGEST_CODE, _LONGEST_TEXT = 60, 20_000
 
 
 def run_here(
@@ -69,7 +69,7 @@ def run_here(
     try:
         _Execution(installation, run, command, tell).go()
     finally:
-        run = runs.finish(run.id)
+        run = runs.finish(run.id, unknown_outcome(run.id))
     return run
 
 
@@ -246,11 +246,9 @@ class _Execution:
         return Outcome(int(ended.key), state, milliseconds, error=self._to_be_kept(problem))
 
     def _to_be_kept(self, problem: VMoodleError) -> VMoodleError:
-        """Return an error as the registry takes it and everybody may read it."""
-        told = (_kept_text(self._without_secrets(str(one))) for one in (
-            problem.message, problem.hint
-        ))  # fmt: skip
-        return VMoodleError(_kept_text(str(problem.code))[:_LONGEST_CODE], *told)
+        """Return an error as everybody may read it; a stranger's may have no texts."""
+        told = (self._without_secrets(str(one)) for one in (problem.message, problem.hint))
+        return VMoodleError(str(problem.code), *told)
 
     def _without_secrets(self, text: str) -> str:
         return without_secrets(text, self._secrets) if self._secrets else text
@@ -265,7 +263,7 @@ class _Execution:
         text = to_json(capped(answer, self._installation.settings.fleet.most_bytes))
         if isinstance(answer, Table) and any(len(r) != len(answer.columns) for r in answer.rows):
             raise ValueError("a row has not one cell for each column")
-        return _encodable(text), undo
+        return storable(text), undo
 
     def _parameters(self) -> Parameters:
         given = self._run.parameters
@@ -280,17 +278,6 @@ def _to_be_begun(site_id: int) -> Job[Answer]:
         raise AssertionError("it was not begun")
 
     return Job(str(site_id), never)
-
-
-def _encodable(text: str) -> str:
-    """Return a text without halves of characters, which no encoding has."""
-    return text.encode(errors="replace").decode()
-
-
-def _kept_text(text: str) -> str:
-    """Return a text that is no longer than one reads; PostgreSQL keeps no NUL."""
-    text = _encodable(text.replace("\0", "\N{REPLACEMENT CHARACTER}"))
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 
 
 def _no_result(error: Exception) -> VMoodleError:

@@ -22,7 +22,7 @@ from vmoodle.moodle.config.settings import (
     set_settings,
 )
 from vmoodle.moodle.database.system_context import SYSTEM_CONTEXT
-from vmoodle.moodle.plugins.rules import FILTER_STATES, RULES, PluginState, StateList
+from vmoodle.moodle.plugins.rules import FILTER_STATES, RULES, OwnSetting, PluginState, StateList
 
 Order = tuple[str, ...]
 """Names of plugins of one kind, the first one first."""
@@ -38,18 +38,10 @@ class OrderList:
 
 
 @dataclass(frozen=True)
-class OrderNumbers:
-    """A setting for each plugin that has its number; `{type}` and `{name}` are the plugin's."""
+class OrderNumbers(OwnSetting):
+    """A setting for each plugin that has its number."""
 
-    component: str
-    name: str
-    source: str
     first: int
-
-    def setting(self, kind: str, name: str) -> SettingName:
-        """Return the plugin's own setting."""
-        words = {"type": kind, "name": name}
-        return SettingName(self.component.format(**words), self.name.format(**words))
 
 
 @dataclass(frozen=True)

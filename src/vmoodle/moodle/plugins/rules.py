@@ -62,21 +62,27 @@ class StateList:
 
 
 @dataclass(frozen=True)
-class DisabledSetting:
-    """A setting for each plugin that says it is disabled; `{type}` and `{name}` are the plugin's.
-
-    With `unset` it is removed when the plugin is enabled, else it is set to 0.
-    """
+class OwnSetting:
+    """A setting that each plugin has for itself; `{type}` and `{name}` are the plugin's."""
 
     component: str
     name: str
     source: str
-    unset: bool = True
 
     def setting(self, kind: str, name: str) -> SettingName:
         """Return the plugin's own setting."""
         words = {"type": kind, "name": name}
         return SettingName(self.component.format(**words), self.name.format(**words))
+
+
+@dataclass(frozen=True)
+class DisabledSetting(OwnSetting):
+    """A setting for each plugin that says it is disabled.
+
+    With `unset` it is removed when the plugin is enabled, else it is set to 0.
+    """
+
+    unset: bool = True
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,6 @@ from enum import StrEnum
 from vmoodle.moodle.scripts.script import CompletedScript
 
 SCRIPT = "admin/cli/checks.php"
-TYPES = ("status", "security", "performance")
-"""lib/classes/check/manager.php, TYPES."""
 
 
 class Status(StrEnum):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,14 +32,11 @@ def read(home: Home, shortname: str, run_id: str) -> str:
 
 
 def remove(home: Home, shortname: str, run_id: str) -> None:
-    """Remove the output of a run; none is no error."""
+    """Remove the output of a run, and the directory with the last; none is no error."""
+    path = _path(home, shortname, run_id)
     with contextlib.suppress(OSError):
-        _path(home, shortname, run_id).unlink(missing_ok=True)
-
-
-def remove_all(home: Home, shortname: str) -> None:
-    """Remove all that is kept of a site."""
-    shutil.rmtree(_path(home, shortname, "x").parent, ignore_errors=True)
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
 
 
 def _path(home: Home, shortname: str, run_id: str) -> Path:

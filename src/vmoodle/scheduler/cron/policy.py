@@ -27,7 +27,7 @@ def policy(chosen: CronSettings) -> Policy:
             raise InvalidInput(
                 "settings.cron.gap",
                 f"cron.{tier.name}_gap is {tier.gap:g} seconds, but such a site is looked at every "
-                f" {tier.look_every:g} and run every {tier.every:g} seconds.",
+                f"{tier.look_every:g} and run every {tier.every:g} seconds.",
                 f"Promise at least {tier.every + tier.look_every:g} seconds.",
             )
     # A run waits for its database half of the time.

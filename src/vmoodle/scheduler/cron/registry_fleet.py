@@ -33,6 +33,7 @@ log = logging.getLogger("vmoodle.cron")
 BEAT_SECONDS = 30.0
 SILENT_SECONDS = 300.0
 """A run on another machine whose heartbeat stood still so long is nobody's any more."""
+_WISHES_SECONDS = 1.0
 _NOBODY = -1
 _MESSAGE = 300
 
@@ -52,6 +53,7 @@ class RegistryFleet:
         self._came: SimpleQueue[Ended] = SimpleQueue()
         self._compiled_code: dict[str, Path] = {}
         self._next_beat = 0.0
+        self._next_wishes = 0.0
         self._beats: dict[str, tuple[int, float]] = {}
         self._next_care = 0.0
 
@@ -94,54 +96,68 @@ class RegistryFleet:
         if not cron.begin(
             lease,
             facts,
+            _columns(begun),
             last_started=site.started,
             server_id=site.server_id,
             per_server=self._policy.per_server,
         ):
             return False
-        cron.keep([_columns(begun)])
         stop = threading.Event()
         self._under_way[lease.run_id] = (begun, stop)
         try:
-            order = self._order(lease)
+            order = self._order(lease, chosen.script)
+            threading.Thread(target=self._run, args=(order, stop), daemon=True).start()
+        # The site is held by now: whatever happens, this run has to end.
         except VMoodleError as error:
-            self._under_way.pop(lease.run_id)
-            self._let_go(begun, lease.run_id, Outcome.FAILED, error.message[:_MESSAGE])
-            return False
-        threading.Thread(target=self._run, args=(order, stop), daemon=True).start()
+            self._came.put(_not_run(lease.run_id, error.message))
+        except Exception as error:
+            log.exception("cron of %s", lease.shortname)
+            self._came.put(_not_run(lease.run_id, f"{type(error).__name__}: {error}"))
         return True
 
     def collect(self) -> int:
-        """Note what has ended by now, pass on wishes to stop, and let others see that we live."""
+        """Note what has ended by now, pass on wishes to stop, and let others see that we live.
+
+        What cannot be kept now is noted the next time.
+        """
         count = 0
         while True:
             try:
                 ended = self._came.get_nowait()
             except Empty:
                 break
-            self._note(ended)
+            try:
+                site = self._note(ended)
+            except Exception:
+                self._came.put(ended)
+                raise
             count += 1
-        if self._under_way:
-            for lease in cron.leases():
-                if lease.stop_requested and lease.run_id in self._under_way:
-                    self._under_way[lease.run_id][1].set()
-            if time.monotonic() >= self._next_beat:
-                self._next_beat = time.monotonic() + BEAT_SECONDS
-                cron.beat(self._under_way)
+            self._prune(site)
+        self._pass_on_stops()
+        if self._under_way and time.monotonic() >= self._next_beat:
+            self._next_beat = time.monotonic() + BEAT_SECONDS
+            cron.beat(self._under_way)
         return count
+
+    def _pass_on_stops(self) -> None:
+        if not self._under_way or time.monotonic() < self._next_wishes:
+            return
+        self._next_wishes = time.monotonic() + _WISHES_SECONDS
+        for lease in cron.leases():
+            if lease.stop_requested and lease.run_id in self._under_way:
+                self._under_way[lease.run_id][1].set()
 
     def stop(self) -> None:
         """Ask all runs of this process to stop."""
         for _site, event in self._under_way.values():
             event.set()
 
-    def _order(self, lease: Lease) -> Order:
+    def _order(self, lease: Lease, script: str) -> Order:
         chosen = self._installation.settings.cron
         row = sites.find(lease.shortname)
-        run = cron.find_run(lease.run_id)
         compiled = self._compiled(row.codebase) if chosen.compiled else None
         return Order(
-            lease.run_id, lease.shortname, Path(row.codebase.path), run.script,
+            lease.run_id, lease.shortname, Path(row.codebase.path), script,
             float(chosen.timeout), chosen.log_kilobytes * 1000,
             (self._installation.site_database(row).password,), compiled,
         )  # fmt: skip
@@ -160,15 +176,13 @@ class RegistryFleet:
             ended = run_cron(self._installation.php, order, stop)
         except Exception as error:
             log.exception("cron of %s", order.site)
-            said = f"{type(error).__name__}: {error}"[:_MESSAGE]
-            ended = Ended(order.mark, Outcome.FAILED, None, said, 0.0, "", 0, cut=True)
+            ended = _not_run(order.mark, f"{type(error).__name__}: {error}")
         self._came.put(ended)
 
-    def _note(self, ended: Ended) -> None:
-        site, _stop = self._under_way.pop(ended.mark)
+    def _note(self, ended: Ended) -> Standing:
+        site, _stop = self._under_way[ended.mark]
         now = time.time()
         after = site.after_end(ended.outcome, ended.error, ended.seconds, now, cut=ended.cut)
-        chosen = self._installation.settings.cron
         logs.write(self._installation.home, site.shortname, ended)
         cron.end(
             site.site_id, ended.mark, _columns(after),
@@ -177,10 +191,15 @@ class RegistryFleet:
                 "error": ended.error, "output_bytes": ended.size,
             },
         )  # fmt: skip
-        before = now - chosen.keep_days * 86400
+        self._under_way.pop(ended.mark)
+        self.ended.append((site.shortname, ended))
+        return after
+
+    def _prune(self, site: Standing) -> None:
+        chosen = self._installation.settings.cron
+        before = time.time() - chosen.keep_days * 86400
         for old in cron.prune(site.site_id, well=chosen.keep_runs, before=before):
             logs.remove(self._installation.home, old.shortname, old.id)
-        self.ended.append((site.shortname, ended))
 
     def _look_after_leases(self) -> None:
         """Let go of the sites whose run nobody watches any more, and end what is left of it."""
@@ -220,6 +239,11 @@ class RegistryFleet:
             running=bool(row["run_id"]),
             here=row["node"] == self._installation.node,
         )
+
+
+def _not_run(run_id: str, said: str) -> Ended:
+    """Return the end of a run for which PHP was not started, or not heard."""
+    return Ended(run_id, Outcome.FAILED, None, said[:_MESSAGE], 0.0, "", 0, cut=True)
 
 
 def _columns(site: Standing) -> dict[str, Any]:

@@ -115,13 +115,17 @@ def once(
 
 def keep_up(installation: Installation) -> None:
     """Forget what is kept of sites that are no longer there."""
-    for shortname in cron.forget_gone():
-        logs.remove_all(installation.home, shortname)
+    for shortname, run_id in cron.forget_gone():
+        logs.remove(installation.home, shortname, run_id)
 
 
 def _let_end(fleet: RegistryFleet) -> None:
     fleet.stop()
     until = time.monotonic() + STOP_GRACE_SECONDS + 5
     while fleet.count and time.monotonic() < until:
-        fleet.collect()
+        try:
+            fleet.collect()
+        except Exception:
+            # What waits to be kept is tried again as long as there is time.
+            log.exception("the end of runs of cron")
         time.sleep(_POLL_SECONDS)
