@@ -232,16 +232,7 @@ def open_session(
 
     `timeout` in seconds is how long the server may be silent; `settings` are set with the login.
     """
-    mode = address.options.get("sslmode", "prefer")
-    encryption: dict[str, Any] = {}
-    if mode in ("require", "verify-ca", "verify-full"):
-        encryption = {
-            "ssl": {"check_hostname": mode == "verify-full"},
-            "ssl_ca": address.options.get("ssl_ca"),
-            "ssl_verify_cert": mode != "require",
-            "ssl_verify_identity": mode == "verify-full",
-        }
-    try:
+    with _faults_of_login():
         driver = _Driver(
             host=address.host,
             port=address.effective_port,
@@ -254,14 +245,39 @@ def open_session(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=CONNECT_TIMEOUT,
             write_timeout=CONNECT_TIMEOUT,
-            ssl_disabled=mode == "disable",
             # The settings of a site may say otherwise.
             autocommit=None if settings else True,
             defer_connect=True,
-            **encryption,
+            **_encryption(address),
         )
         driver.settings = settings or driver.settings
         driver.connect()
+    driver.limit_waiting(timeout)
+    try:
+        yield Session(driver)
+    finally:
+        if driver.open:
+            _close(driver)
+
+
+def _encryption(address: ServerAddress) -> dict[str, Any]:
+    """Return what the driver is told for the `sslmode` of an address."""
+    mode = address.options.get("sslmode", "prefer")
+    if mode not in ("require", "verify-ca", "verify-full"):
+        return {"ssl_disabled": mode == "disable"}
+    return {
+        "ssl": {"check_hostname": mode == "verify-full"},
+        "ssl_ca": address.options.get("ssl_ca"),
+        "ssl_verify_cert": mode != "require",
+        "ssl_verify_identity": mode == "verify-full",
+    }
+
+
+@contextmanager
+def _faults_of_login() -> Iterator[None]:
+    """Raise what the driver says of a login as Unavailable, or as another fault of the server."""
+    try:
+        yield
     except MySQLError as error:
         fault = translate(error, Unavailable)
         if fault.code == "engine.grant":  # 1044 at login: known, but not let into that database
@@ -273,12 +289,6 @@ def open_session(
         about = "The database server cannot be reached"
         kind = faults.SILENT if isinstance(error, TimeoutError) else faults.DOWN
         raise faults.said(kind, str(error), about=about) from error
-    driver.limit_waiting(timeout)
-    try:
-        yield Session(driver)
-    finally:
-        if driver.open:
-            _close(driver)
 
 
 def _close(driver: _Driver) -> None:
