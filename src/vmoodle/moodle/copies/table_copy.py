@@ -150,7 +150,13 @@ def add_missing(
     ((before, highest),) = connection.query(
         f"SELECT COUNT(*), COALESCE(MAX(id), 0) FROM {{{part.table}}}"  # noqa: S608
     )
-    _refuse_large(part, int(before))
+    if before > MOST_FILLED_ROWS:
+        raise Refused(
+            "table.large",
+            f"The table {part.table} has {before:,} rows on this site; up to {MOST_FILLED_ROWS:,}"
+            " can be looked through for what is missing.",
+            "Replace the rows, all or some of them, or write them by vmoodle sql.",
+        )
     with _ONE_AT_A_TIME if before > _MANY_KEYS else nullcontext():
         written = _insert_missing(connection, part, source, key)
     mine = Digest(with_ids=False)
@@ -161,16 +167,6 @@ def add_missing(
     _refuse_different(part, written, mine)
     undo = {"kind": "added", "runs": added.runs, "left": added.digest.mark}
     return TableChange(int(before), written.rows, 0, undo if written.rows else None)
-
-
-def _refuse_large(part: TableSlice, rows: int) -> None:
-    if rows > MOST_FILLED_ROWS:
-        raise Refused(
-            "table.large",
-            f"The table {part.table} has {rows:,} rows on this site; up to {MOST_FILLED_ROWS:,}"
-            " can be looked through for what is missing.",
-            "Replace the rows, whole or with --where, or write them by vmoodle sql.",
-        )
 
 
 def _insert_missing(
