@@ -52,7 +52,7 @@ def declared(cell: Cell, actions: set[Action] | None = None) -> bool:
             continue
         if actions is not None and entry.action not in actions:
             continue
-        what = entry.what
+        what = entry.place
         if isinstance(what, Table) or (isinstance(what, Columns) and column in what.names):
             return True
         if isinstance(what, Settings) and any(key == f"{what.component}/{n}" for n in what.names):

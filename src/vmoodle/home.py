@@ -17,58 +17,72 @@ class Home:
 
     @property
     def settings_file(self) -> Path:
+        """The settings an administrator writes."""
         return self.path / "vmoodle.toml"
 
     @property
     def key_file(self) -> Path:
+        """The key with which the registry keeps secrets."""
         return self.path / "key"
 
     @property
     def registry_file(self) -> Path:
+        """The registry, where it is SQLite."""
         return self.path / "registry.sqlite3"
 
     @property
     def operations_file(self) -> Path:
+        """What the engine of operations keeps, where it is SQLite."""
         return self.path / "operations.sqlite3"
 
     @property
     def map(self) -> Path:
+        """The host map that each request reads; the web account may."""
         return self.path / "map"
 
     @property
     def hook(self) -> Path:
+        """The PHP that each request runs; the web account may read it."""
         return self.path / "hook"
 
     @property
     def run(self) -> Path:
+        """Locks, and what operations keep while they are under way."""
         return self.path / "run"
 
     @property
     def moodledata(self) -> Path:
+        """The sites' files, where sites.dataroot_base names no other place."""
         return self.path / "moodledata"
 
     @property
     def embedded(self) -> Path:
+        """The data of the database server that VMoodle itself runs."""
         return self.path / "embedded"
 
     @property
     def codebases(self) -> Path:
+        """Private copies of code trees."""
         return self.path / "codebases"
 
     @property
     def components(self) -> Path:
+        """Component caches of immutable codebases."""
         return self.path / "components"
 
     @property
     def compiled(self) -> Path:
+        """Scripts that PHP has compiled, for private proofs."""
         return self.path / "compiled"
 
     @property
     def php_server_file(self) -> Path:
+        """Which process of PHP's own web server runs in the background."""
         return self.run / "php-server.json"
 
     @property
     def log(self) -> Path:
+        """Logs of operations, of cron and of private proofs."""
         return self.path / "log"
 
     def ensure(self) -> None:

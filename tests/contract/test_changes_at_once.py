@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from tests.engine_servers import Server, new_site
-from tests.fixtures import load_fixture
+from tests.changes_meanwhile import LIMIT, NEW, Site, setting, shared_site
+from tests.engine_servers import Server
 
-from vmoodle.engines.protocol import Engine, Most, Rows, SiteConnection, SiteDatabase
+from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Conflict, Unavailable, VMoodleError
 from vmoodle.moodle.care.administrators import administrators, write_administrators
 from vmoodle.moodle.config.copies import plan_copy, read_source
@@ -38,101 +35,20 @@ from vmoodle.moodle.files.file_area import (
     put_area,
     read_area,
 )
-from vmoodle.moodle.plugins.plan import (
-    Applied,
-    PluginPlan,
-    SitePlugins,
-    apply_changes,
-    apply_undo,
-    plan_changes,
-)
-from vmoodle.moodle.plugins.rules import PluginState
-from vmoodle.moodle.plugins.states import SitePlugin
 from vmoodle.moodle.roles.definitions import RoleDefinition
 from vmoodle.moodle.roles.plan import Part
 
 pytestmark = pytest.mark.parametrize(
     "server", ["mariadb", "postgresql"], indirect=True, scope="session"
 )
-
-_loaded: dict[str, SiteDatabase] = {}
-LIMIT, NEW = parse_setting("courseswithsummarieslimit"), parse_setting("local_x/new")
 REPLY = "mod/forum:replypost"
 FIELD = parse_setting("auth_ldap/field_lock_email")
 
 
-@dataclass
-class Before:
-    """A connection on which somebody else is done before the first statement of a kind."""
-
-    connection: SiteConnection
-    words: tuple[str, ...]
-    act: Callable[[], object]
-    met: list[str] = field(default_factory=list)
-
-    def query(self, sql: str, params: Any = ()) -> Rows:
-        self._meet(sql)
-        return self.connection.query(sql, params)
-
-    def execute(self, sql: str, params: Any = ()) -> int:
-        self._meet(sql)
-        return self.connection.execute(sql, params)
-
-    def read(self, sql: str, params: Any = (), *, most: Most) -> Rows:
-        self._meet(sql)
-        return self.connection.read(sql, params, most=most)
-
-    def _meet(self, sql: str) -> None:
-        if not self.met and any(word in sql for word in self.words):
-            self.met.append(sql)
-            self.act()
-
-
-@dataclass(frozen=True)
-class Site:
-    """A site's database that several write."""
-
-    engine: Engine
-    database: SiteDatabase
-
-    @contextmanager
-    def open(self, *, one_moment: bool = False) -> Iterator[SiteConnection]:
-        with self.engine.connect(
-            self.database, read_only=False, one_moment=one_moment
-        ) as connection:
-            yield connection
-
-    @property
-    def is_mariadb(self) -> bool:
-        return self.engine.address.engine == "mariadb"
-
-    def change(self, sql: str) -> None:
-        with self.open() as connection:
-            connection.execute(sql)
-
-    def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.open() as connection:
-            return list(connection.query(sql))
-
-    def meanwhile(self, connection: SiteConnection, sql: str, *words: str) -> Before:
-        """Return the connection, before whose first lock or write another one does something."""
-        return Before(connection, words or ("FOR UPDATE", "UPDATE {"), lambda: self.change(sql))
-
-
 @pytest.fixture
 def site(server: Server) -> Site:
-    """A Moodle of each engine; what a test leaves there is its own."""
-    name = f"{server.name}{server.address.effective_port}"
-    if name not in _loaded:
-        _loaded[name] = database = new_site()
-        server.engine.create_account(database)
-        server.engine.create_database(database)
-        load_fixture(server.engine, database, "moodle-4.5.5")
-    return Site(server.engine, _loaded[name])
-
-
-def setting(site: Site, name: str = LIMIT.name) -> list[tuple[Any, ...]]:
-    return site.ask(f"SELECT value FROM {{config}} WHERE name = '{name}'")
+    """A Moodle of each engine."""
+    return shared_site(server)
 
 
 def test_a_setting_that_somebody_sets_after_it_was_looked_at_is_not_written_over(
@@ -227,93 +143,6 @@ def test_an_order_of_administrators_that_somebody_sets_meanwhile_stays(site: Sit
         now = [one.id for one in administrators(ours, lock=True)]
         write_administrators(ours, [*now, 8], 8, seen=now)
     assert setting(site, "siteadmins") == [("7,2,9,8",)]
-
-
-AUTH = "UPDATE {config} SET value = '%s' WHERE name = 'auth'"
-FILTERS = "SELECT filter FROM {filter_active} WHERE contextid = 1 ORDER BY sortorder, id"
-ON, OFF = PluginState.ENABLED, PluginState.DISABLED
-
-
-@dataclass(frozen=True)
-class Looked(SitePlugins):
-    """Plugins that were read before the server fails."""
-
-    known: dict[str, SitePlugin] = field(default_factory=dict)
-
-    def found(self) -> dict[str, SitePlugin]:
-        return self.known
-
-
-def plugins_plan(
-    connection: SiteConnection, states: dict[str, PluginState], order: tuple[str, ...] = ()
-) -> PluginPlan:
-    return plan_changes(SitePlugins(connection, {}), states, {"filter": order} if order else {})
-
-
-def plugins_set(site: Site, states: dict[str, PluginState]) -> Applied:
-    with site.open() as connection:
-        plan = plugins_plan(connection, states)
-        return apply_changes(SitePlugins(connection, {}), plan)
-
-
-def test_a_plugin_that_somebody_enables_meanwhile_stays_enabled(site: Site) -> None:
-    site.change(AUTH % "email")
-    told = ""
-    try:
-        with site.open() as connection:
-            plan = plugins_plan(connection, {"auth_oauth2": ON})
-            site.change(AUTH % "email,ldap")
-            apply_changes(SitePlugins(connection, {}), plan)
-    except Conflict as error:
-        told = error.code
-    # On PostgreSQL what is there by then is seen, and added to.
-    wanted = ("plugin.changed", "email,ldap") if site.is_mariadb else ("", "email,ldap,oauth2")
-    assert (told, setting(site, "auth")) == (wanted[0], [(wanted[1],)])
-
-
-def test_a_fault_of_the_server_is_no_plugin_that_is_left(site: Site) -> None:
-    def ends() -> None:
-        raise Unavailable("engine.timeout", "The statement took too long.")
-
-    with site.open() as connection:
-        states = {"auth_oauth2": OFF if "oauth2" in setting(site, "auth")[0][0] else ON}
-        ours = Before(connection, ("FROM {config} WHERE (name",), ends)
-        found = SitePlugins(connection, {}).found()
-        with pytest.raises(Unavailable):
-            plan_changes(Looked(ours, {}, known=found), states, skip=True)
-        assert ours.met
-
-
-def test_what_takes_a_plugin_back_leaves_what_somebody_enables_meanwhile(site: Site) -> None:
-    site.change(AUTH % "email")
-    undo = plugins_set(site, {"auth_oauth2": ON}).undo
-    with site.open() as connection:
-        # The one who comes first, and before anything was read, is minded.
-        ours = site.meanwhile(connection, AUTH % "email,oauth2,ldap")
-        apply_undo(SitePlugins(ours, {}), undo)
-    assert setting(site, "auth") == [("email,ldap",)]
-
-
-def test_a_filter_that_somebody_adds_meanwhile_is_told(site: Site) -> None:
-    site.change("DELETE FROM {filter_active} WHERE filter = 'theirs'")
-    with site.open() as connection:
-        now = plugins_plan(connection, {"filter_tex": ON}, ("emoticon",)).orders
-        order = tuple(name for (name,) in connection.query(FILTERS))
-    assert now == ()
-    theirs = (
-        "INSERT INTO {filter_active} (filter, contextid, active, sortorder)"
-        " VALUES ('theirs', 1, 1, 99)"
-    )
-    on = [name for name in order if name in ("emoticon", "mathjaxloader", "displayh5p")]
-    with pytest.raises(Conflict) as error, site.open() as connection:
-        plan = plugins_plan(connection, {}, tuple(reversed(on)))
-        assert plan.orders
-        site.change(theirs)
-        apply_changes(SitePlugins(connection, {}), plan)
-    assert error.value.code == "plugin.changed"
-    left = tuple(name for (name,) in site.ask(FILTERS) if name != "theirs")
-    assert left == order
-    site.change("DELETE FROM {filter_active} WHERE filter = 'theirs'")
 
 
 def test_a_role_that_somebody_changes_before_it_is_locked_is_read_as_it_is_then(

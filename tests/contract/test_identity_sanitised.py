@@ -98,4 +98,4 @@ def test_every_policy_runs_on_every_version_and_then_has_nothing_to_do(server: S
             with undone(server.engine, name) as connection:
                 assert apply(connection, policy, "seed").rows > 0
                 again = apply(connection, policy, "seed").changes
-                assert [c for c in again if not c.what.startswith("user.")] == []
+                assert [c for c in again if not c.place.startswith("user.")] == []

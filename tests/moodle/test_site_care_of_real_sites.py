@@ -85,11 +85,9 @@ def test_closed_sites_show_the_message_at_once_and_an_undo_opens_them(world: Wor
     for site in world.sites:
         page = site.browser().get("/login/index.php")
         assert (page.status, MESSAGE in page.text) == (503, True), site
-    shown = rows(world, "maintenance", "show").values()
-    assert [row for (row,) in shown] == [
-        {"state": "closed", "closes_at": None, "message": MESSAGE}
-    ] * len(world.sites)
-    assert "closed" in world.fleet.run("maintenance", "show", "--on", "*").stdout
+    shown = world.fleet.run("maintenance", "show", "--on", "*").stdout
+    assert "closed" in shown and MESSAGE in shown
+    assert "open" not in shown
     # Another message on the page that is up; the undo of that one leaves the sites closed.
     other = change(world, "maintenance", "on", "--message", "Tomorrow")
     assert "Tomorrow" in world.sites[0].browser().get("/").text

@@ -51,13 +51,13 @@ LISTED_TABLES = [
 
 def things(entry: Entry) -> Iterator[tuple[str, ...]]:
     """Yield what an entry acts on, one by one, with the condition that narrows it."""
-    what = entry.what
-    if isinstance(what, Settings):
-        yield from ((what.component, name, what.where) for name in what.names)
-    elif isinstance(what, Columns):
-        yield from ((what.table, name, what.where) for name in what.names)
+    place = entry.place
+    if isinstance(place, Settings):
+        yield from ((place.component, name, place.where) for name in place.names)
+    elif isinstance(place, Columns):
+        yield from ((place.table, name, place.where) for name in place.names)
     else:
-        yield (what.name, "", what.where)
+        yield (place.name, "", place.where)
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_every_rule_has_a_reason_and_a_source(name: str) -> None:
 
 def test_every_listed_setting_is_declared() -> None:
     declared = {
-        f"{entry.what.component}/{name}"
+        f"{entry.place.component}/{name}"
         for entry in ENTRIES
-        if isinstance(entry.what, Settings)
-        for name in entry.what.names
+        if isinstance(entry.place, Settings)
+        for name in entry.place.names
     }
     assert [name for name in LISTED_SETTINGS if name not in declared] == []
 
@@ -108,9 +108,9 @@ def test_every_regenerated_value_has_a_maker() -> None:
 def test_what_is_deleted_whole_is_a_setting_or_has_a_condition() -> None:
     for entry in ENTRIES:
         if entry.action is Action.DELETE:
-            assert isinstance(entry.what, Settings) or entry.what.where, entry.label
+            assert isinstance(entry.place, Settings) or entry.place.where, entry.label
         if entry.action is Action.EMPTY:
-            assert isinstance(entry.what, Table), entry.label
+            assert isinstance(entry.place, Table), entry.label
 
 
 def test_no_rule_is_declared_twice_for_people() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmoodle.errors import Conflict
-from vmoodle.moodle.copies.language_packs import PackPlace, read_packs, write_packs
+from vmoodle.moodle.copies.language_files import PackPlace, read_packs, write_packs
 
 
 @pytest.mark.parametrize("theirs", [b"theirs", None])

@@ -129,7 +129,10 @@ def _signal_name(number: int) -> str:
 
 @contextmanager
 def new_private_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file (0600) that takes its name only once it is whole and on the disk."""
+    """Open a file (0600) that takes its name only once it is whole and on the disk.
+
+    Raise Unavailable `engine.disk`.
+    """
     try:
         with replacing(path) as file:
             yield file
@@ -143,7 +146,10 @@ def new_private_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def nameless_file() -> Iterator[IO[bytes]]:
-    """Open a file for a dump that is read again at once and goes with the process."""
+    """Open a file for a dump that is read again at once and goes with the process.
+
+    Raise Unavailable `engine.disk`.
+    """
     try:
         with tempfile.TemporaryFile() as file:
             yield file

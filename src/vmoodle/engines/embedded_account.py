@@ -68,8 +68,10 @@ class ServerAccount:
 
 
 def find_account(data: Path) -> ServerAccount:
-    """Return whom the server runs as: the owner of its data, else the caller, else for root
-    the machine's `postgres`, else a system account made for it.
+    """Return whom the server runs as: the owner of its data, else the caller.
+
+    Root runs it as the machine's `postgres`, else as a system account made for it. Raise
+    Unavailable `engine.embedded.account` where none can be made.
     """
     if os.geteuid() != 0:
         return ServerAccount(os.geteuid(), os.getegid())
@@ -164,6 +166,7 @@ def socket_directory(directory: Path, port: int, account: ServerAccount) -> Path
     """Make and return the socket's directory: others may pass it, none may list it.
 
     A path too long for a socket is replaced by a short one in the runtime or temporary directory.
+    Raise Unavailable `engine.embedded.socket` for one that is somebody else's.
     """
     name = f".s.PGSQL.{port}.lock"
     socket = directory / "socket"

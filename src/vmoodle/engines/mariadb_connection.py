@@ -1,22 +1,19 @@
-"""Connections to MariaDB and MySQL: login, statements, and server errors as VMoodle's own."""
+"""Connections to MariaDB and MySQL: sessions of the administrator's, and those of sites."""
 
 from __future__ import annotations
 
 import re
-import ssl
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import pymysql
 from pymysql.constants import SERVER_STATUS
 from pymysql.cursors import SSCursor
-from pymysql.err import InterfaceError, MySQLError
+from pymysql.err import MySQLError
 
 from vmoodle.engines import faults
 from vmoodle.engines.address import ServerAddress
+from vmoodle.engines.mariadb_driver import Driver, Settings, encryption, faults_of_login, translate
 from vmoodle.engines.mariadb_words import READS, foreign_word
 from vmoodle.engines.placeholders import expand
 from vmoodle.engines.protocol import (
@@ -30,115 +27,14 @@ from vmoodle.engines.protocol import (
 from vmoodle.errors import Failed, InvalidInput, Refused, Unavailable, VMoodleError
 from vmoodle.secret import Secret
 
-_UNKNOWN_SERVER_ERROR = 0
-_MAKING_A_CONTEXT = threading.Lock()
 # SERVER_STATUS_IN_TRANS_READONLY of the client protocol; PyMySQL does not name it.
 _IN_READ_ONLY_TRANSACTION = 0x2000
-
-# How the driver tells a server that fell silent, too: what it waited with is the cause.
-_GONE = frozenset({2003, 2006, 2013})
-_FAULTS: Mapping[int, faults.Fault] = {
-    **dict.fromkeys(
-        (2002, 2003, 2005, 2006, 2013, 2055, 1053, 1152, 1158, 1159, 1927), faults.DOWN
-    ),
-    **dict.fromkeys((1045, 1698, 1251, 1130, 2059, 1862, 4151), faults.LOGIN),
-    **dict.fromkeys((1044, 1142, 1143, 1227, 1370, 1410), faults.GRANT),
-    **dict.fromkeys((1008, 1049), faults.NO_DATABASE),
-    **dict.fromkeys((1290, 1836), faults.READ_ONLY),
-    **dict.fromkeys((1969, 3024), faults.TIMEOUT),
-    **dict.fromkeys((1020, 1205, 1213), faults.BUSY),
-    **dict.fromkeys((1021, 1114), faults.DISK),
-    **dict.fromkeys((1040, 1203, 1226), faults.FULL),
-    1007: faults.DATABASE_EXISTS,
-    1133: faults.NO_ACCOUNT,
-    1141: faults.NO_GRANT,
-    1062: faults.DUPLICATE,
-    1064: faults.SYNTAX,
-    1792: faults.READS_ONLY,
-}
-
-
-def translate(error: MySQLError, otherwise: type[VMoodleError] = Failed) -> VMoodleError:
-    """Return the typed error for a driver's error; `otherwise` is for unlisted ones."""
-    number = (
-        error.args[0] if error.args and isinstance(error.args[0], int) else _UNKNOWN_SERVER_ERROR
-    )
-    text = str(error.args[1]) if len(error.args) > 1 else str(error) or "the connection is gone"
-    if isinstance(error, InterfaceError):
-        fault = faults.DOWN
-    elif number in _GONE and isinstance(error.__context__, TimeoutError):
-        fault = faults.TIMEOUT
-    elif "Errcode: 28" in text or "No space left" in text:
-        fault = faults.DISK
-    else:
-        fault = _FAULTS.get(number, faults.unlisted(otherwise))
-    return faults.said(fault, text)
-
-
-Settings = Callable[[bool], Sequence[str]]
-"""Gives the assignments of a SET, told whether the server is a MariaDB."""
-
-
-class _Driver(pymysql.connections.Connection):
-    """Bound the login by its own time limit, and waiting for the server afterwards by another."""
-
-    server_version: str
-    server_status: int | None
-    settings: Settings = staticmethod(lambda _mariadb: ())
-    """What is set for the session with each login."""
-    _contexts: ClassVar[dict[tuple[object, ...], ssl.SSLContext]] = {}
-
-    def _create_ssl_ctx(self, sslp: dict[str, Any]) -> ssl.SSLContext:
-        # To read the system's certificates takes 24 ms, more than all the rest of a login. One for
-        # each way to connect does; a file of certificates that has changed is read again.
-        ca = sslp.get("ca")
-        key = (*sorted((k, str(v)) for k, v in sslp.items()), _changed_at(ca) if ca else 0)
-        with _MAKING_A_CONTEXT:
-            if key not in self._contexts:
-                driver: Any = super()
-                self._contexts[key] = driver._create_ssl_ctx(sslp)
-            return self._contexts[key]
-
-    def set_character_set(self, charset: str, collation: str | None = None) -> None:  # noqa: ARG002
-        """Set all that a session is to have by one statement; the driver calls this at login."""
-        # To wait for the server a second time is a tenth of what a site that is asked takes.
-        query: Any = self.query
-        query(", ".join([f"SET NAMES {charset}", *self.settings(self.is_mariadb)]))
-
-    @property
-    def is_mariadb(self) -> bool:
-        """Tell MariaDB from MySQL by the greeting of the server."""
-        return "mariadb" in self.server_version.lower()
-
-    @property
-    def transaction_state(self) -> int:
-        """Return the flags the server sent with its last answer."""
-        return self.server_status or 0
-
-    def limit_waiting(self, seconds: float | None) -> None:
-        # The same for both ways: the driver tells the socket at each change between them.
-        self._read_timeout = self._write_timeout = seconds
-
-    def hang_up(self, cursor: Any) -> None:
-        """Close the connection in the middle of an answer; to close the cursor would read on."""
-        if cursor._result is not None:
-            cursor._result.unbuffered_active = False
-        cursor.connection = None
-        driver: Any = self
-        driver._force_close()
-
-
-def _changed_at(path: str) -> float:
-    try:
-        return Path(path).stat().st_mtime
-    except OSError:  # whoever reads it tells
-        return 0.0
 
 
 class Session:
     """Run statements on one connection; errors are VMoodle's."""
 
-    def __init__(self, driver: _Driver) -> None:
+    def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.opening = ""
         """A comment that each statement of `run` begins with."""
@@ -232,17 +128,8 @@ def open_session(
 
     `timeout` in seconds is how long the server may be silent; `settings` are set with the login.
     """
-    mode = address.options.get("sslmode", "prefer")
-    encryption: dict[str, Any] = {}
-    if mode in ("require", "verify-ca", "verify-full"):
-        encryption = {
-            "ssl": {"check_hostname": mode == "verify-full"},
-            "ssl_ca": address.options.get("ssl_ca"),
-            "ssl_verify_cert": mode != "require",
-            "ssl_verify_identity": mode == "verify-full",
-        }
-    try:
-        driver = _Driver(
+    with faults_of_login():
+        driver = Driver(
             host=address.host,
             port=address.effective_port,
             unix_socket=address.socket,
@@ -254,25 +141,13 @@ def open_session(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=CONNECT_TIMEOUT,
             write_timeout=CONNECT_TIMEOUT,
-            ssl_disabled=mode == "disable",
             # The settings of a site may say otherwise.
             autocommit=None if settings else True,
             defer_connect=True,
-            **encryption,
+            **encryption(address),
         )
         driver.settings = settings or driver.settings
         driver.connect()
-    except MySQLError as error:
-        fault = translate(error, Unavailable)
-        if fault.code == "engine.grant":  # 1044 at login: known, but not let into that database
-            fault = Unavailable(faults.LOGIN[1], fault.message, faults.LOGIN[2])
-        if fault.code == "engine.timeout":
-            fault = Unavailable(faults.SILENT[1], fault.message, faults.SILENT[2])
-        raise fault from error
-    except OSError as error:
-        about = "The database server cannot be reached"
-        kind = faults.SILENT if isinstance(error, TimeoutError) else faults.DOWN
-        raise faults.said(kind, str(error), about=about) from error
     driver.limit_waiting(timeout)
     try:
         yield Session(driver)
@@ -281,7 +156,7 @@ def open_session(
             _close(driver)
 
 
-def _close(driver: _Driver) -> None:
+def _close(driver: Driver) -> None:
     try:
         driver.close()
     except (MySQLError, OSError):  # the server went first; there is nothing left to close

@@ -98,7 +98,8 @@ def check_codebase(
 ) -> CodebaseReport:
     """Read the tree again, keep its version, mend its config.php, and check its requirements.
 
-    An immutable tree's component cache is built anew, and its sites are published to use it.
+    An immutable tree's component cache is built anew, and its sites are published to use it. Raise
+    Refused `codebase.config.foreign` for a config.php that somebody else has written.
     """
     tree = MoodleTree.open(Path(codebase.path))
     state = config_php.classify(tree.config_path)

@@ -132,7 +132,7 @@ def refuse_full(base: Path, needed: int = FREE_BYTES_NEEDED) -> None:
 
 
 def make(context: StepContext, holdings: Holdings) -> None:
-    """Create the directory for the web account alone."""
+    """Create the directory for the web account alone; raise Unavailable where that cannot be."""
     installation, path = context.installation, holdings.directory
     refuse_outside(installation, path)
     if not ledger.planned_by(ledger.DIRECTORY, "", str(path), operation=context.operation_id):
@@ -178,7 +178,8 @@ def clear(installation: Installation, site: Site) -> None:
 def take_over(context: StepContext, path: Path, holdings: Holdings) -> None:
     """Make a directory that the ledger has as the owner's already the owner's moodledata.
 
-    Both are in the base, so that it is one rename; doing it again is no error.
+    Both are in the base, so that it is one rename; doing it again is no error. Raise Failed
+    `dataroot.gone`.
     """
     target = holdings.directory
     for place in (path, target):
@@ -204,6 +205,7 @@ def exchange(context: StepContext, path: Path, *, new: Path, old: Path) -> None:
     """Put the directory `new` in the place of `path`, and what was there at `old`.
 
     All three are beside each other in the base. Done again, or from half-way, it ends the same.
+    Raise Failed `dataroot.gone`.
     """
     for place in (path, new, old):
         refuse_outside(context.installation, place)

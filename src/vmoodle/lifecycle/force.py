@@ -19,7 +19,10 @@ from vmoodle.secret import Secret
 
 
 def scope_of(site: str, label: str) -> Scope:
-    """Return the scope that a shortname or a `key=value` names; neither is the whole fleet."""
+    """Return the scope that a shortname or a `key=value` names; neither is the whole fleet.
+
+    Raise InvalidInput for both, NotFound.
+    """
     if site and label:
         raise InvalidInput(
             "forced.scope", "A setting is forced on a site or on a label.", "Give one of the two."

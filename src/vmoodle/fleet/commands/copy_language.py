@@ -24,8 +24,7 @@ from vmoodle.moodle.copies.language_copy import (
     wait_for_php,
     writes_of,
 )
-from vmoodle.moodle.copies.language_pack import LANGUAGE, file_of
-from vmoodle.moodle.copies.language_packs import (
+from vmoodle.moodle.copies.language_files import (
     Contents,
     PackPlace,
     Writes,
@@ -33,6 +32,7 @@ from vmoodle.moodle.copies.language_packs import (
     read_packs,
     write_packs,
 )
+from vmoodle.moodle.copies.language_pack import LANGUAGE, file_of
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation

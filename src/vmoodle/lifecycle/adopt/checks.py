@@ -80,12 +80,7 @@ def examine(
         request.database, request.account, request.password, request.table_prefix
     )
     if request.account == engine.address.user:
-        raise Refused(
-            "adopt.account.administrative",
-            f"The Moodle's database account {request.account} is the one with which VMoodle "
-            f"administers {server.name}.",
-            "Give the Moodle an account of its own, with rights on its database alone.",
-        )
+        raise _administrative(request.account, server)
     dataroot = _dataroot(installation, request.dataroot)
     moodle = look_into(engine, database)
     codebase = _codebase(request.codebase, moodle)
@@ -117,9 +112,18 @@ def examine(
         notes.append(f"{pending}: run admin/cli/upgrade.php with vmoodle exec")
         unproved = "an upgrade is pending"
     elif moodle.maintenance or (dataroot / "climaintenance.html").exists():
-        notes.append("it is in maintenance mode")
         unproved = "it is in maintenance mode"
+        notes.append(unproved)
     return Adoptable(values, address, names.labels(request.labels), tuple(notes), unproved)
+
+
+def _administrative(account: str, server: DatabaseServer) -> Refused:
+    return Refused(
+        "adopt.account.administrative",
+        f"The Moodle's database account {account} is the one with which VMoodle "
+        f"administers {server.name}.",
+        "Give the Moodle an account of its own, with rights on its database alone.",
+    )
 
 
 def _refuse_ours(server: DatabaseServer, request: AdoptRequest) -> None:

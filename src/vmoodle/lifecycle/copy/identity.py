@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vmoodle.engines.protocol import SiteConnection
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.resources import Holdings
@@ -93,15 +94,22 @@ def take_on(
             said.append(f"{report.addresses} addresses rewritten")
             said += _left(report.left)
         if policy_name:
-            policy = sanitise.find_policy(policy_name)
-            # Nobody can work out who is behind a made-up name: the seed is kept nowhere.
-            done = sanitise.apply(connection, policy, secrets.token_hex(16))
-            said.append(f"policy {policy_name}: {done.rows} rows changed")
-            if done.unjudged:
-                said.append(to_look_at(done.unjudged))
-                keep({"unjudged": list(done.unjudged)})
+            said += _sanitised(connection, policy_name, keep)
         assume(connection, identity, random_tasks=random_tasks(tree))
     return "; ".join(said) or "identity rewritten"
+
+
+def _sanitised(
+    connection: SiteConnection, policy_name: str, keep: Callable[[Mapping[str, Any]], None]
+) -> list[str]:
+    """Sanitise the copy by a policy; return in words what was done and what is to be looked at."""
+    # Nobody can work out who is behind a made-up name: the seed is kept nowhere.
+    done = sanitise.apply(connection, sanitise.find_policy(policy_name), secrets.token_hex(16))
+    said = [f"policy {policy_name}: {done.rows} rows changed"]
+    if done.unjudged:
+        said.append(to_look_at(done.unjudged))
+        keep({"unjudged": list(done.unjudged)})
+    return said
 
 
 def _left(cells: Sequence[LeftCell]) -> list[str]:

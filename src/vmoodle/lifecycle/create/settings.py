@@ -11,6 +11,7 @@ from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Failed
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.script import run_on_one
+from vmoodle.moodle.database.site_schema import marks
 from vmoodle.operations.plan import Step, StepContext
 from vmoodle.registry import operations, sites
 from vmoodle.secret import Secret
@@ -84,10 +85,10 @@ def _put(connection: SiteConnection, table: str, key: Mapping[str, str], value: 
         )
         return
     columns = ", ".join((*key, "value"))
-    marks = ", ".join("%s" for _ in (*key, "value"))
+    values = (*key.values(), value)
     connection.execute(
-        f"INSERT INTO {{{table}}} ({columns}) VALUES ({marks})",  # noqa: S608
-        (*key.values(), value),
+        f"INSERT INTO {{{table}}} ({columns}) VALUES ({marks(values)})",  # noqa: S608
+        values,
     )
 
 

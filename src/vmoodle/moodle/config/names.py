@@ -177,30 +177,30 @@ def _credentials(component: str) -> list[str]:
     return [
         name
         for entry in ENTRIES
-        if isinstance(entry.what, Settings)
+        if isinstance(entry.place, Settings)
         and entry.concern == Concern.CREDENTIAL
-        and entry.what.component == component
-        for name in entry.what.names
+        and entry.place.component == component
+        for name in entry.place.names
     ]
 
 
 @lru_cache(maxsize=20_000)
 def _is_random(setting: SettingName) -> bool:
     return any(
-        isinstance(entry.what, Settings)
-        and entry.what.component == setting.component
+        isinstance(entry.place, Settings)
+        and entry.place.component == setting.component
         and entry.kind in _RANDOM_KINDS
-        and _is_one_of(setting.name, entry.what.names)
+        and _is_one_of(setting.name, entry.place.names)
         for entry in ENTRIES
     )
 
 
 def _marks_one_site(setting: SettingName) -> bool:
     return any(
-        isinstance(entry.what, Settings)
-        and entry.what.component == setting.component
+        isinstance(entry.place, Settings)
+        and entry.place.component == setting.component
         and entry.concern in COPY_CONCERNS
         and entry.action != Action.KEEP
-        and _is_one_of(setting.name, entry.what.names)
+        and _is_one_of(setting.name, entry.place.names)
         for entry in ENTRIES
     )

@@ -10,14 +10,14 @@ from typing import TypeAlias
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.moodle.caches.revisions import raise_revision
-from vmoodle.moodle.copies.language_pack import Strings, components_of, parse_pack, render_pack
-from vmoodle.moodle.copies.language_packs import (
+from vmoodle.moodle.copies.language_files import (
     Contents,
     PackPlace,
     Writes,
     read_packs,
     strings_changed,
 )
+from vmoodle.moodle.copies.language_pack import Strings, components_of, parse_pack, render_pack
 from vmoodle.moodle.database.site_schema import marks, read_schema
 
 Packs: TypeAlias = Mapping[str, Mapping[str, Strings]]

@@ -157,24 +157,8 @@ def add_missing(
             " can be looked through for what is missing.",
             "Replace the rows, all or some of them, or write them by vmoodle sql.",
         )
-    places = [at for at, column in enumerate(part.columns, start=1) if column.name in key]
-    written = Digest(with_ids=False)
     with _ONE_AT_A_TIME if before > _MANY_KEYS else nullcontext():
-        # An index on the key is seldom there: one look at all rows, not one for each batch.
-        whole = replace(part, where={})
-        # On PostgreSQL the table itself is locked.
-        rows = rows_of(connection, whole, lock=not part.is_postgresql)
-        there = {key_of(row, places) for batch in rows for row in batch}
-        for batch in source:
-            missing = []
-            for row in batch:
-                mark = key_of(row, places)
-                if mark not in there:
-                    there.add(mark)
-                    missing.append(row)
-            insert_rows(connection, part, missing, with_ids=False)
-            written.add(missing)
-        del there
+        written = _insert_missing(connection, part, source, key)
     mine = Digest(with_ids=False)
     added = _Added()
     for batch in rows_of(connection, part, after=int(highest)):
@@ -183,6 +167,29 @@ def add_missing(
     _refuse_different(part, written, mine)
     undo = {"kind": "added", "runs": added.runs, "left": added.digest.mark}
     return TableChange(int(before), written.rows, 0, undo if written.rows else None)
+
+
+def _insert_missing(
+    connection: SiteConnection, part: TableSlice, source: Iterable[list[Row]], key: Sequence[str]
+) -> Digest:
+    """Insert the rows whose key is not there; return the mark of those that were."""
+    places = [at for at, column in enumerate(part.columns, start=1) if column.name in key]
+    written = Digest(with_ids=False)
+    # An index on the key is seldom there: one look at all rows, not one for each batch.
+    whole = replace(part, where={})
+    # On PostgreSQL the table itself is locked.
+    rows = rows_of(connection, whole, lock=not part.is_postgresql)
+    there = {key_of(row, places) for batch in rows for row in batch}
+    for batch in source:
+        missing = []
+        for row in batch:
+            mark = key_of(row, places)
+            if mark not in there:
+                there.add(mark)
+                missing.append(row)
+        insert_rows(connection, part, missing, with_ids=False)
+        written.add(missing)
+    return written
 
 
 def take_back(

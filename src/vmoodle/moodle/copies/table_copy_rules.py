@@ -99,9 +99,9 @@ def refuse_table(
     if table in _OWN_WAY:
         raise _refused(table, "more than its rows belong to it", _OWN_WAY[table])
     for entry in ENTRIES:
-        whole = not isinstance(entry.what, Settings) and entry.table == table
+        whole = not isinstance(entry.place, Settings) and entry.table == table
         if whole and entry.concern in _CONCERNS:
-            about = f" ({entry.label})" if isinstance(entry.what, Columns) else ""
+            about = f" ({entry.label})" if isinstance(entry.place, Columns) else ""
             raise _refused(table, _CONCERNS[entry.concern] + about, _CLONE)
     if table.startswith(_FAMILIES):
         raise _refused(table, "more than its rows belong to it", _CLONE)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vmoodle.engines.protocol import SiteConnection
+from vmoodle.moodle.database.site_schema import marks
 
 _DUE = (
     "disabled = 0 AND (nextruntime IS NULL OR nextruntime < %s)"
@@ -55,26 +56,9 @@ def ask_due(
     whole_run: float | None = None,
 ) -> Due:
     """Return what is due at a moment; `whole_run` is when the last whole run began, if known."""
-    moment = int(now)
-    waiting = _WAITING + (_ATTEMPTS if branch >= _ATTEMPTS_SINCE else "")
-    besides = f" AND classname NOT IN ({', '.join(['%s'] * len(parked))})" if parked else ""
     before = int(whole_run) if whole_run is not None else 0
-    parts = [
-        (f"SELECT COUNT(*) FROM {{task_scheduled}} WHERE {_DUE}", (moment, moment)),  # noqa: S608
-        (f"SELECT COUNT(*) FROM {{task_scheduled}} WHERE {_DUE}{besides}",  # noqa: S608
-         (moment, moment, *parked)),
-        (f"SELECT COUNT(*) FROM {{task_scheduled}} WHERE {_DUE}", (before, before)),  # noqa: S608
-        (f"SELECT COUNT(*) FROM {{task_adhoc}} WHERE {waiting}", (moment,)),  # noqa: S608
-        (f"SELECT MIN(nextruntime) FROM {{task_adhoc}} WHERE {waiting}", (moment,)),  # noqa: S608
-        ("SELECT COUNT(*) FROM {task_scheduled} WHERE faildelay > 0 AND disabled = 0", ()),
-        ("SELECT COUNT(*) FROM {task_adhoc} WHERE faildelay > 0", ()),
-        ("SELECT MAX(lastaccess) FROM {user}", ()),
-        ("SELECT MAX(id) FROM {config_log}", ()),
-        ("SELECT SUM(visible) FROM {modules}", ()),
-        ("SELECT value FROM {config_plugins} WHERE plugin = 'tool_task' AND name = %s",
-         ("lastcronstart",)),
-        *(("SELECT value FROM {config} WHERE name = %s", (name,)) for name in _SETTINGS),
-    ]  # fmt: skip
+    # One statement: the site is asked often.
+    parts = _questions(int(now), before, branch, parked)
     sql = "SELECT " + ", ".join(f"({part})" for part, _given in parts)
     row = connection.query(sql, [value for _part, given in parts for value in given])[0]
     due, due_besides, left, adhoc, oldest, failing, failing_adhoc, access, log, visible = row[:10]
@@ -96,6 +80,30 @@ def ask_due(
         cron_enabled=row[11] is None or enabled not in ("", "0"),
         upgrade_until=int(until) if until.isdigit() else 0,
     )
+
+
+def _questions(
+    moment: int, before: int, branch: int, parked: Sequence[str]
+) -> list[tuple[str, tuple[object, ...]]]:
+    """Return what is asked, in the order in which `ask_due` takes the answers, and its values."""
+    waiting = _WAITING + (_ATTEMPTS if branch >= _ATTEMPTS_SINCE else "")
+    besides = f" AND classname NOT IN ({marks(parked)})" if parked else ""
+    return [
+        (f"SELECT COUNT(*) FROM {{task_scheduled}} WHERE {_DUE}", (moment, moment)),  # noqa: S608
+        (f"SELECT COUNT(*) FROM {{task_scheduled}} WHERE {_DUE}{besides}",  # noqa: S608
+         (moment, moment, *parked)),
+        (f"SELECT COUNT(*) FROM {{task_scheduled}} WHERE {_DUE}", (before, before)),  # noqa: S608
+        (f"SELECT COUNT(*) FROM {{task_adhoc}} WHERE {waiting}", (moment,)),  # noqa: S608
+        (f"SELECT MIN(nextruntime) FROM {{task_adhoc}} WHERE {waiting}", (moment,)),  # noqa: S608
+        ("SELECT COUNT(*) FROM {task_scheduled} WHERE faildelay > 0 AND disabled = 0", ()),
+        ("SELECT COUNT(*) FROM {task_adhoc} WHERE faildelay > 0", ()),
+        ("SELECT MAX(lastaccess) FROM {user}", ()),
+        ("SELECT MAX(id) FROM {config_log}", ()),
+        ("SELECT SUM(visible) FROM {modules}", ()),
+        ("SELECT value FROM {config_plugins} WHERE plugin = 'tool_task' AND name = %s",
+         ("lastcronstart",)),
+        *(("SELECT value FROM {config} WHERE name = %s", (name,)) for name in _SETTINGS),
+    ]  # fmt: skip
 
 
 def _left_alone(connection: SiteConnection, before: int) -> tuple[str, ...]:

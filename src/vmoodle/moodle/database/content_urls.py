@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.moodle.database.address_text import AddressText
+from vmoodle.moodle.database.site_schema import marks
 from vmoodle.moodle.database.text_columns import DERIVED, PACKED, Derived, TextColumn, TextSchema
 
 TOO_LONG = "longer than its column after rewriting"
@@ -169,8 +170,8 @@ class _Reader:
         page = select.format(", ".join(["id", *quoted]))
         for start in range(0, len(ids), _ROWS_A_PAGE):
             wanted = ids[start : start + _ROWS_A_PAGE]
-            marks = ", ".join(["%s"] * len(wanted))
-            for row in self._connection.query(f"{page} id IN ({marks}) ORDER BY id", wanted):
+            paged = f"{page} id IN ({marks(wanted)}) ORDER BY id"
+            for row in self._connection.query(paged, wanted):
                 yield dict(zip(["id", *names], row, strict=True))
 
     def _condition(self, table: str) -> tuple[str, list[object]]:

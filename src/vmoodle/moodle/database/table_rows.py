@@ -117,7 +117,10 @@ def insert_rows(
 
 
 def raise_sequence(connection: SiteConnection, part: TableSlice, prefix: str) -> None:
-    """Let a PostgreSQL table count on after the ids that were written; it never counts back."""
+    """Let a PostgreSQL table count on after the ids that were written; it never counts back.
+
+    Raise Failed `table.sequence` where the table has no counter.
+    """
     if not part.is_postgresql:
         return  # MariaDB and MySQL do by themselves
     name = prefix + part.table

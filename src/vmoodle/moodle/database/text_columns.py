@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmoodle.engines.protocol import SiteConnection
+from vmoodle.moodle.database.site_schema import marks
 
 
 @dataclass(frozen=True)
@@ -222,10 +223,9 @@ class TextSchema:
         """Return the columns of each unique index of these tables that has a text column."""
         if not tables:
             return {}
-        marks = ", ".join(["%s"] * len(tables))
         keys: defaultdict[tuple[str, object], list[str]] = defaultdict(list)
         for full, index, column in self._connection.query(
-            self.dialect.unique.replace("{tables}", marks),
+            self.dialect.unique.replace("{tables}", marks(tables)),
             [self.prefix + table for table in tables],
         ):
             keys[str(full)[len(self.prefix) :], index].append(str(column))

@@ -58,7 +58,7 @@ class SiteIds:
 class Change:
     """Say what was done to a part of the identity, and to how many rows."""
 
-    what: str
+    place: str
     action: Action
     rows: int
     reason: str
@@ -102,27 +102,27 @@ def apply_entry(
     REDRAW, BUMP and KEEP do nothing here. `truncate` lets a large table be emptied by TRUNCATE,
     which on MariaDB ends the caller's transaction.
     """
-    what = entry.what
+    place = entry.place
     if not schema.has(entry.table):
         return 0
-    if isinstance(what, Settings):
-        return _apply_to_settings(connection, what, entry)
-    if isinstance(what, Table):
-        return _empty(connection, ids, what, truncate=truncate)
-    names = tuple(name for name in what.names if schema.has(what.table, name))
-    found = Columns(what.table, names, ids.fill(what.where))
+    if isinstance(place, Settings):
+        return _apply_to_settings(connection, place, entry)
+    if isinstance(place, Table):
+        return _empty(connection, ids, place, truncate=truncate)
+    names = tuple(name for name in place.names if schema.has(place.table, name))
+    found = Columns(place.table, names, ids.fill(place.where))
     return _apply_to_columns(connection, schema, found, entry) if names else 0
 
 
 def _apply_to_columns(
-    connection: SiteConnection, schema: SiteSchema, what: Columns, entry: Entry
+    connection: SiteConnection, schema: SiteSchema, place: Columns, entry: Entry
 ) -> int:
     if entry.kind.startswith("row_"):
-        return regenerate_rows(connection, what.table, what.names[0], entry.kind, what.where)
+        return regenerate_rows(connection, place.table, place.names[0], entry.kind, place.where)
     if entry.action is Action.SET or entry.value is not None:
-        return _set(connection, what, entry.value)
+        return _set(connection, place, entry.value)
     if entry.action in (Action.BLANK, Action.REGENERATE):
-        return _blank(connection, schema, what)
+        return _blank(connection, schema, place)
     return 0
 
 
@@ -135,28 +135,28 @@ def regenerate_rows(
     return connection.execute(f"UPDATE {{{table}}} SET {column} = {value}{_where(where)}")  # noqa: S608
 
 
-def settings_condition(what: Settings) -> tuple[str, tuple[object, ...]]:
+def settings_condition(place: Settings) -> tuple[str, tuple[object, ...]]:
     """Return the condition that picks the settings, and its parameters."""
-    exact = [name for name in what.names if "*" not in name]
+    exact = [name for name in place.names if "*" not in name]
     patterns = [
         name.replace("!", "!!").replace("_", "!_").replace("%", "!%").replace("*", "%")
-        for name in what.names
+        for name in place.names
         if "*" in name
     ]
     parts = ["name LIKE %s ESCAPE '!'"] * len(patterns)
     if exact:
         parts.append(f"name IN ({', '.join(['%s'] * len(exact))})")
     condition, params = f"({' OR '.join(parts)})", (*patterns, *exact)
-    if what.component not in ("core", "*"):
-        condition, params = f"plugin = %s AND {condition}", (what.component, *params)
-    if what.where:
-        condition += f" AND {what.where.replace('%', '%%')}"
+    if place.component not in ("core", "*"):
+        condition, params = f"plugin = %s AND {condition}", (place.component, *params)
+    if place.where:
+        condition += f" AND {place.where.replace('%', '%%')}"
     return condition, params
 
 
-def _apply_to_settings(connection: SiteConnection, what: Settings, entry: Entry) -> int:
+def _apply_to_settings(connection: SiteConnection, place: Settings, entry: Entry) -> int:
     table = entry.table
-    condition, params = settings_condition(what)
+    condition, params = settings_condition(place)
     if entry.action is Action.DELETE:
         return connection.execute(f"DELETE FROM {{{table}}} WHERE {condition}", params)  # noqa: S608
     if entry.action in (Action.BLANK, Action.REGENERATE, Action.SET):
@@ -165,19 +165,19 @@ def _apply_to_settings(connection: SiteConnection, what: Settings, entry: Entry)
             f"UPDATE {{{table}}} SET value = %s WHERE {condition} AND value <> %s",  # noqa: S608
             (value, *params, value),
         )
-        return touched or (_create(connection, what, value) if entry.create else 0)
+        return touched or (_create(connection, place, value) if entry.create else 0)
     return 0
 
 
-def _create(connection: SiteConnection, what: Settings, value: str) -> int:
+def _create(connection: SiteConnection, place: Settings, value: str) -> int:
     """Add the settings that are missing."""
     made = 0
-    for name in what.names:
-        condition, params = settings_condition(Settings(what.component, (name,)))
-        table = "config" if what.component == "core" else "config_plugins"
+    for name in place.names:
+        condition, params = settings_condition(Settings(place.component, (name,)))
+        table = "config" if place.component == "core" else "config_plugins"
         if connection.query(f"SELECT 1 FROM {{{table}}} WHERE {condition}", params):  # noqa: S608
             continue
-        made += add_setting(connection, what.component, name, value)
+        made += add_setting(connection, place.component, name, value)
     return made
 
 
@@ -193,10 +193,10 @@ def add_setting(connection: SiteConnection, component: str, name: str, value: st
     )
 
 
-def _empty(connection: SiteConnection, ids: SiteIds, what: Table, *, truncate: bool) -> int:
-    name = f"{{{what.name}}}"
-    if what.where:
-        return connection.execute(f"DELETE FROM {name}{_where(ids.fill(what.where))}")  # noqa: S608
+def _empty(connection: SiteConnection, ids: SiteIds, place: Table, *, truncate: bool) -> int:
+    name = f"{{{place.name}}}"
+    if place.where:
+        return connection.execute(f"DELETE FROM {name}{_where(ids.fill(place.where))}")  # noqa: S608
     if truncate and connection.query(f"SELECT 1 FROM {name} LIMIT 1 OFFSET {_MANY}"):  # noqa: S608
         rows = int(connection.query(f"SELECT COUNT(*) FROM {name}")[0][0])  # noqa: S608
         connection.execute(f"TRUNCATE TABLE {name}")
@@ -204,20 +204,20 @@ def _empty(connection: SiteConnection, ids: SiteIds, what: Table, *, truncate: b
     return connection.execute(f"DELETE FROM {name}")  # noqa: S608
 
 
-def _set(connection: SiteConnection, what: Columns, value: object) -> int:
+def _set(connection: SiteConnection, place: Columns, value: object) -> int:
     touched = 0
-    for column in what.names:
+    for column in place.names:
         differs = f"({column} IS NULL OR {column} <> %s)"
-        condition = _and(what.where.replace("%", "%%"), differs)
+        condition = _and(place.where.replace("%", "%%"), differs)
         touched += connection.execute(
-            f"UPDATE {{{what.table}}} SET {column} = %s WHERE {condition}",  # noqa: S608
+            f"UPDATE {{{place.table}}} SET {column} = %s WHERE {condition}",  # noqa: S608
             (value, value),
         )
     return touched
 
 
-def _blank(connection: SiteConnection, schema: SiteSchema, what: Columns) -> int:
-    columns = [schema.tables[what.table][name] for name in what.names]
+def _blank(connection: SiteConnection, schema: SiteSchema, place: Columns) -> int:
+    columns = [schema.tables[place.table][name] for name in place.names]
     assignments, filled = [], []
     for column in columns:
         blank = "NULL" if column.nullable else "''" if column.is_text else "0"
@@ -225,9 +225,9 @@ def _blank(connection: SiteConnection, schema: SiteSchema, what: Columns) -> int
         filled.append(
             f"{column.name} IS NOT NULL" if column.nullable else f"{column.name} <> {blank}"
         )
-    condition = _and(what.where, f"({' OR '.join(filled)})")
+    condition = _and(place.where, f"({' OR '.join(filled)})")
     return connection.execute(
-        f"UPDATE {{{what.table}}} SET {', '.join(assignments)} WHERE {condition}"  # noqa: S608
+        f"UPDATE {{{place.table}}} SET {', '.join(assignments)} WHERE {condition}"  # noqa: S608
     )
 
 

@@ -86,7 +86,7 @@ def _concerns(entry: Entry, identity: NewIdentity) -> bool:
     """Tell whether the entry is about a copy; the administrator's account only if it is given."""
     if entry.concern not in COPY_CONCERNS:
         return False
-    where = "" if isinstance(entry.what, Settings) else entry.what.where
+    where = "" if isinstance(entry.place, Settings) else entry.place.where
     return ":admin" not in where or identity.admin_password is not None
 
 
@@ -167,12 +167,12 @@ class _Copy:
     def _renew_settings(self, entries: list[Entry], fresh: Fresh, now: int) -> None:
         new: _Values = {}
         for entry in entries:
-            if not isinstance(entry.what, Settings) or entry.action not in (
+            if not isinstance(entry.place, Settings) or entry.action not in (
                 Action.REGENERATE,
                 Action.BUMP,
             ):
                 continue
-            condition, params = settings_condition(entry.what)
+            condition, params = settings_condition(entry.place)
             rows = self._connection.query(
                 f"SELECT id, value FROM {{{entry.table}}} WHERE {condition}",  # noqa: S608
                 params,
@@ -185,7 +185,7 @@ class _Copy:
             new.update(made)
             if not rows and entry.create:
                 value = self._value(entry, fresh, "", now) or ""
-                add_setting(self._connection, entry.what.component, entry.what.names[0], value)
+                add_setting(self._connection, entry.place.component, entry.place.names[0], value)
             self._note(entry, len(made) or int(not rows and entry.create))
         if new:
             self._update(entries[0].table, {"value": new})
@@ -204,13 +204,13 @@ class _Copy:
         for entry in entries:
             if entry.action is not Action.REGENERATE or entry.kind.startswith("row_"):
                 continue
-            if not isinstance(entry.what, Columns):
+            if not isinstance(entry.place, Columns):
                 continue
-            table, (name,) = entry.what.table, entry.what.names
+            table, (name,) = entry.place.table, entry.place.names
             value = MAKERS[entry.kind](fresh, "")
             if value is not None and self._schema.has(table, name):
                 self._refuse_too_long(table, name, value)
-                together.setdefault((table, entry.what.where), {})[name] = (entry, value)
+                together.setdefault((table, entry.place.where), {})[name] = (entry, value)
         for (table, where), values in together.items():
             assignments = ", ".join(f"{name} = %s" for name in values)
             condition = self._ids.fill(where).replace("%", "%%")

@@ -65,7 +65,7 @@ class Columns:
     where: str = ""
 
 
-What = Settings | Table | Columns
+Place = Settings | Table | Columns
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Entry:
     `:localhost` and `:allhosts` are the ids Moodle's config has.
     """
 
-    what: What
+    place: Place
     action: Action
     concern: Concern
     reason: str
@@ -92,19 +92,19 @@ class Entry:
     @property
     def table(self) -> str:
         """Return the table the entry is about."""
-        if isinstance(self.what, Settings):
-            return "config" if self.what.component == "core" else "config_plugins"
-        return self.what.name if isinstance(self.what, Table) else self.what.table
+        if isinstance(self.place, Settings):
+            return "config" if self.place.component == "core" else "config_plugins"
+        return self.place.name if isinstance(self.place, Table) else self.place.table
 
     @property
     def label(self) -> str:
         """Return a short name for reports, such as `mod_lti/kid` or `user.secret`."""
-        what = self.what
-        if isinstance(what, Settings):
-            return ", ".join(f"{what.component}/{name}" for name in what.names)
-        if isinstance(what, Columns):
-            return ", ".join(f"{what.table}.{name}" for name in what.names)
-        return what.name
+        place = self.place
+        if isinstance(place, Settings):
+            return ", ".join(f"{place.component}/{name}" for name in place.names)
+        if isinstance(place, Columns):
+            return ", ".join(f"{place.table}.{name}" for name in place.names)
+        return place.name
 
 
 DIFFERS = "MOODLE.md §2.1"
@@ -113,7 +113,7 @@ KEPT = "MOODLE.md §2.3"
 
 
 def regenerate(
-    what: What,
+    place: Place,
     kind: str,
     reason: str,
     source: str,
@@ -123,23 +123,23 @@ def regenerate(
 ) -> Entry:
     """Declare what a template lacks (or has `value` for) and every copy gets anew."""
     return Entry(
-        what, Action.REGENERATE, Concern.IDENTITY, reason, source, kind, value, create=create
+        place, Action.REGENERATE, Concern.IDENTITY, reason, source, kind, value, create=create
     )
 
 
-def delete(what: What, concern: Concern, reason: str, source: str, keep_when: str = "") -> Entry:
+def delete(place: Place, concern: Concern, reason: str, source: str, keep_when: str = "") -> Entry:
     """Declare rows that go."""
-    return Entry(what, Action.DELETE, concern, reason, source, keep_when=keep_when)
+    return Entry(place, Action.DELETE, concern, reason, source, keep_when=keep_when)
 
 
-def blank(what: What, concern: Concern, reason: str, source: str) -> Entry:
+def blank(place: Place, concern: Concern, reason: str, source: str) -> Entry:
     """Declare a value that goes while its row stays."""
-    return Entry(what, Action.BLANK, concern, reason, source)
+    return Entry(place, Action.BLANK, concern, reason, source)
 
 
-def put(what: What, value: str | int, concern: Concern, reason: str, source: str) -> Entry:
+def put(place: Place, value: str | int, concern: Concern, reason: str, source: str) -> Entry:
     """Declare a fixed value."""
-    return Entry(what, Action.SET, concern, reason, source, value=value)
+    return Entry(place, Action.SET, concern, reason, source, value=value)
 
 
 def empty(
@@ -152,6 +152,6 @@ def empty(
     )
 
 
-def keep(what: What, reason: str, source: str) -> Entry:
+def keep(place: Place, reason: str, source: str) -> Entry:
     """Declare what stays on purpose."""
-    return Entry(what, Action.KEEP, Concern.CONTENT, reason, source)
+    return Entry(place, Action.KEEP, Concern.CONTENT, reason, source)

@@ -132,7 +132,7 @@ def _decided(entry: Entry, divert_to: str | None) -> Entry:
     if entry.kind not in values:
         return entry
     return Entry(
-        entry.what, entry.action, entry.concern, entry.reason, entry.source,
+        entry.place, entry.action, entry.concern, entry.reason, entry.source,
         value=values[entry.kind], create=entry.create,
     )  # fmt: skip
 
@@ -142,13 +142,13 @@ def _apply(
 ) -> int:
     if not entry.kind.startswith("person_"):
         return apply_entry(connection, schema, ids, entry)
-    if not isinstance(entry.what, Columns) or not schema.has(entry.table, *entry.what.names):
+    if not isinstance(entry.place, Columns) or not schema.has(entry.table, *entry.place.names):
         return 0
-    (column,) = entry.what.names
+    (column,) = entry.place.names
     # In the text of a statement only as hexadecimal digits.
     secret = hashlib.sha256(seed.encode()).hexdigest()
     value = person_value(entry.kind, f"MD5(CONCAT('{secret}', id))")
     return connection.execute(
         f"UPDATE {{{entry.table}}} SET {column} = {value}"  # noqa: S608
-        f" WHERE {ids.fill(entry.what.where)}"
+        f" WHERE {ids.fill(entry.place.where)}"
     )

@@ -23,8 +23,8 @@ _SCHEMA = "lib/db/install.xml 4.5"
 
 
 def _setting(name: str, value: str, reason: str, source: str) -> Entry:
-    what = Settings("core", (name,))
-    return Entry(what, Action.SET, Concern.STATE, reason, source, value=value, create=True)
+    place = Settings("core", (name,))
+    return Entry(place, Action.SET, Concern.STATE, reason, source, value=value, create=True)
 
 
 def _person(column: str, where: str, reason: str) -> Entry:

@@ -75,10 +75,10 @@ def _unmentioned(schema: SiteSchema) -> list[tuple[str, str]]:
     mentioned: set[tuple[str, str]] = set()
     emptied: set[str] = set()
     for entry in ENTRIES:
-        if isinstance(entry.what, Columns):
-            mentioned.update((entry.what.table, name) for name in entry.what.names)
-        elif isinstance(entry.what, Table):
-            emptied.add(entry.what.name)
+        if isinstance(entry.place, Columns):
+            mentioned.update((entry.place.table, name) for name in entry.place.names)
+        elif isinstance(entry.place, Table):
+            emptied.add(entry.place.name)
     return [
         (table, name)
         for table, columns in schema.tables.items()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from vmoodle.errors import Failed, Refused
 from vmoodle.moodle.caches.invalidation import Change
+from vmoodle.moodle.php.answer import read_answer
 from vmoodle.moodle.plugins.rules import FILTER_STATES, PluginState, split
 
 WHAT = "Moodle's change of plugins"
@@ -73,8 +74,7 @@ def read_output(output: str) -> Refusal | None:
     Raise Failed `plugin.state.unset` where Moodle could not, for no plugin's sake.
     """
     try:
-        # Moodle's own warnings may stand before it.
-        answer = json.loads(output.strip().rpartition("\n")[2])
+        answer = read_answer(output)
         if answer["set"]:
             return None
         component, why = str(answer["plugin"]), str(answer["why"]).strip().rstrip(".")

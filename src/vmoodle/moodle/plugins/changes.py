@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,19 +219,32 @@ def _filter(
             (name, system, new),
         )
     log_change(connection, "filter_active", old, str(new), name)
+    _order_filters(connection, system, rows, name, on=new != disabled)
+    return _headings(connection, name, state, forced)
+
+
+def _order_filters(
+    connection: SiteConnection,
+    system: int,
+    rows: Iterable[Sequence[Any]],
+    name: str,
+    *,
+    on: bool,
+) -> None:
+    """Number all filters: those that are on in their order, then the others by name."""
+    disabled = FILTER_STATES[PluginState.DISABLED]
     was_on = [str(other) for _id, other, active, _order in rows if int(active) != disabled]
     was_off = [str(other) for _id, other, active, _order in rows if int(active) == disabled]
-    on = [other for other in was_on if other != name or new != disabled]
-    if new != disabled and name not in on:
-        on.append(name)
-    off = [other for other in {*was_off, name} if other not in on]
-    for order, other in enumerate([*on, *sorted(off, key=_natural)], start=1):
+    first = [other for other in was_on if other != name or on]
+    if on and name not in first:
+        first.append(name)
+    last = [other for other in {*was_off, name} if other not in first]
+    for order, other in enumerate([*first, *sorted(last, key=_natural)], start=1):
         connection.execute(
             "UPDATE {filter_active} SET sortorder = %s WHERE contextid = %s AND filter = %s"
             " AND sortorder <> %s",
             (order, system, other, order),
         )
-    return _headings(connection, name, state, forced)
 
 
 def _headings(connection: SiteConnection, name: str, state: PluginState, forced: Forced) -> _Done:

@@ -54,7 +54,8 @@ def release_plugins(tree: MoodleTree) -> tuple[frozenset[str], frozenset[str]]:
     """Return the plugins of the release, and those that earlier releases had and this one has not.
 
     They are in lib/plugins.json, in older releases in functions of lib/classes/plugin_manager.php:
-    standard_plugins_list, and is_deleted_standard_plugin, which lists names without more.
+    standard_plugins_list, and is_deleted_standard_plugin, which lists names without more. Raise
+    InvalidInput `codebase.components` where neither is there.
     """
     standard: object = None
     deleted: object = None

@@ -160,7 +160,27 @@ def plan_changes(
     """
     found = site.found()
     current = site.orders(orders or {}, found)
-    steps, left = [], {}
+    left: dict[str, str] = {}
+    steps = _plan_states(site, states, found, left, skip=skip, by_moodle=by_moodle)
+    for step in steps:
+        kind, name = split(step.component)
+        if kind in current:
+            current[kind] = after_state(kind, current[kind], name, step.new)
+    moved = _plan_orders(site, orders or {}, current, found, left, skip=skip)
+    return PluginPlan(tuple(steps), tuple(moved), left)
+
+
+def _plan_states(
+    site: SitePlugins,
+    states: Mapping[str, PluginState],
+    found: Mapping[str, SitePlugin],
+    left: dict[str, str],
+    *,
+    skip: bool,
+    by_moodle: bool,
+) -> list[StateStep]:
+    """Return the steps to the states; what is left goes into `left`, with the reason."""
+    steps = []
     for component, new in states.items():
         try:
             old = refuse_state(
@@ -180,11 +200,21 @@ def plan_changes(
             )
         elif old != new:
             steps.append(step)
-            kind, name = split(component)
-            if kind in current:
-                current[kind] = after_state(kind, current[kind], name, new)
+    return steps
+
+
+def _plan_orders(
+    site: SitePlugins,
+    orders: Mapping[str, Order],
+    current: Mapping[str, Order],
+    found: Mapping[str, SitePlugin],
+    left: dict[str, str],
+    *,
+    skip: bool,
+) -> list[OrderStep]:
+    """Return the steps from the current orders; what is left goes into `left`."""
     moved = []
-    for kind, wanted in (orders or {}).items():
+    for kind, wanted in orders.items():
         if kind not in current:
             continue
         more = () if follows_states(kind) else _installed(kind, found)
@@ -197,7 +227,7 @@ def plan_changes(
             left[f"order of {kind}"] = forced.message
             continue
         moved.append(order)
-    return PluginPlan(tuple(steps), tuple(moved), left)
+    return moved
 
 
 def apply_changes(site: SitePlugins, plan: PluginPlan) -> Applied:

@@ -13,6 +13,7 @@ from typing import Any
 
 from vmoodle.engines.protocol import SiteConnection
 from vmoodle.errors import Refused
+from vmoodle.moodle.database.site_schema import marks
 from vmoodle.moodle.database.table_rows import as_json, from_json
 
 _INSTANCE = "id, name, userid, contextid, username, password, timecreated, timemodified, readonly"
@@ -91,9 +92,9 @@ def put_back(connection: SiteConnection, kept: KeptRepository) -> None:
     written = set()
     for row in kept.instances:
         if connection.query("SELECT id FROM {context} WHERE id = %s", (row[_CONTEXT],)):
-            marks = ", ".join(["%s"] * (len(row) + 1))
             connection.execute(
-                f"INSERT INTO {{repository_instances}} ({_INSTANCE}, typeid) VALUES ({marks})",  # noqa: S608
+                f"INSERT INTO {{repository_instances}} ({_INSTANCE}, typeid)"  # noqa: S608
+                f" VALUES ({marks((*row, kind))})",
                 (*row, kind),
             )
             written.add(row[0])

@@ -26,6 +26,7 @@ from vmoodle.moodle.plugins.plan import (
 )
 from vmoodle.moodle.plugins.repositories import KeptRepository, gone, put_back, read_repository
 from vmoodle.moodle.plugins.rules import SET_WITH_STATES, PluginState, split
+from vmoodle.moodle.plugins.states import SitePlugin
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,7 @@ def finish(site: SitePlugins, plan: PluginPlan, before: Before) -> Applied:
         before.back,
     )
     found = site.found()
-    unset = [
-        f"{step.component} {step.new}"
-        for step in plan.states
-        if step.component not in found or found[step.component].state != step.new
-    ]
-    if unset:
-        raise Failed(
-            "plugin.state.unset",
-            f"Moodle did not make {', '.join(unset)}.",
-            "Try it in the site's own administration: that tells what is missing.",
-        )
+    _refuse_unset(plan, found)
     repositories = tuple(gone(site.connection, one) for one in before.repositories)
     for one in before.kept:
         put_back(site.connection, one)
@@ -139,3 +130,17 @@ def taken_back(site: SitePlugins, plan: PluginPlan) -> PluginPlan:
 def _settings(site: SitePlugins) -> dict[SettingName, str | None]:
     found = read_settings(site.connection, SET_WITH_STATES, site.forced)
     return {name: value.stored for name, value in found.items()}
+
+
+def _refuse_unset(plan: PluginPlan, found: Mapping[str, SitePlugin]) -> None:
+    unset = [
+        f"{step.component} {step.new}"
+        for step in plan.states
+        if step.component not in found or found[step.component].state != step.new
+    ]
+    if unset:
+        raise Failed(
+            "plugin.state.unset",
+            f"Moodle did not make {', '.join(unset)}.",
+            "Try it in the site's own administration: that tells what is missing.",
+        )

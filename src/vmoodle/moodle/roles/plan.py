@@ -183,10 +183,9 @@ def plan_role(
         ]
     kept, skipped = [], []
     for change in changes:
-        reason = _unknown(change, site, known)
         if change.part not in wanted and change.part != Part.ROLE:
             continue
-        if reason:
+        if reason := _unknown(change, site, known):
             skipped.append(Skipped(change.part, change.key, reason))
         else:
             kept.append(change)

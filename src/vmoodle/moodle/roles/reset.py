@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from vmoodle.errors import Failed
+from vmoodle.moodle.php.answer import read_answer
 from vmoodle.moodle.roles.plan import CellChange, Part, RolePlan
 
 WHAT = "Moodle's reset of roles"
@@ -58,8 +59,7 @@ def read_output(output: str) -> tuple[list[RolePlan], list[str]]:
     Raise Failed `role.reset` for an output that is no answer.
     """
     try:
-        # Moodle's own warnings may stand before it.
-        answer: Mapping[str, Any] = json.loads(output.strip().rpartition("\n")[2])
+        answer: Mapping[str, Any] = read_answer(output)
         plans = [
             RolePlan(role, tuple(_changes(old, new)))
             for role, (_archetype, old, new) in answer.items()

@@ -142,22 +142,7 @@ def _carry_out(
     stopped: threading.Event | None = None,
 ) -> CompletedScript:
     """Run the program to its end or to the limit, as `run_script` says."""
-    try:
-        process = subprocess.Popen(
-            call.argv,
-            env=call.environment,
-            cwd=call.directory,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise Unavailable(
-            "php.failed",
-            f"PHP ({call.php}) does not start: {error.strerror}.",
-            "Run `vmoodle doctor`; it checks PHP and the web account.",
-        ) from error
+    process = _start(call)
     tail: deque[str] = deque(maxlen=tail_lines)
 
     def take(line: bytes) -> None:
@@ -185,6 +170,26 @@ def _carry_out(
             )
     status = process.wait()
     return CompletedScript(shell_status(status), "\n".join(tail))
+
+
+def _start(call: _Call) -> subprocess.Popen[bytes]:
+    """Start the program in a group of its own, which can be ended whole; raise Unavailable."""
+    try:
+        return subprocess.Popen(
+            call.argv,
+            env=call.environment,
+            cwd=call.directory,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise Unavailable(
+            "php.failed",
+            f"PHP ({call.php}) does not start: {error.strerror}.",
+            "Run `vmoodle doctor`; it checks PHP and the web account.",
+        ) from error
 
 
 def shell_status(status: int) -> int:
