@@ -16,7 +16,7 @@ from vmoodle.engines.protocol import SiteDatabase
 from vmoodle.errors import Failed
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.check import read_page
-from vmoodle.lifecycle import interruption, web_map
+from vmoodle.lifecycle import code_cache, interruption, web_map
 from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.prove import prove, reach
 from vmoodle.lifecycle.publish import publish
@@ -105,6 +105,7 @@ def upgrade(context: StepContext) -> None:
         timeout=float(context.parameters["timeout"]),
         redact=[context.installation.site_database(site).password],
         tell=context.say,
+        compiled=code_cache.directory(context.installation, codebase),
     )
     _refuse_other_versions(context, site, codebase)
     context.keep({"upgrade": "done", "upgrade_ms": round((time.monotonic() - began) * 1000)})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from vmoodle.errors import Failed
 from vmoodle.moodle.code.tree import MoodleTree
-from vmoodle.moodle.php.binary import PhpBinary
+from vmoodle.moodle.php.binary import PhpBinary, keeping_compiled
 from vmoodle.moodle.scripts.install import last_words, milestones
 from vmoodle.moodle.scripts.script import run_script
 from vmoodle.progress import Tell, tell_nobody
@@ -23,9 +24,11 @@ def upgrade_site(
     timeout: float,
     redact: Sequence[Secret] = (),
     tell: Tell = tell_nobody,
+    compiled: Path | None = None,
 ) -> None:
     """Bring a site's database to the versions of the tree, in at most `timeout` seconds.
 
+    `compiled` is where PHP keeps compiled code, as `keeping_compiled` says.
     `tell` hears every few seconds how far it is. A database that is there already is no error. What
     an upgrade that was stopped left behind is only fit to be thrown away. Raise Failed
     (`upgrade.failed`) with Moodle's last lines, Unavailable when PHP does not start or takes too
@@ -39,6 +42,7 @@ def upgrade_site(
         site=site,
         timeout=timeout,
         redact=redact,
+        settings=keeping_compiled(compiled),
         on_line=milestones(tell, "Moodle's upgrade"),
     )
     if completed.exit_status != 0:
