@@ -8,9 +8,13 @@ engine, a number how many sites each of the two ways gets (20).
 from __future__ import annotations
 
 import os
+import sqlite3
+import statistics
 import subprocess
 import sys
 import time
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 from tests import servers
@@ -60,6 +64,25 @@ def loop(names: list[str]) -> list[float]:
     return took
 
 
+def steps(home: Path) -> dict[str, float]:
+    """Return the median seconds of each step of the upgrades, by the lines of their logs."""
+    took: dict[str, list[float]] = {}
+    with closing(sqlite3.connect(home / "registry.sqlite3")) as registry:
+        rows = registry.execute(
+            "SELECT operation_id, e.step, MIN(e.at), finished_at FROM registry_operationevent e"
+            " JOIN registry_operation o ON o.id = operation_id"
+            " WHERE kind = 'site.upgrade' AND e.step <> '' AND finished_at IS NOT NULL"
+            " GROUP BY operation_id, e.step"
+            " ORDER BY operation_id, MIN(e.id)"
+        ).fetchall()
+    for (operation, step, begun, finished), following in zip(rows, [*rows[1:], None], strict=True):
+        goes_on = following is not None and following[0] == operation
+        ended = following[2] if goes_on and following is not None else finished
+        seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds()
+        took.setdefault(step, []).append(seconds)
+    return {step: statistics.median(values) for step, values in took.items()}
+
+
 def measure(engine: str, trees: dict[str, Path], place: Path, count: int) -> None:
     """Print the figures of one engine."""
     fleet = Fleet(place / "home")
@@ -73,6 +96,7 @@ def measure(engine: str, trees: dict[str, Path], place: Path, count: int) -> Non
             "--accept", "plugin.missing", "--waves", "1", "--in-parallel", str(os.cpu_count() or 1),
         )  # fmt: skip
         whole = time.perf_counter() - began
+        tell_steps(place / "home")
     share = whole / sum(alone)
     words = "met" if share <= SHARE else "NOT MET"
     print(
@@ -86,6 +110,12 @@ def measure(engine: str, trees: dict[str, Path], place: Path, count: int) -> Non
         f"  closed for at most {closed:.1f} s, and {more:.1f} s longer than Moodle's own upgrade "
         f"took (limit {MORE_SECONDS}, {words})"
     )
+
+
+def tell_steps(home: Path) -> None:
+    """Print where the time of an upgrade goes."""
+    told = ", ".join(f"{step} {seconds:.2f}" for step, seconds in steps(home).items())
+    print(f"  median seconds of each step: {told}")
 
 
 def main() -> None:

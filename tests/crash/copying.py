@@ -191,12 +191,14 @@ def files(dataroot: Path) -> dict[str, str]:
 
 
 @contextmanager
-def copying(engine: str) -> Iterator[Killable]:
+def copying(engine: str, *, keep_copy_hours: int = 0) -> Iterator[Killable]:
     """Run a fleet with the site `first` and the template `base` on a private server."""
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-copies-killed-"))
     directory.chmod(0o755)
     with getattr(servers, f"private_{engine}")(directory / "server") as server:
-        fleet = Fleet(directory / "home", {"VMOODLE_UPGRADES__KEEP_COPY_HOURS": "0"})
+        fleet = Fleet(
+            directory / "home", {"VMOODLE_UPGRADES__KEEP_COPY_HOURS": str(keep_copy_hours)}
+        )
         fleet.run("server", "add", "main", server.url)
         fleet.run("codebase", "add", "sandbox", "sandbox")
         with subprocess.Popen(

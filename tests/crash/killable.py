@@ -58,6 +58,7 @@ from vmoodle.lifecycle.template import archive_import as template_import  # noqa
 from vmoodle.lifecycle.template import refresh as template_refresh  # noqa: E402
 from vmoodle.lifecycle.template import template, warm  # noqa: E402
 from vmoodle.lifecycle.template import upgrade as template_upgrade  # noqa: E402
+from vmoodle.lifecycle.upgrade import back as upgrade_back  # noqa: E402
 from vmoodle.lifecycle.upgrade import rehearsal, rehearsal_order, waves  # noqa: E402
 from vmoodle.lifecycle.upgrade import site as site_upgrade  # noqa: E402
 from vmoodle.operations.decide import revert  # noqa: E402
@@ -114,6 +115,7 @@ ORDERS: dict[str, Callable[..., Any]] = {
     "upgrade": lambda name, codebase: template_upgrade.submit(installation, name, codebase),
     "waves": order_waves,
     "rehearse": order_rehearsal,
+    "back": lambda name: upgrade_back.submit(installation, name, typed=name),
     "end": end,
     "run": lambda due: snapshot_run.submit(installation, due),
     "drill": lambda identity: drill.submit(installation, identity),

@@ -124,24 +124,22 @@ def fill_tables(
     wait meanwhile; raise Unavailable (`engine.busy`) when they do not let go soon.
     """
     with open_session(address, database=target.name) as session:
-        found = session.run(_TABLES, (source.name,))
-        names = renamed(
-            [str(row[0]) for row in found], source.prefix, target.prefix, longest=_LONGEST_NAME
-        )
+        found = [str(row[0]) for row in session.run(_DEFINED, (source.name,))]
+        names = renamed(found, source.prefix, target.prefix, longest=_LONGEST_NAME)
         with _locked(session, source.name, list(names)):
             if _definitions(session, source.name) != prepared:
                 return False
+            # Asked once: for its answer the server opens every table.
+            rows = session.run(_TABLES, (source.name,))
+            sizes = {str(name): int(size) for name, _counter, size in rows}
             filled = _filled(session, source.name, list(names))
             tables = [
-                _Table(name, new_name, exact=False, filled=True, made=True)
-                for name, new_name in names.items()
-                if name in filled
+                _Table(name, names[name], exact=False, filled=True, made=True)
+                for name in sorted(filled, key=lambda name: sizes[name], reverse=True)
             ]
-            sizes = {str(name): int(size) for name, _counter, size in found}
-            tables.sort(key=lambda table: sizes[table.name], reverse=True)
             _copy(address, source.name, target.name, tables)
-            counters = _counters(session, source.name)
-        _raise_counters(session, target.name, {names[name]: counters[name] for name in names})
+        wanted = {names[str(name)]: int(counter) for name, counter, _size in rows}
+        _raise_counters(session, target.name, wanted)
     return True
 
 
@@ -159,13 +157,9 @@ def _definitions(session: Session, database: str) -> str:
         time.sleep(_TICK)
 
 
-def _counters(session: Session, database: str) -> dict[str, int]:
-    return {str(name): int(counter) for name, counter, _ in session.run(_TABLES, (database,))}
-
-
 def _raise_counters(session: Session, database: str, wanted: Mapping[str, int]) -> None:
     """Let the next ids be the source's, also where its last rows were deleted."""
-    given = _counters(session, database)
+    given = {str(name): int(counter) for name, counter, _ in session.run(_TABLES, (database,))}
     for table, counter in wanted.items():
         if counter > max(1, given[table]):
             there = f"{quote_name(database)}.{quote_name(table)}"
@@ -242,12 +236,15 @@ def _copy_waiting(
         )
         if session.is_mariadb:  # a table that the source could have, the copy can have too
             session.run("SET SESSION innodb_strict_mode = 0")
+        # Rows alone are written to the disk once for all tables; a definition ends a transaction.
+        session.run("START TRANSACTION")
         while not failed.is_set():
             try:
                 table = waiting.get_nowait()
             except Empty:
-                return
+                break
             _copy_table(session, source, table)
+        session.run("COMMIT")
 
 
 def _copy_table(session: Session, source: str, table: _Table) -> None:

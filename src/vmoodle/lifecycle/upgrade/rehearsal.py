@@ -185,6 +185,7 @@ def _run(context: StepContext, copy: Site) -> None:
             redact=[installation.site_database(copy).password],
             tell=context.say,
             parts=parts,
+            compiled=code_cache.directory(installation, copy.codebase),
         )
     except Unavailable as error:
         if error.code != "php.timeout":

@@ -14,7 +14,7 @@ from typing import Any
 
 from vmoodle.engines.protocol import SiteDatabase
 from vmoodle.errors import Failed, Refused
-from vmoodle.lifecycle import interruption
+from vmoodle.lifecycle import code_cache, interruption
 from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.prove import prove, reach
 from vmoodle.lifecycle.publish import let_web_server_follow, publish
@@ -100,6 +100,7 @@ def upgrade(context: StepContext) -> None:
         timeout=float(context.parameters["timeout"]),
         redact=[context.installation.site_database(site).password],
         tell=context.say,
+        compiled=code_cache.directory(context.installation, codebase),
     )
     smoke.refuse_other_versions(context.installation, site, codebase)
     context.keep({"upgrade": "done", "upgrade_ms": round((time.monotonic() - began) * 1000)})

@@ -58,6 +58,20 @@ class PhpFacts:
     sapi: str
 
 
+def keeping_compiled(directory: Path | None) -> dict[str, str]:
+    """Return the settings with which PHP keeps compiled code in a directory, none for no directory.
+
+    It is the web account's own. A script that changed since is compiled anew.
+    """
+    if directory is None:
+        return {}
+    return {
+        "opcache.enable_cli": "1",
+        "opcache.file_cache": str(directory),
+        "opcache.file_cache_only": "1",
+    }
+
+
 @dataclass(frozen=True)
 class PhpBinary:
     """A PHP command line and the account it runs as; None is the caller's own."""

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,7 @@ def run_script(
     on_line: Callable[[str], None] | None = None,
     tail_lines: int | None = TAIL_LINES,
     stopped: threading.Event | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> CompletedScript:
     """Run a script of the tree for a site and wait for it, at most `timeout` seconds.
 
@@ -69,7 +70,7 @@ def run_script(
     root, and is killed when the calling thread or process is, or once `stopped` is set. Arguments
     that are a Secret never stand on a command line; what is secret, and what follows the first =
     in `--option=value`, is *** in the output, as is each of `redact`. `tail_lines` of the output
-    are kept, all of it for None.
+    are kept, all of it for None. `settings` are PHP's own.
 
     Raise InvalidInput `exec.script` for no script of the tree, `exec.argument` for an argument
     with NUL, Unavailable `php.timeout` after killing the whole group, `php.failed` when PHP does
@@ -86,11 +87,13 @@ def run_script(
             ["-r", _BOOTSTRAP],
             site=site,
             die_with_parent=True,
-            settings={"disable_functions": _without_process_title(php)},
+            settings={**(settings or {}), "disable_functions": _without_process_title(php)},
         )
         given = "".join(f"{word}\0" for word in words).encode("utf-8", "surrogateescape")
     else:
-        argv, environment = php.command(words, site=site, die_with_parent=True)
+        argv, environment = php.command(
+            words, site=site, die_with_parent=True, settings=dict(settings or {})
+        )
         given = b""
     return _carry_out(
         _Call(script, php.path, argv, environment, path.parent, given, hide),

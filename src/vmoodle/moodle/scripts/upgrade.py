@@ -6,10 +6,11 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vmoodle.errors import Failed
 from vmoodle.moodle.code.tree import MoodleTree
-from vmoodle.moodle.php.binary import PhpBinary
+from vmoodle.moodle.php.binary import PhpBinary, keeping_compiled
 from vmoodle.moodle.scripts.install import component_of, last_words, milestones
 from vmoodle.moodle.scripts.script import run_script
 from vmoodle.progress import Tell, tell_nobody
@@ -78,12 +79,13 @@ def upgrade_site(
     redact: Sequence[Secret] = (),
     tell: Tell = tell_nobody,
     parts: Parts | None = None,
+    compiled: Path | None = None,
 ) -> None:
     """Bring a site's database to the versions of the tree, in at most `timeout` seconds.
 
-    `tell` hears every few seconds how far it is, `parts` each component. A database that is there
-    already is no error. What an upgrade that was stopped left behind is only fit to be thrown away.
-    Raise Failed
+    `tell` hears every few seconds how far it is, `parts` each component. `compiled` is where PHP
+    keeps compiled code, as `keeping_compiled` says. A database that is there already is no error.
+    What an upgrade that was stopped left behind is only fit to be thrown away. Raise Failed
     (`upgrade.failed`) with Moodle's last lines, Unavailable when PHP does not start or takes too
     long. Source of the options and of the exit statuses: admin/cli/upgrade.php, Moodle 4.5 and 5.1.
     """
@@ -102,6 +104,7 @@ def upgrade_site(
             site=site,
             timeout=timeout,
             redact=redact,
+            settings=keeping_compiled(compiled),
             on_line=hear,
         )
     finally:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from vmoodle.errors import VMoodleError
 from vmoodle.moodle.code.tree import MoodleTree
-from vmoodle.moodle.php.binary import PhpBinary
+from vmoodle.moodle.php.binary import PhpBinary, keeping_compiled
 from vmoodle.moodle.scripts.redaction import Redaction
 from vmoodle.moodle.scripts.script import shell_status
 from vmoodle.scheduler.cron.choice import ADHOC, CRON
@@ -100,7 +100,7 @@ def _carry_out(
         [str(path), *ARGUMENTS[order.script]],
         site=order.site,
         die_with_parent=True,
-        settings=_settings(order.compiled),
+        settings=keeping_compiled(order.compiled),
     )
     process = subprocess.Popen(
         argv,
@@ -181,16 +181,6 @@ def _read(selector: selectors.BaseSelector, pipe: int, output: _Output, seconds:
     else:
         selector.unregister(pipe)
     return bool(chunk)
-
-
-def _settings(compiled: Path | None) -> dict[str, str] | None:
-    if compiled is None:
-        return None
-    return {
-        "opcache.enable_cli": "1",
-        "opcache.file_cache": str(compiled),
-        "opcache.file_cache_only": "1",
-    }
 
 
 class _Output:
