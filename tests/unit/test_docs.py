@@ -122,7 +122,7 @@ def test_every_environment_variable_is_documented() -> None:
 
 
 def test_the_settings_page_holds_the_documented_file() -> None:
-    from vmoodle.settings import documented_toml
+    from vmoodle.settings_file import documented_toml
 
     assert documented_toml() in (DOCS / "reference" / "settings.md").read_text()
 
