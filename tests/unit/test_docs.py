@@ -343,6 +343,12 @@ def test_every_module_that_is_named_is_there() -> None:
     assert gone == []
 
 
+def test_no_page_is_cited_that_nobody_has() -> None:
+    for path in [*(ROOT / "src").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
+        for name in re.findall(r"([A-Z]+\.md) ?§", path.read_text()):
+            assert (ROOT / name).exists(), f"{path}: {name}"
+
+
 def named_in(tree: ast.Module) -> Iterator[str]:
     """Yield each name that a module uses, also by `getattr`; importing it is no use."""
     for node in ast.walk(tree):
