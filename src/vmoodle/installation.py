@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from vmoodle.errors import InvalidInput
 from vmoodle.home import Home, locate_home
 from vmoodle.secret import Keyring, Secret
-from vmoodle.settings import Settings, load_settings
+from vmoodle.settings import Settings
+from vmoodle.settings_file import load_settings
 
 if TYPE_CHECKING:
     from vmoodle.engines.protocol import Engine, SiteDatabase

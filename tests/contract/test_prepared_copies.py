@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from tests.checksums import table_checksums
-from tests.contract.test_database_copies import (  # noqa: F401  fixtures
-    MakeSite,
-    is_mariadb,
-    moodle,
-    names,
-    next_ids,
-    source,
-)
+from tests.database_content import is_mariadb, names, next_ids
+from tests.engine_content import MakeSite
 
 from vmoodle.engines.protocol import Engine, SiteDatabase
 
@@ -25,7 +17,7 @@ def change(engine: Engine, site: SiteDatabase, *statements: str) -> None:
 
 def test_what_was_prepared_is_filled_with_what_is_there_by_then(
     engine: Engine,
-    moodle: SiteDatabase,  # noqa: F811
+    moodle: SiteDatabase,
     make_site: MakeSite,
 ) -> None:
     live, copy = make_site(database=False), make_site(database=False)
@@ -40,14 +32,12 @@ def test_what_was_prepared_is_filled_with_what_is_there_by_then(
         " dbwrites, result, output) VALUES (0, 'a', 'b', 0, 1, 2, 3, 4, 0, 'c')",
     )  # fmt: skip
     before = table_checksums(engine, live)
-    began = time.monotonic()
     assert engine.clone_database(live, copy, prepared=prepared) == "server"
-    print(f"filled in {time.monotonic() - began:.2f} s")
     assert table_checksums(engine, copy) == before == table_checksums(engine, live)
     assert names(engine, copy) == names(engine, live)
 
 
-def test_counters_go_on_in_it(engine: Engine, source: SiteDatabase, make_site: MakeSite) -> None:  # noqa: F811
+def test_counters_go_on_in_it(engine: Engine, source: SiteDatabase, make_site: MakeSite) -> None:
     copy = make_site(database=False)
     prepared = engine.prepare_clone(source, copy)
     change(
@@ -61,7 +51,7 @@ def test_counters_go_on_in_it(engine: Engine, source: SiteDatabase, make_site: M
 
 def test_it_is_made_anew_where_a_table_changed_or_the_copy_is_gone(
     engine: Engine,
-    source: SiteDatabase,  # noqa: F811
+    source: SiteDatabase,
     make_site: MakeSite,
 ) -> None:
     copy = make_site(database=False)
@@ -84,7 +74,7 @@ def test_it_is_made_anew_where_a_table_changed_or_the_copy_is_gone(
 
 def test_what_is_written_before_is_in_it_and_what_comes_after_is_not(
     engine: Engine,
-    source: SiteDatabase,  # noqa: F811
+    source: SiteDatabase,
     make_site: MakeSite,
 ) -> None:
     copy = make_site(database=False)

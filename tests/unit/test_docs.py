@@ -122,7 +122,7 @@ def test_every_environment_variable_is_documented() -> None:
 
 
 def test_the_settings_page_holds_the_documented_file() -> None:
-    from vmoodle.settings import documented_toml
+    from vmoodle.settings_file import documented_toml
 
     assert documented_toml() in (DOCS / "reference" / "settings.md").read_text()
 
@@ -341,6 +341,12 @@ def test_every_module_that_is_named_is_there() -> None:
     assert len(named) > 30
     gone = [one for one in sorted(named) if not any(p.endswith(f"/{one[1]}") for p in there)]
     assert gone == []
+
+
+def test_no_page_is_cited_that_nobody_has() -> None:
+    for path in [*(ROOT / "src").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
+        for name in re.findall(r"([A-Z]+\.md) ?§", path.read_text()):
+            assert (ROOT / name).exists(), f"{path}: {name}"
 
 
 def named_in(tree: ast.Module) -> Iterator[str]:

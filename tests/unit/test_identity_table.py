@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from tests.trees import on_real_trees
 
 from vmoodle.errors import NotFound
+from vmoodle.moodle.code.tree import MoodleTree
 from vmoodle.moodle.identity.entry import Action, Columns, Concern, Entry, Settings, Table
 from vmoodle.moodle.identity.people import BOUND, EMPTIED, FILES, ORPHANS
 from vmoodle.moodle.identity.sanitise import POLICIES, find_policy
 from vmoodle.moodle.identity.table import ENTRIES
 from vmoodle.moodle.identity.values import MAKERS
 
-# What MOODLE.md §2.1 and §2.2 list, by name.
+# Files of Moodle, and the release that they were read in.
+SOURCE = re.compile(r"[\w.-]+(/[\w.-]+)+(, [\w.-]+(/[\w.-]+)+)* \d\.\d+")
+# What differs between fresh installations, or is made later for one site, by name.
 LISTED_SETTINGS = [
     "core/siteidentifier", "core/calendar_exportsalt", "core/badges_badgesalt",
     "core/noreplyaddress", "core/supportemail", "core/chat_serverhost", "core/geoip2file",
@@ -72,12 +78,22 @@ def test_nothing_is_declared_twice(entries: tuple[Entry, ...]) -> None:
 def test_every_rule_has_a_reason_and_a_source(name: str) -> None:
     for entry in (*ENTRIES, *POLICIES[name].rules):
         assert len(entry.reason) > 5, entry.label
-        assert entry.source.startswith(("MOODLE.md §", "PEERS.md §")) or any(
-            digit.isdigit() for digit in entry.source
-        ), entry.label
+        assert SOURCE.fullmatch(entry.source), f"{entry.label}: {entry.source}"
     assert all(bound.reason for bound in BOUND)
     assert all(orphan.reason for orphan in (*ORPHANS, *FILES))
     assert all(reason for _table, reason in EMPTIED)
+
+
+@on_real_trees
+def test_every_source_is_a_file_of_its_release(real_tree: Path) -> None:
+    tree = MoodleTree.open(real_tree)
+    branch = tree.version.branch
+    web = {real_tree, real_tree / "public"}
+    for entry in {*ENTRIES, *(rule for policy in POLICIES.values() for rule in policy.rules)}:
+        files, _separator, release = entry.source.rpartition(" ")
+        if branch == "".join(part.rjust(2, "0") for part in release.split(".")).lstrip("0"):
+            for name in files.split(", "):
+                assert any((root / name).exists() for root in web), f"{entry.label}: {name}"
 
 
 def test_every_listed_setting_is_declared() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from vmoodle.errors import InvalidInput
-from vmoodle.settings import Settings, documented_toml, load_settings
+from vmoodle.settings import Settings
+from vmoodle.settings_file import documented_toml, load_settings
 
 
 def write(tmp_path: Path, text: str) -> Path:

@@ -13,7 +13,7 @@ from tests.snapshots import manifest_of
 from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.secret import Secret
-from vmoodle.settings import load_settings
+from vmoodle.settings_file import load_settings
 from vmoodle.store import archive
 from vmoodle.store.keys import new_key
 from vmoodle.store.manifest import BlobRef, Manifest, Part

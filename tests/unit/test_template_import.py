@@ -14,7 +14,7 @@ from vmoodle.errors import VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.operations.scratch import discard, prepared, scratch, sweep
 from vmoodle.secret import Secret
-from vmoodle.settings import load_settings
+from vmoodle.settings_file import load_settings
 from vmoodle.store import archive
 from vmoodle.store.keys import new_key
 from vmoodle.store.manifest import EngineFacts, Manifest, MoodleFacts, Part, SiteFacts

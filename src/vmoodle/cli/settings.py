@@ -13,7 +13,7 @@ app = typer.Typer(help="VMoodle's own settings and where its home is.", no_args_
 def show(json: Json = False) -> None:
     """Show every setting as it is in force."""
     from vmoodle.home import locate_home
-    from vmoodle.settings import load_settings
+    from vmoodle.settings_file import load_settings
 
     home = locate_home()
     settings = load_settings(home.settings_file)
@@ -28,7 +28,7 @@ def show(json: Json = False) -> None:
 @app.command()
 def example(json: Json = False) -> None:
     """Print a settings file with every option, its meaning and its default."""
-    from vmoodle.settings import documented_toml
+    from vmoodle.settings_file import documented_toml
 
     text = documented_toml()
     print_json({"toml": text}) if json else typer.echo(text, nl=False)

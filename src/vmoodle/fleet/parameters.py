@@ -1,8 +1,8 @@
 """Parameters of commands: what kind each is, and how words and JSON become checked values.
 
 A command names its parameters as the fields of a pydantic model. The kind of a field follows from
-its type, or from one of the marks here in its annotation; the options of the command line, the
-console's form and the JSON schema are all made from it.
+its type, or from one of the marks here in its annotation; the options of the command line and
+the JSON schema are made from it.
 """
 
 from __future__ import annotations

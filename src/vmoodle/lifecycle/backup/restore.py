@@ -19,7 +19,7 @@ from vmoodle.lifecycle.backup.archive import Contents
 from vmoodle.operations.scratch import scratch
 from vmoodle.registry.django_setup import other_calls_kept_out, refuse_newer
 from vmoodle.secret import Keyring, Secret
-from vmoodle.settings import load_settings
+from vmoodle.settings_file import load_settings
 
 # What a home may hold before: none of it is in a backup, and it can be there first.
 _NO_PART = frozenset(

@@ -7,7 +7,6 @@ read once nobody can write any more.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,14 +22,6 @@ from vmoodle.operations.plan import StepContext
 from vmoodle.registry import ledger, operations, sites, upgrade_copies
 from vmoodle.registry.models import Site
 from vmoodle.registry.upgrade_models import UpgradeCopy
-
-
-def tables_to_copy(_context: StepContext) -> Sequence[str] | None:
-    """Return which tables the copy is to have, None for all of them.
-
-    All, until a rehearsal tells which ones an upgrade touches.
-    """
-    return None
 
 
 def prepare(context: StepContext) -> None:

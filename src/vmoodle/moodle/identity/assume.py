@@ -60,7 +60,8 @@ def assume(
     Everything by which the original or a sibling could be recognised, entered or continued is
     replaced or emptied; `random_tasks(tree)` of `moodle.schedule` names the tasks whose minutes
     are drawn again. `now` is in unix seconds. Afterwards the site's moodledata must hold no
-    `muc/`, `cache/` and `localcache/`, which keep the old identifier (MOODLE.md §2.5).
+    `muc/`, `cache/` and `localcache/`, which keep the old identifier
+    (cache/classes/config_writer.php 4.5).
 
     Raise Conflict `identity.admin.taken` when another account has the administrator's user name,
     InvalidInput `password.unusable` and `identity.value.long`, Unavailable `identity.config` for

@@ -107,9 +107,8 @@ class Entry:
         return place.name
 
 
-DIFFERS = "MOODLE.md §2.1"
-LAZY = "MOODLE.md §2.2"
-KEPT = "MOODLE.md §2.3"
+SCHEMA = "lib/db/install.xml 4.5"
+"""The source of what Moodle's own tables hold, which says what each column is for."""
 
 
 def regenerate(
