@@ -232,6 +232,18 @@ def test_sites_go_on_while_others_are_upgraded_and_keep_their_logins(world: Worl
         assert later.is_logged_in()
 
 
+def test_a_site_goes_back_to_the_release_and_the_content_it_had(world: World) -> None:
+    for name in (world.client.sites[0], world.client.sites[-1]):
+        content = world.content(name)
+        shown = world.fleet.json("upgrade", "back", name, "--confirm", name)
+        assert shown["codebase"] == "m456"
+        assert world.content(name) == content
+        assert world.client.ask(name) == 200
+        browser = Browser(world.client.address(name), f"{name}.example.test")
+        browser.login("admin", PASSWORD)
+        assert browser.is_logged_in()
+
+
 def told(ended: dict[str, Any]) -> None:
     """Print of each site for how long it was closed, and how long Moodle's upgrade took of it."""
     for one in ended["sites"]:
