@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from tests.checksums import table_checksums
 from tests.contract.copies import CopyFleet
-from tests.fleet import Fleet
+from tests.fleet import LIMIT_SECONDS, Fleet
 from tests.moodle.conftest import SERVERS
 from tests.trees import real_trees
 from tests.web import Browser
@@ -157,7 +157,7 @@ def world(database_urls: dict[str, str]) -> Iterator[World]:
         pytest.skip(f"no real Moodle {WANTED} found (VMOODLE_MOODLE_TREES): {sorted(real)}")
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-upgrades-"))
     directory.chmod(0o755)
-    fleet = Fleet(directory / "home")
+    fleet = Fleet(directory / "home", limit=LIMIT_SECONDS * max(1, SITES // 4))
     for name in SERVERS:
         fleet.run("server", "add", name, database_urls[name])
     for name in WANTED:
