@@ -23,6 +23,7 @@ class Fleet:
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
     forked: bool = True  # from a process that has imported what the program needs
+    limit: float = LIMIT_SECONDS
 
     def run(
         self, *words: str, status: int | None = 0, stdin: str | None = None, **more: str
@@ -30,7 +31,7 @@ class Fleet:
         """Run `vmoodle` with these words; fail unless it ends with the status (None: any)."""
         env = self.env() | more
         if self.forked:
-            ended = program.run(words, env, stdin, LIMIT_SECONDS)
+            ended = program.run(words, env, stdin, self.limit)
         else:
             ended = subprocess.run(
                 [str(PROGRAM), *words],
@@ -39,7 +40,7 @@ class Fleet:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=LIMIT_SECONDS,
+                timeout=self.limit,
             )
         said = ended.stdout + ended.stderr
         assert "Traceback" not in said, said

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from tests.checksums import table_checksums
 from tests.contract.copies import CopyFleet
-from tests.fleet import Fleet
+from tests.fleet import LIMIT_SECONDS, Fleet
 from tests.moodle.conftest import SERVERS
 from tests.trees import real_trees
 from tests.web import Browser
@@ -157,7 +157,7 @@ def world(database_urls: dict[str, str]) -> Iterator[World]:
         pytest.skip(f"no real Moodle {WANTED} found (VMOODLE_MOODLE_TREES): {sorted(real)}")
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-upgrades-"))
     directory.chmod(0o755)
-    fleet = Fleet(directory / "home")
+    fleet = Fleet(directory / "home", limit=LIMIT_SECONDS * max(1, SITES // 4))
     for name in SERVERS:
         fleet.run("server", "add", name, database_urls[name])
     for name in WANTED:
@@ -230,6 +230,18 @@ def test_sites_go_on_while_others_are_upgraded_and_keep_their_logins(world: Worl
         later = Browser(browser.server, browser.host)
         later.login("admin", PASSWORD)
         assert later.is_logged_in()
+
+
+def test_a_site_goes_back_to_the_release_and_the_content_it_had(world: World) -> None:
+    for name in (world.client.sites[0], world.client.sites[-1]):
+        content = world.content(name)
+        shown = world.fleet.json("upgrade", "back", name, "--confirm", name)
+        assert shown["codebase"] == "m456"
+        assert world.content(name) == content
+        assert world.client.ask(name) == 200
+        browser = Browser(world.client.address(name), f"{name}.example.test")
+        browser.login("admin", PASSWORD)
+        assert browser.is_logged_in()
 
 
 def told(ended: dict[str, Any]) -> None:
