@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from vmoodle.network.client import Client
 from vmoodle.network.keys import KeyPair, OwnKeys, Subject
@@ -95,6 +99,30 @@ class Wire:
 
 def client(own: Identity, wire: Wire) -> Client:
     return Client(own, wire, clock=lambda: NOW)
+
+
+class WebServer(ThreadingMixIn, WSGIServer):
+    """A web server of threads on a free port."""
+
+    daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_given: object) -> None:
+        pass
+
+
+@contextmanager
+def web_server() -> Iterator[WebServer]:
+    """Serve an application that is set meanwhile."""
+    with WebServer(("127.0.0.1", 0), _Quiet) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        yield web
+        web.shutdown()
 
 
 def in_clear(known: Peer) -> Peer:

@@ -11,15 +11,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from socketserver import ThreadingMixIn
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from tests.network_peers import ECHO, book, client, identity, pair, peer, server
+from tests.network_peers import ECHO, book, client, identity, pair, peer, server, web_server
 
 from vmoodle.errors import VMoodleError
 from vmoodle.network import transport as transport_module
@@ -27,15 +25,6 @@ from vmoodle.network.transport import HttpTransport, dial_any, dial_at, dial_pub
 from vmoodle.network.wsgi import NetworkApplication
 
 PATH = "/mnet/xmlrpc/server.php"
-
-
-class Threads(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class Quiet(WSGIRequestHandler):
-    def log_message(self, *_given: object) -> None:
-        pass
 
 
 @contextmanager
@@ -234,14 +223,10 @@ def test_a_server_that_speaks_no_tls_is_told_apart() -> None:
 
 @pytest.fixture
 def served() -> Iterator[tuple[str, int]]:
-    away = "http://127.0.0.1:0"
-    with Threads(("127.0.0.1", 0), Quiet) as web:
-        away = f"http://127.0.0.1:{web.server_port}"
-        own = server(identity(away), book(peer("https://home.example.test")))
+    with web_server() as web:
+        own = server(identity(web.url), book(peer("https://home.example.test")))
         web.set_app(NetworkApplication(own, "A <name> & more"))
-        threading.Thread(target=web.serve_forever, daemon=True).start()
         yield "127.0.0.1", web.server_port
-        web.shutdown()
 
 
 def request(address: tuple[str, int], text: bytes) -> bytes:

@@ -9,9 +9,14 @@ from vmoodle.errors import Conflict, NotFound, Refused, Unavailable, VMoodleErro
 
 
 class FaultCode(IntEnum):
-    """The numbers of `mnet/xmlrpc/server.php` and `serverlib.php` (Moodle 3.6 to 5.1)."""
+    """The numbers of `mnet/xmlrpc/server.php` and `serverlib.php` (Moodle 3.6 to 5.1).
+
+    Those below 100, but 0, are of phpxmlrpc, which Moodle uses since 4.1.
+    """
 
     OTHER = 0
+    LIBRARY_REQUEST = 15
+    LIBRARY_FAILED = 17
     DISPATCHER_OFF = 704
     NO_FILE = 705
     NO_FUNCTION = 706
@@ -110,6 +115,8 @@ _BROKEN: _Meaning = (
 
 _MEANINGS: dict[int, _Meaning] = {
     FaultCode.OTHER: _BROKEN,
+    FaultCode.LIBRARY_REQUEST: _BROKEN,
+    FaultCode.LIBRARY_FAILED: _BROKEN,
     FaultCode.DISPATCHER_OFF: (
         Unavailable, "network.fault.off", "has Moodle Network switched off",
         "Switch networking on there (mnet_dispatcher_mode).",
