@@ -34,7 +34,7 @@ from vmoodle.network.certificate import Certificate
 from vmoodle.network.client import ServiceOffer
 from vmoodle.network.envelope import SealedMessage, SignedMessage, read_message, write_signed
 from vmoodle.network.faults import Fault, FaultAnswer, PeerFault
-from vmoodle.network.keys import KeyPair, OwnKeys, Subject
+from vmoodle.network.keys import KeyPair, OwnKeys
 from vmoodle.network.protocol import Identity, Peer, seal_to, sign
 from vmoodle.network.server import Grants
 from vmoodle.network.xml_rpc import read_answer, write_answer, write_call
@@ -502,8 +502,3 @@ def test_a_call_is_signed_for_everybody(wire: Wire) -> None:
     # What AWAY was sent it can seal anew and send to OTHER.
     passed_on = seal_to(signed, HOME, pair(OTHER).certificate)
     assert isinstance(read_message(wire.servers[OTHER].answer(passed_on)), SealedMessage)
-
-
-def test_a_subject_needs_no_wish_to_be_cut() -> None:
-    made = KeyPair.make(Subject(HOME, "x" * 300, "y" * 200), now=NOW)
-    made.certificate.require_of(HOME)

@@ -104,6 +104,7 @@ _REFERENCES = {
     "encryptedMessage/EncryptedData/KeyInfo/RetrievalMethod": "#EK",
     "encryptedMessage/EncryptedKey/ReferenceList/DataReference": "#ED",
 }
+_JUDGED = _ALGORITHMS.keys() | _REFERENCES.keys()
 _KEY_ADDRESS = "signedMessage/Signature/KeyInfo/RetrievalMethod"
 _LONGEST_TIME = 15
 
@@ -216,13 +217,14 @@ class _Reader:
         self.addresses: dict[str, str] = {}
         self._path = ""
         self._texts: dict[str, list[str]] = {}
+        self._heard: list[str] | None = None
         self._allowed: frozenset[str] | None = None
 
     def xml(self, encoding: str | None, standalone: object) -> None:
         """Hear nothing: the encoding was judged."""
 
     def start(self, tag: str, attrs: dict[str, str]) -> None:
-        name = tag.rpartition(":")[2]
+        name = tag.rpartition(":")[2] if ":" in tag else tag
         if not self.root:
             self.root = name
             self._allowed = {"signedMessage": _SIGNED_PATHS, "encryptedMessage": _SEALED_PATHS}.get(
@@ -230,16 +232,17 @@ class _Reader:
             )
         if self._allowed is None:
             return
-        self._path = f"{self._path}/{name}" if self._path else name
-        if self._path not in self._allowed:
+        self._path = path = f"{self._path}/{name}" if self._path else name
+        if path not in self._allowed:
             raise ValueError(f"its envelope has {name[:30]!r} where nothing such belongs")
-        if self._path in self._texts:
+        if path in self._texts:
             raise ValueError(f"its envelope has {name!r} twice")
-        self._texts[self._path] = []
-        self._judge(attrs)
+        self._texts[path] = self._heard = []
+        if attrs or path in _JUDGED:
+            self._judge(path, attrs)
 
-    def _judge(self, attrs: dict[str, str]) -> None:
-        path, address = self._path, attrs.get("URI", "")
+    def _judge(self, path: str, attrs: dict[str, str]) -> None:
+        address = attrs.get("URI", "")
         if attrs.get("Algorithm", "") != _ALGORITHMS.get(path, ""):
             raise ValueError("its envelope names another algorithm than Moodle's")
         if path in _REFERENCES and address != _REFERENCES[path]:
@@ -247,11 +250,13 @@ class _Reader:
         self.addresses[path] = address
 
     def data(self, text: str) -> None:
-        if self._allowed is not None:
-            self._texts[self._path].append(text)
+        if self._heard is not None:
+            self._heard.append(text)
 
     def end(self, _tag: str) -> None:
         self._path = self._path.rpartition("/")[0]
+        # What stands behind an element is white space, or belongs nowhere.
+        self._heard = None
 
     def text(self, path: str) -> str:
         """Return the text of an element, without white space at its ends."""
@@ -266,8 +271,12 @@ class _Reader:
 
 def _bytes(text: str) -> bytes:
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
+        try:
+            return binascii.a2b_base64(text, strict_mode=True)
+        except binascii.Error:
+            # In lines, which Moodle writes nowhere.
+            return binascii.a2b_base64("".join(text.split()), strict_mode=True)
+    except ValueError as error:
         raise malformed("a part of its envelope is no Base64") from error
 
 

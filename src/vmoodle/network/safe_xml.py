@@ -14,6 +14,8 @@ from vmoodle.errors import Refused
 MOST_BYTES = 8_000_000
 """What a message may have at most: a picture of 2 MB grows to 5 MB on its way."""
 
+# What Moodle begins its envelopes with.
+_DECLARATION = b'<?xml version="1.0" encoding="iso-8859-1"?>'
 _ENCODINGS = {"utf-8", "iso8859-1", "ascii"}
 
 
@@ -46,17 +48,23 @@ def parse(document: bytes, target: Target, *, most_bytes: int = MOST_BYTES) -> N
             f"The message has {len(document):,} bytes; {most_bytes:,} are taken.",
             "Ask for less at once.",
         )
+    if document.startswith(_DECLARATION) and document.isascii():
+        # The same in UTF-8, which expat need not convert: a fifth of its time.
+        document = document[len(_DECLARATION) :]
     parser = DefusedExpatParser(target, forbid_dtd=True)
-    # Whole words in one piece, as few as may be.
-    parser._parser.buffer_text = True
-    parser._parser.XmlDeclHandler = _require_encoding
+    expat = parser._parser
+    expat.buffer_text = True
+    expat.XmlDeclHandler = _require_encoding
     try:
-        parser.feed(document)
-        parser.close()
+        # In one go: fed and then closed, expat takes half as long again.
+        expat.Parse(document, True)
     except DefusedXmlException as error:
         raise malformed("it declares a document type") from error
     except (ExpatError, ValueError, LookupError) as error:
         raise malformed(str(error)) from error
+    finally:
+        # They hold each other, and what was read.
+        del parser._parser
 
 
 def malformed(why: str) -> Refused:
