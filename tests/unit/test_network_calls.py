@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -27,13 +29,14 @@ from tests.network_peers import (
     peer,
     server,
 )
+from tests.servers import wait_until
 
 from vmoodle.errors import VMoodleError
-from vmoodle.network import server as server_module
+from vmoodle.network import key_refresh
 from vmoodle.network.certificate import Certificate
 from vmoodle.network.client import ServiceOffer
 from vmoodle.network.envelope import SealedMessage, SignedMessage, read_message, write_signed
-from vmoodle.network.faults import Fault, FaultAnswer, PeerFault
+from vmoodle.network.faults import Fault, FaultAnswer, FaultCode, PeerFault
 from vmoodle.network.keys import KeyPair, OwnKeys
 from vmoodle.network.protocol import Identity, Peer, seal_to, sign
 from vmoodle.network.server import Grants
@@ -144,6 +147,16 @@ def test_a_method_answers_with_a_fault_of_its_own_and_no_error_of_ours_leaks(wir
         assert (error.code, "private" in error.message) == ("network.fault.peer", False)
 
 
+def test_every_number_has_a_code_of_its_own_and_no_text_of_a_peer_fills_the_screen() -> None:
+    for number in [*FaultCode, 1, 5011, -7, 2**31 - 1]:
+        error = PeerFault(Fault(number, "a\r\n\tb " * 1000), AWAY, authenticated=True)
+        assert error.code.startswith("network.fault.")
+        assert error.exit_status in (3, 4, 5, 6)
+        assert error.as_problem()["status"] == error.http_status
+        assert len(error.message) < 400
+        assert error.message.isprintable()
+
+
 def test_one_that_is_no_peer_is_told_in_clear(wire: Wire) -> None:
     error = refusal(lambda: client(identity(OTHER), wire).call(peer(AWAY), ECHO))
     assert isinstance(error, PeerFault)
@@ -232,9 +245,32 @@ def test_a_peer_is_not_asked_for_its_key_at_each_wrong_signature(
     for _try in range(3):
         refusal(lambda: thief.call(peer(AWAY), ECHO))
     assert len(asked) == 1
-    monkeypatch.setattr(server_module, "REFRESH_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(key_refresh, "PAUSE_SECONDS", 0.0)
     refusal(lambda: thief.call(peer(AWAY), ECHO))
     assert len(asked) == 2
+
+
+def test_calls_that_come_together_after_a_change_of_key_all_succeed() -> None:
+    wire = Wire({})
+    home, away = identity(HOME, 1), identity(AWAY)
+    wire.servers[HOME] = server(home, book(peer(AWAY)))
+    wire.servers[AWAY] = server(away, book(peer(HOME)))
+    refresh, asked, all_are_here = client(away, wire).refresh, [], threading.Event()
+
+    def slowly(known: Peer) -> Peer:
+        asked.append(known)
+        assert all_are_here.wait(10)
+        return refresh(known)
+
+    wire.servers[AWAY].refresh = slowly
+    with ThreadPoolExecutor(6) as pool:
+        calls = [
+            pool.submit(client(home, wire).call, peer(AWAY), ECHO, [number]) for number in range(6)
+        ]
+        wait_until(lambda: len(wire.asked) == 6, "six calls")
+        all_are_here.set()
+        assert [one.result().value for one in calls] == [[number] for number in range(6)]
+    assert len(asked) == 1
 
 
 def forged_new_key(certificate: Certificate, signer: KeyPair, to: KeyPair) -> bytes:

@@ -78,6 +78,17 @@ def test_a_country_of_moodles_profile_makes_a_certificate_or_a_clear_error(count
         assert raised.value.code == "network.key.subject"
 
 
+@pytest.mark.parametrize("days", [0, -1, 4000])
+def test_a_key_lives_for_some_days(days: int) -> None:
+    subject = Subject(HOME, "x", "a@example.test")
+    assert code_of(lambda: KeyPair.make(subject, now=NOW, days=days)) == "network.key.lifetime"
+
+
+@pytest.mark.parametrize("email", ["é@example.test", "noreply@école.test"])
+def test_a_mail_address_that_no_certificate_can_have_is_told(email: str) -> None:
+    assert code_of(Subject(HOME, "x", email).name) == "network.key.subject"
+
+
 def test_long_texts_of_a_subject_are_cut_as_moodle_cuts_them() -> None:
     made = KeyPair.make(Subject(HOME, "é" * 300, "y" * 200, city="z" * 200), now=NOW)
     assert made.certificate.wwwroot == HOME

@@ -28,6 +28,7 @@ SUBJECT_ALT_NAME = ObjectIdentifier("2.5.29.17")
 
 COMMON_NAME_LENGTH = 64
 MOST_BYTES = 20_000
+_NAMES = (NameOID.COMMON_NAME, SUBJECT_ALT_NAME)
 _KEY_BITS = range(2048, 8193)
 _PEM = re.compile(
     r"\s*-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*"
@@ -148,14 +149,15 @@ class Certificate:
 
 
 def _names(subject: list[asn1.SetOf[_Attribute]]) -> dict[ObjectIdentifier, str]:
-    found: dict[ObjectIdentifier, str] = {}
+    found: dict[ObjectIdentifier, bytes] = {}
     for part in subject:
         for attribute in part.as_list():
             # PHP takes the first of two, others the last: none has two.
             if attribute.kind in found:
                 raise ValueError("a name stands twice in the subject")
-            found[attribute.kind] = bytes(attribute.value.data).decode("utf-8")
-    return found
+            found[attribute.kind] = bytes(attribute.value.data)
+    # The others may be in whatever a site's administrator once typed.
+    return {kind: found[kind].decode("utf-8") for kind in _NAMES if kind in found}
 
 
 def _public_key(read: _PublicKey) -> RSAPublicKey:

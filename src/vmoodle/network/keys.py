@@ -29,6 +29,7 @@ LIFETIME_DAYS = 28
 GENERATIONS = 3
 """How many older keys Moodle keeps (`openssl_generations` of the plugin mnet)."""
 
+_LONGEST_DAYS = 3660
 _KEY_BITS, _EXPONENT = 2048, 65537
 _SEPARATOR = "@@@@@@@@"
 
@@ -58,6 +59,8 @@ class Subject:
             (NameOID.EMAIL_ADDRESS, self.email[:128]),
         ]
         try:
+            # The form of a mail address is ASCII, which the library does not look at.
+            self.email.encode("ascii")
             return x509.Name([x509.NameAttribute(kind, text) for kind, text in parts if text])
         except ValueError as error:
             raise InvalidInput(
@@ -78,8 +81,15 @@ class KeyPair:
     def make(cls, subject: Subject, *, now: datetime, days: int = LIFETIME_DAYS) -> KeyPair:
         """Make a key of RSA 2048 and its self-signed certificate that begins now.
 
-        Raise InvalidInput `network.key.subject` for a subject that no certificate can have.
+        Raise InvalidInput `network.key.subject` for a subject that no certificate can have, and
+        `network.key.lifetime`.
         """
+        if not 0 < days <= _LONGEST_DAYS:
+            raise InvalidInput(
+                "network.key.lifetime",
+                f"A key cannot live for {days} days.",
+                f"Moodle's live {LIFETIME_DAYS} days; at most {_LONGEST_DAYS} are taken.",
+            )
         key = rsa.generate_private_key(_EXPONENT, _KEY_BITS)
         name = subject.name()
         begins = now.astimezone(UTC).replace(microsecond=0)

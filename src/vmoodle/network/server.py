@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from threading import Lock
 from typing import Any, Protocol
 
 from vmoodle.errors import VMoodleError
@@ -24,6 +22,7 @@ from vmoodle.network.envelope import (
     read_message,
 )
 from vmoodle.network.faults import Fault, FaultAnswer, FaultCode
+from vmoodle.network.key_refresh import KeyRefresh
 from vmoodle.network.keys import KeyPair
 from vmoodle.network.protocol import (
     Identity,
@@ -39,9 +38,6 @@ Handler = Callable[[Peer, tuple[Any, ...]], Any]
 """A method: given who calls and the parameters, gives a value or raises FaultAnswer."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-REFRESH_PAUSE_SECONDS = 30.0
-"""How long a peer whose signature was wrong is not asked for its key again."""
 
 _METHOD = re.compile(r"[A-Za-z0-9]+/[A-Za-z0-9/_.-]+(\.php/)?[A-Za-z0-9_-]+")
 _NOT_IMPLEMENTED = frozenset({"system/listFiles", "system/retrieveFile"})
@@ -94,7 +90,10 @@ class KeyswapPolicy(Protocol):
     """What is done when somebody fetches our certificate and tells its own."""
 
     def introduced(self, wwwroot: str, certificate: Certificate, application: str) -> None:
-        """Take note of one who introduces himself. Nothing of it is proved: anybody may send it."""
+        """Take note of one who introduces himself; raise FaultAnswer to turn him away.
+
+        Nothing of it is proved: anybody may send it.
+        """
 
 
 class TakeNoNote:
@@ -142,8 +141,7 @@ class Server:
     refresh: Callable[[Peer], Peer] | None = None
     trusted: Sequence[Network] = ()
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _asked: dict[str, float] = field(default_factory=dict, init=False, repr=False)
-    _lock: Lock = field(default_factory=Lock, init=False, repr=False)
+    _keys: KeyRefresh = field(default_factory=KeyRefresh, init=False, repr=False)
 
     def answer(self, body: bytes, remote_address: str = "") -> bytes:
         """Return the answer to a request; what is refused is answered with Moodle's fault.
@@ -224,7 +222,7 @@ class Server:
             raise _Fault(FaultCode.WRONG_SIGNATURE, request) from error
         if self._is_by(signed, peer):
             return request
-        fresh = self._refreshed(peer)
+        fresh = self._keys.fresh(peer, self.refresh, self.peers) if self.refresh else None
         if fresh is None or not self._is_by(signed, fresh):
             raise _Fault(FaultCode.WRONG_SIGNATURE, request)
         return replace(request, peer=fresh)
@@ -232,30 +230,6 @@ class Server:
     def _is_by(self, signed: SignedMessage, peer: Peer) -> bool:
         now, certificate = self.clock(), peer.certificate
         return certificate.begins <= now < certificate.ends and is_signed_by(signed, certificate)
-
-    def _refreshed(self, peer: Peer) -> Peer | None:
-        """Return the peer by its new key; None where it has none, cannot tell or was just asked."""
-        if self.refresh is None:
-            return None
-        now = time.monotonic()
-        with self._lock:
-            # Anybody can send wrong signatures in a peer's name: it is not asked for each.
-            last = self._asked.get(peer.wwwroot)
-            if last is not None and now - last < REFRESH_PAUSE_SECONDS:
-                return self._found_meanwhile(peer)
-            self._asked[peer.wwwroot] = now
-        try:
-            fresh = self.refresh(peer)
-        except VMoodleError:
-            return None
-        if fresh.certificate.pem == peer.certificate.pem:
-            return None
-        self.peers.rekeyed(fresh)
-        return fresh
-
-    def _found_meanwhile(self, peer: Peer) -> Peer | None:
-        found = self.peers.find(peer.wwwroot)
-        return found if found and found.certificate.pem != peer.certificate.pem else None
 
     def _trusts(self, remote_address: str) -> bool:
         try:
