@@ -196,6 +196,16 @@ def test_a_peers_new_key_is_learned_under_its_old_one_and_the_call_repeated_once
     assert len(wire.asked) == 2
 
 
+def test_a_key_that_was_made_a_moment_ahead_of_our_clock_is_taken_on_both_sides() -> None:
+    ahead = NOW + timedelta(seconds=20)
+    home = Identity(HOME, OwnKeys(pair(HOME, 1, ahead)))
+    away = Identity(AWAY, OwnKeys(pair(AWAY, 1, ahead), (pair(AWAY),)))
+    known = book(Peer(HOME, home.keys.current.certificate))
+    wire = Wire({AWAY: server(away, known)})
+    reply = client(home, wire).call(peer(AWAY), ECHO, ["x"])
+    assert reply.peer.certificate == away.keys.current.certificate
+
+
 @pytest.mark.parametrize(("generation", "learned"), [(3, True), (4, False)])
 def test_a_new_key_is_learned_as_long_as_the_old_one_is_kept(
     generation: int, learned: bool

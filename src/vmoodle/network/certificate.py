@@ -11,7 +11,7 @@ import binascii
 import re
 import warnings
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,6 +25,9 @@ from vmoodle.errors import Conflict, InvalidInput, Refused
 
 SUBJECT_ALT_NAME = ObjectIdentifier("2.5.29.17")
 """Moodle puts the wwwroot into the subject under this name, which elsewhere is an extension's."""
+
+EARLY = timedelta(minutes=5)
+"""How long before its begin one is taken: it begins when it is made, by its maker's clock."""
 
 COMMON_NAME_LENGTH = 64
 MOST_BYTES = 20_000
@@ -128,9 +131,13 @@ class Certificate:
                 "certificate like this: have it make a new key.",
             )
 
+    def is_valid(self, now: datetime) -> bool:
+        """Tell whether it has begun, but for a clock that is a little ahead, and not lapsed."""
+        return self.begins - EARLY <= now < self.ends
+
     def require_valid(self, now: datetime) -> None:
         """Raise Refused `network.certificate.future` or Conflict `network.certificate.expired`."""
-        if now < self.begins:
+        if now < self.begins - EARLY:
             raise Refused(
                 "network.certificate.future",
                 f"The certificate of {self.wwwroot[:100]} begins only at {_text(self.begins)}.",

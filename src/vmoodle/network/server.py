@@ -228,8 +228,7 @@ class Server:
         return replace(request, peer=fresh)
 
     def _is_by(self, signed: SignedMessage, peer: Peer) -> bool:
-        now, certificate = self.clock(), peer.certificate
-        return certificate.begins <= now < certificate.ends and is_signed_by(signed, certificate)
+        return peer.certificate.is_valid(self.clock()) and is_signed_by(signed, peer.certificate)
 
     def _trusts(self, remote_address: str) -> bool:
         try:
