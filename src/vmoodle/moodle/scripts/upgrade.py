@@ -114,9 +114,8 @@ def upgrade_site(
             "upgrade.failed",
             f"Moodle's upgrade ended with status {completed.exit_status}: "
             f"{_fault(completed.output_tail)}{last_words(completed.output_tail)}",
-            "`vmoodle codebase check` of the tree and the site's server tells what is missing on this "
-            "machine; "
-            "Moodle's own lines, what is missing in the code tree.",
+            "`vmoodle codebase check` tells what is missing on this machine; Moodle's own lines, "
+            "what is missing in the code tree.",
         )
 
 
