@@ -37,7 +37,7 @@ pytestmark = pytest.mark.moodle
 WANTED = ("4.5.5", "4.5.6", "5.1.0")
 PASSWORD = "Own-Passw0rd!"
 PERIOD = 0.2
-SITES = int(os.environ.get("VMOODLE_TEST_UPGRADE_SITES", "4"))
+SITES = int(os.environ.get("VMOODLE_TEST_UPGRADE_SITES", "2"))
 # Passes the hook and config.php and nothing else of Moodle: cheap enough for many sites.
 PULSE = "/lib/javascript.php/-1/lib/javascript-static.js"
 
