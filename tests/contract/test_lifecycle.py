@@ -195,7 +195,7 @@ def test_a_server_that_does_not_answer_is_named_and_a_site_can_still_be_suspende
             "site", "create", "never", "--url", "http://never.example.test",
             "--admin-password-out", str(fleet.home / "never"),
         )  # fmt: skip
-        assert problem["code"] == "engine.connect"
+        assert problem["code"] == "engine.timeout"
         fleet.run("site", "suspend", "calm")
     fleet.run("site", "resume", "calm")
     delete(fleet, "calm")

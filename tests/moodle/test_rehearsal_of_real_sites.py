@@ -52,6 +52,8 @@ def rehearsed(database_urls: dict[str, str]) -> Iterator[World]:
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-rehearsals-"))
     directory.chmod(0o755)
     fleet = Fleet(directory / "home")
+    # Other fleets of the tests are on the same servers.
+    fleet.environment["VMOODLE_SITES__DATABASE_PREFIX"] = "rehearse_"
     for name in SERVERS:
         fleet.run("server", "add", name, database_urls[name])
     for name in WANTED:

@@ -158,6 +158,8 @@ def world(database_urls: dict[str, str]) -> Iterator[World]:
     directory = Path(tempfile.mkdtemp(prefix="vmoodle-upgrades-"))
     directory.chmod(0o755)
     fleet = Fleet(directory / "home", limit=LIMIT_SECONDS * max(1, SITES // 4))
+    # Other fleets of the tests are on the same servers.
+    fleet.environment["VMOODLE_SITES__DATABASE_PREFIX"] = "upgrade_"
     for name in SERVERS:
         fleet.run("server", "add", name, database_urls[name])
     for name in WANTED:

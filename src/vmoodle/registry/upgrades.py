@@ -227,6 +227,13 @@ def wait_again(upgrade: Upgrade) -> int:
     return count
 
 
+def has_code(upgrade: Upgrade, versions_hash: str) -> None:
+    """What is still to do goes to these versions of the codebase."""
+    upgrade.versions_hash = versions_hash
+    upgrade.save(update_fields=["versions_hash"])
+    upgrade.sites.filter(state=UpgradeSiteState.WAITING).update(versions_hash=versions_hash)
+
+
 def count_failures(upgrade: Upgrade) -> int:
     """Return how many sites failed, or took longer than allowed."""
     rows = upgrade.sites.all()

@@ -173,7 +173,7 @@ def cancel(upgrade_id: str) -> Upgrade:
 
 
 def retry(installation: Installation, upgrade_id: str) -> Upgrade:
-    """Upgrade again what failed or was cancelled.
+    """Upgrade again what failed or was cancelled, with the code as it is by now: it was mended.
 
     Raise Conflict where there is nothing, and `upgrade.sites` when a site waits in another run.
     """
@@ -186,6 +186,8 @@ def retry(installation: Installation, upgrade_id: str) -> Upgrade:
                 f"No site of the upgrade {upgrade.id} failed or was cancelled.",
                 f"vmoodle upgrade show {upgrade.id}",
             )
+        tree = MoodleTree.open(Path(codebases.find(upgrade.codebase).path))
+        upgrades.has_code(upgrade, all_versions_hash(tree))
     go_on(installation, upgrade.id)
     return upgrades.find(upgrade.id)
 
@@ -274,7 +276,7 @@ def _changed_code(upgrade: Upgrade) -> str:
         return f"{error.message} Mend it and resume, or cancel this run"
     return (
         f"the codebase {upgrade.codebase} has other versions than when this was ordered; put them "
-        "back and resume, or cancel this and order it anew"
+        "back and resume, retry what failed with the new ones, or cancel this and order it anew"
     )
 
 
