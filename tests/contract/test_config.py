@@ -309,6 +309,10 @@ def test_a_plugins_configuration_is_copied_to_other_sites(mixed: Mixed) -> None:
         (("set",), "setting.none"),
         (("set", "theme=a", "core/theme=b"), "setting.twice"),
         (("set", "version=1"), "setting.reserved"),
+        (("set", "rolesactive=0"), "setting.reserved"),
+        (("set", "adminsetuppending=1"), "setting.reserved"),
+        (("unset", "rolesactive"), "setting.reserved"),
+        (("unset", "core/siteguest"), "setting.reserved"),
         (("set", "a b=1"), "setting.name"),
         (("set", "--value-file", "theme"), "setting.file"),
         (("set", "--value-file", "theme=/nowhere/x"), "secret.unreadable"),
@@ -323,3 +327,9 @@ def test_what_cannot_be_is_refused_before_any_site(
     mixed: Mixed, words: tuple[str, ...], code: str
 ) -> None:
     assert mixed.fleet.problem("config", *words, "--on", "m1, p1", "--yes")["code"] == code
+
+
+def test_what_a_broken_installation_left_is_unset(mixed: Mixed) -> None:
+    put(mixed, "p1", "adminsetuppending", "1")
+    change(mixed, "unset", "adminsetuppending", "--on", "p1")
+    assert value(mixed, "p1", "adminsetuppending") is None

@@ -134,7 +134,7 @@ def _settings(node: Members) -> Iterator[tuple[SettingName, str | None]]:
         line = members.lines[key]
         with _at(line):
             setting = parse_setting(key)
-            refuse_reserved(setting)
+            refuse_reserved(setting, unset=isinstance(value, Text) and value.is_null)
         if setting in seen:
             _refuse(line, f"{setting} is there already", "Name it once.")
         seen.add(setting)

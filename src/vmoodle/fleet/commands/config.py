@@ -252,7 +252,7 @@ class SettingNames(Parameters):
     def _are_names(self) -> Self:
         _refuse_none(self.setting)
         for one in self.setting:
-            refuse_reserved(parse_setting(one))
+            refuse_reserved(parse_setting(one), unset=True)
         return self
 
 

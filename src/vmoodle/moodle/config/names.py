@@ -27,10 +27,20 @@ _PATTERN = re.compile(r"(?:[A-Za-z0-9_*?]+/)?[A-Za-z0-9_*?][A-Za-z0-9_*?:.-]*")
 _LONGEST_IN_CORE, _LONGEST_IN_PLUGINS = 255, 100
 
 _RESERVED = {
-    CORE: ("siteidentifier", "version", "release", "branch", "allversionshash", "allcomponenthash"),
+    CORE: (
+        "siteidentifier", "version", "release", "branch", "allversionshash", "allcomponenthash",
+        "rolesactive", "adminsetuppending", "upgraderunning", "installrunning", "siteguest",
+        "mnet_localhost_id",
+    ),
     "*": ("version",),
-}
-"""What a site says about itself, and not what an administrator sets."""
+}  # fmt: skip
+"""What a site says about itself, and not what an administrator sets.
+
+Without `rolesactive` Moodle takes the site for one that is to be installed
+(during_initial_install of lib/setuplib.php, 4.5 and 5.1), and begins with it.
+"""
+_LEFT_BEHIND = ("adminsetuppending", "upgraderunning", "installrunning")
+"""What an installation or an upgrade that broke off leaves: to unset it cures the site."""
 _BY_NATURE = (
     "siteidentifier", "siteadmins", "siteguest", "allversionshash", "localcachedirpurged",
     "scheduledtaskreset", "mnet_localhost_id", "mnet_all_hosts_id", "mnet_all_hosts_mnet_id",
@@ -140,14 +150,23 @@ def parse_pattern(text: str) -> SettingPattern:
     return SettingPattern(_component(component), name)
 
 
-def refuse_reserved(setting: SettingName) -> None:
-    """Raise Refused `setting.reserved` for what Moodle says about itself."""
-    if setting.is_reserved:
-        raise Refused(
-            "setting.reserved",
-            f"{setting} is what Moodle says about itself, and not set by hand.",
-            "Upgrade the site, or copy it, to have another value there.",
-        )
+def refuse_reserved(setting: SettingName, *, unset: bool = False) -> None:
+    """Raise Refused `setting.reserved` for what Moodle says about itself.
+
+    What a broken installation or upgrade has left can be unset.
+    """
+    if not setting.is_reserved or (unset and _is_left_behind(setting)):
+        return
+    raise Refused(
+        "setting.reserved",
+        f"{setting} is what Moodle says about itself, and not set by hand.",
+        "Another value breaks the site; Moodle gives it one where it installs, upgrades or is "
+        "copied.",
+    )
+
+
+def _is_left_behind(setting: SettingName) -> bool:
+    return setting.component == CORE and setting.name in _LEFT_BEHIND
 
 
 def _component(text: str) -> str:

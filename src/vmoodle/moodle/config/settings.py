@@ -170,7 +170,7 @@ def plan_settings(
     `setting.value`.
     """
     for setting, new in values.items():
-        refuse_reserved(setting)
+        refuse_reserved(setting, unset=new is None)
         check_value(setting, new)
     current = read_settings(connection, values, forced, lock=lock)
     for setting, value in current.items():
