@@ -313,6 +313,8 @@ def test_a_plugins_configuration_is_copied_to_other_sites(mixed: Mixed) -> None:
         (("set", "adminsetuppending=1"), "setting.reserved"),
         (("unset", "rolesactive"), "setting.reserved"),
         (("unset", "core/siteguest"), "setting.reserved"),
+        (("set", "siteadmins=1"), "setting.reserved"),
+        (("unset", "siteadmins"), "setting.reserved"),
         (("set", "a b=1"), "setting.name"),
         (("set", "--value-file", "theme"), "setting.file"),
         (("set", "--value-file", "theme=/nowhere/x"), "secret.unreadable"),

@@ -17,7 +17,7 @@ from vmoodle.moodle.config.names import (
     SettingPattern,
     parse_pattern,
     parse_setting,
-    refuse_reserved,
+    refuse_by_hand,
 )
 from vmoodle.moodle.config.settings import check_value
 from vmoodle.moodle.desired_state import DesiredRole, DesiredState
@@ -134,7 +134,7 @@ def _settings(node: Members) -> Iterator[tuple[SettingName, str | None]]:
         line = members.lines[key]
         with _at(line):
             setting = parse_setting(key)
-            refuse_reserved(setting, unset=isinstance(value, Text) and value.is_null)
+            refuse_by_hand(setting, unset=isinstance(value, Text) and value.is_null)
         if setting in seen:
             _refuse(line, f"{setting} is there already", "Name it once.")
         seen.add(setting)

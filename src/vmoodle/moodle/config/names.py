@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from vmoodle.errors import InvalidInput, Refused
+from vmoodle.moodle.database.site_admins import SITE_ADMINS
 from vmoodle.moodle.identity.entry import COPY_CONCERNS, Action, Concern, Settings
 from vmoodle.moodle.identity.secret_names import is_secret_name
 from vmoodle.moodle.identity.table import ENTRIES
@@ -148,6 +149,20 @@ def parse_pattern(text: str) -> SettingPattern:
         raise _no_name(text, "name, or component/name as mod_quiz/grade; * and ? are wildcards.")
     component, _slash, name = text.rpartition("/")
     return SettingPattern(_component(component), name)
+
+
+def refuse_by_hand(setting: SettingName, *, unset: bool = False) -> None:
+    """Raise Refused `setting.reserved` for what is not set as a setting: also who administers.
+
+    The guest, or nobody, would administer the site: a list of ids is checked by nobody.
+    """
+    refuse_reserved(setting, unset=unset)
+    if setting.component == CORE and setting.name == SITE_ADMINS:
+        raise Refused(
+            "setting.reserved",
+            f"{setting} is who administers the site, and not set by hand.",
+            "`vmoodle admin add` and `vmoodle admin remove` change who does.",
+        )
 
 
 def refuse_reserved(setting: SettingName, *, unset: bool = False) -> None:
