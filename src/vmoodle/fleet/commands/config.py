@@ -64,7 +64,7 @@ class SettingPatterns(Parameters):
         """Return the settings that are meant, as they are on a site."""
         with site.connect() as connection:
             patterns = [parse_pattern(one) for one in self.setting]
-            return read_matching(connection, patterns, site.forced)
+            return read_matching(connection, patterns, site.in_force)
 
 
 class GetSettings(Command[SettingPatterns]):

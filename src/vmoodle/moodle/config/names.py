@@ -49,6 +49,14 @@ _BY_NATURE = (
     "*timelast", "*timemodified",
 )  # fmt: skip
 """What is another on every site, or changes by itself: it says nothing in a comparison."""
+OF_CONFIG_PHP = frozenset(
+    {
+        "wwwroot", "dataroot", "admin", "dbtype", "dblibrary", "dbhost", "dbname", "dbuser",
+        "dbpass", "prefix", "dboptions", "sessioncookie", "session_redis_prefix",
+        "session_memcached_prefix",
+    }
+)  # fmt: skip
+"""Settings of core that config.php sets on every site: Moodle passes over what is stored."""
 _ROLE_IDS = (
     "defaultuserroleid", "guestroleid", "notloggedinroleid", "creatornewroleid",
     "restorernewroleid", "defaultfrontpageroleid", "gradebookroles", "profileroles",
@@ -81,7 +89,12 @@ class SettingName:
     @property
     def differs_by_nature(self) -> bool:
         """Tell whether the value is another on every site, or changes by itself."""
-        return _is_one_of(self.name, _BY_NATURE)
+        return _is_one_of(self.name, _BY_NATURE) or self.is_of_config_php
+
+    @property
+    def is_of_config_php(self) -> bool:
+        """Tell whether config.php sets it on every site."""
+        return self.component == CORE and self.name in OF_CONFIG_PHP
 
     @property
     def says_nothing_compared(self) -> bool:
@@ -152,11 +165,18 @@ def parse_pattern(text: str) -> SettingPattern:
 
 
 def refuse_by_hand(setting: SettingName, *, unset: bool = False) -> None:
-    """Raise Refused `setting.reserved` for what is not set as a setting: also who administers.
+    """Raise Refused for what is not set as a setting.
 
-    The guest, or nobody, would administer the site: a list of ids is checked by nobody.
+    `setting.reserved` also for who administers: the guest, or nobody, would do so, for a list of
+    ids is checked by nobody; `setting.forced` for what config.php sets on every site.
     """
     refuse_reserved(setting, unset=unset)
+    if setting.is_of_config_php:
+        raise Refused(
+            "setting.forced",
+            f"{setting} is set by config.php on every site: Moodle would not see the change.",
+            "VMoodle sets it from the registry; `vmoodle site move` gives a site another address.",
+        )
     if setting.component == CORE and setting.name == SITE_ADMINS:
         raise Refused(
             "setting.reserved",
