@@ -282,7 +282,7 @@ def _texts(node: Members, key: str) -> list[str]:
     texts = []
     for one in _list(node, key):
         if not isinstance(one, Text) or not one.text:
-            _refuse(one, f"{key} to be left are names", "As in [mod_quiz/*].")
+            _refuse(one, f"{key} to be left are names", "As in [quiz/*].")
         texts.append(one.text)
     return texts
 

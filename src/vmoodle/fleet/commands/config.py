@@ -365,4 +365,4 @@ def _twice(setting: SettingName) -> InvalidInput:
 
 def _refuse_none(given: object) -> None:
     if not given:
-        raise InvalidInput("setting.none", "No setting is named.", "As in theme, mod_quiz/grade.")
+        raise InvalidInput("setting.none", "No setting is named.", "As in theme, quiz/timelimit.")

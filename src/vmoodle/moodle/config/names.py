@@ -152,14 +152,14 @@ def parse_setting(text: str) -> SettingName:
     longest = _LONGEST_IN_CORE if component == CORE else _LONGEST_IN_PLUGINS
     is_valid = _COMPONENT.fullmatch(component) and _NAME.fullmatch(name)
     if not is_valid or text.startswith("/") or max(len(component), len(name)) > longest:
-        raise _no_name(text, "Write it as Moodle does: name, or component/name as mod_quiz/grade.")
+        raise _no_name(text, "Write it as Moodle does: name, or component/name as quiz/timelimit.")
     return SettingName(component, name)
 
 
 def parse_pattern(text: str) -> SettingPattern:
     """Return what `name` or `component/name` means, where * and ? may stand for any letters."""
     if not _PATTERN.fullmatch(text):
-        raise _no_name(text, "name, or component/name as mod_quiz/grade; * and ? are wildcards.")
+        raise _no_name(text, "name, or component/name as quiz/timelimit; * and ? are wildcards.")
     component, _slash, name = text.rpartition("/")
     return SettingPattern(_component(component), name)
 
