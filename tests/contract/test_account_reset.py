@@ -15,7 +15,7 @@ from vmoodle.moodle.care.account_reset import (
     reset_account,
     take_back,
 )
-from vmoodle.moodle.care.administrators import Account, find_user
+from vmoodle.moodle.care.administrators import Account, administrators, find_user
 from vmoodle.secret import Secret
 
 pytestmark = pytest.mark.parametrize(
@@ -96,3 +96,10 @@ def everything(connection: SiteConnection) -> list[list[tuple[object, ...]]]:
         list(connection.query("SELECT * FROM {user} ORDER BY id")),
         list(connection.query("SELECT userid, name, value FROM {user_preferences} ORDER BY id")),
     ]
+
+
+def test_the_guest_administers_nothing_even_where_the_list_names_it(server: Server) -> None:
+    with undone(server.engine, FRESH) as connection:
+        connection.execute("UPDATE {config} SET value = '2,1' WHERE name = 'siteadmins'")
+        connection.execute("UPDATE {user} SET username = 'visitor' WHERE id = 1")
+        assert [one.can_log_in for one in administrators(connection)] == [True, False]

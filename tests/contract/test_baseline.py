@@ -260,12 +260,14 @@ def test_a_baseline_is_captured_from_a_site_without_its_secrets(
     path = tmp_path / "My School.yml"
     ended = school.fleet.json(
         "baseline", "capture", str(path), "--from", "m45", "--role", "student", "--role", "m*",
-        "--setting", "s*", "--setting", "quiz/*", "--plugin", "mod_*", "--plugin", "filter_*",
+        "--setting", "s*", "--setting", "rolesact*", "--setting", "quiz/*",
+        "--plugin", "mod_*", "--plugin", "filter_*",
     )  # fmt: skip
     text = path.read_text()
     assert "s3cret" not in text
     assert ended["left"]["smtppass"] == "it is a secret"
     assert "siteadmins" not in text
+    assert ended["left"]["rolesactive"] == "it is what the site says about itself"
     assert "name: my-school" in text
     assert school.run("drift", text, "m45") == {"m45": {}}
     told = school.run("drift", text, "p45", status=8)["p45"]

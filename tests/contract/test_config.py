@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from tests.contract.test_sql import NAMES, Mixed, both, mixed
 
+from vmoodle.moodle.config.names import OF_CONFIG_PHP
+
 __all__ = ["both", "mixed"]
 
 
@@ -44,9 +46,26 @@ def test_settings_of_moodle_and_of_plugins_are_told(mixed: Mixed) -> None:
         assert rows["nothing"]["value"] is None
     put(mixed, "p1", "time_limit", "1", "mod_quiz")
     assert get(mixed, "mod_quiz/time?limit", "--on", "p1")["p1"].keys() == {"mod_quiz/time_limit"}
-    assert get(mixed, "*", "*/*", "--on", "m1")["m1"].keys() == {
+    assert get(mixed, "*", "*/*", "--on", "m1")["m1"].keys() - OF_CONFIG_PHP == {
         "lang", "theme", "mod_quiz/timelimit"
     }  # fmt: skip
+
+
+def test_what_config_php_sets_is_forced_and_no_password_is_shown(mixed: Mixed) -> None:
+    from vmoodle.registry import sites
+
+    put(mixed, "p2", "wwwroot", "http://stale.test")
+    told = get(mixed, *OF_CONFIG_PHP, "--on", "*")
+    for name, rows in told.items():
+        assert all(row["forced"] and row["value"] for row in rows.values())
+        assert rows["wwwroot"]["value"] == sites.find(name).wwwroot
+        assert rows["dataroot"]["value"] == sites.find(name).dataroot
+        assert rows["dbname"]["value"] == mixed.databases[name].name
+        assert rows["prefix"]["value"] == ("mdl_" if name.endswith("1") else "x_")
+        assert str(rows["dbpass"]["value"]).startswith("***")
+        assert mixed.databases[name].password.reveal() not in str(rows)
+    assert told["p2"]["wwwroot"]["stored"] == "http://stale.test"
+    assert told["p2"]["dbtype"]["value"] == "pgsql"
 
 
 def test_a_forced_setting_is_shown_as_such(mixed: Mixed) -> None:
@@ -309,6 +328,14 @@ def test_a_plugins_configuration_is_copied_to_other_sites(mixed: Mixed) -> None:
         (("set",), "setting.none"),
         (("set", "theme=a", "core/theme=b"), "setting.twice"),
         (("set", "version=1"), "setting.reserved"),
+        (("set", "rolesactive=0"), "setting.reserved"),
+        (("set", "adminsetuppending=1"), "setting.reserved"),
+        (("unset", "rolesactive"), "setting.reserved"),
+        (("unset", "core/siteguest"), "setting.reserved"),
+        (("set", "wwwroot=http://x.test", "--new"), "setting.forced"),
+        (("unset", "dbhost"), "setting.forced"),
+        (("set", "siteadmins=1"), "setting.reserved"),
+        (("unset", "siteadmins"), "setting.reserved"),
         (("set", "a b=1"), "setting.name"),
         (("set", "--value-file", "theme"), "setting.file"),
         (("set", "--value-file", "theme=/nowhere/x"), "secret.unreadable"),
@@ -323,3 +350,9 @@ def test_what_cannot_be_is_refused_before_any_site(
     mixed: Mixed, words: tuple[str, ...], code: str
 ) -> None:
     assert mixed.fleet.problem("config", *words, "--on", "m1, p1", "--yes")["code"] == code
+
+
+def test_what_a_broken_installation_left_is_unset(mixed: Mixed) -> None:
+    put(mixed, "p1", "adminsetuppending", "1")
+    change(mixed, "unset", "adminsetuppending", "--on", "p1")
+    assert value(mixed, "p1", "adminsetuppending") is None

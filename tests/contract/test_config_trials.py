@@ -26,6 +26,15 @@ def test_a_setting_that_no_site_has_is_a_slip(mixed: Mixed, trial: str) -> None:
     assert value(mixed, "m1", "theme") == "boost"
 
 
+def test_a_setting_of_an_activity_is_meant_without_mod(mixed: Mixed) -> None:
+    for site in ("m1", "p1"):
+        put(mixed, site, "attempts", "3", "quiz")
+    for words in (("unset", "mod_quiz/attempts"), ("set", "mod_quiz/attempts=1")):
+        problem = mixed.fleet.problem("config", *words, "--on", "m1, p1", "--dry-run")
+        assert problem["code"] == "setting.unknown"
+        assert problem["hint"].startswith("Did you mean quiz/attempts?")
+
+
 def test_a_copy_tells_once_what_it_leaves_out_and_all_that_is_not_there(mixed: Mixed) -> None:
     for name, text in (("smtppass", "s3cret"), ("smtphosts", "mail"), ("noreplyaddress", "a@b.c")):
         put(mixed, "m1", name, text)

@@ -189,7 +189,7 @@ def test_a_forced_setting_is_shown_as_such_and_not_set(server: Server) -> None:
         assert error.value.code == "setting.forced"
 
 
-@pytest.mark.parametrize("name", ["siteidentifier", "version", "mod_quiz/version"])
+@pytest.mark.parametrize("name", ["siteidentifier", "rolesactive", "version", "mod_quiz/version"])
 def test_what_a_site_says_of_itself_is_not_set(server: Server, name: str) -> None:
     with undone(server.engine, FRESH) as connection:
         with pytest.raises(Refused) as error:

@@ -73,6 +73,7 @@ def test_exceptions_hold_one_after_the_other_and_the_last_wins() -> None:
         (HEAD + "settings:\n  smtppass: x", "baseline.secret", "Line 4"),
         (HEAD + "settings:\n  auth: ldap", "baseline.value", "Line 4"),
         (HEAD + "settings:\n  version: 1", "setting.reserved", "Line 4"),
+        (HEAD + "settings:\n  siteadmins:", "setting.reserved", "Line 4"),
         (HEAD + "settings:\n  'a b': 1", "setting.name", "Line 4"),
         (HEAD + "plugins: {mod_chat: on}", "baseline.value", "enabled"),
         (HEAD + "plugins: {local_x: enabled}", "baseline.value", "Line 3"),

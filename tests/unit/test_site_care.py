@@ -255,6 +255,9 @@ def test_the_last_administrator_who_can_log_in_stays() -> None:
     admin = Account(2, "admin", auth="manual")
     locked = Account(3, "locked", auth="manual", suspended=True)
     gone = Account(4)
+    guest = Account(1, "visitor", auth="manual", is_guest=True)
+    with pytest.raises(Refused):
+        with_removed([admin, guest], admin)
     assert with_removed([admin, locked, gone], locked) == [2, 4]
     with pytest.raises(Refused) as error:
         with_removed([admin, locked, gone], admin)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmoodle.errors import Failed, Unavailable, VMoodleError
+from vmoodle.hook.entry import own_cfg
 from vmoodle.moodle.caches.invalidation import Change, invalidate
 from vmoodle.moodle.caches.stores import CachePlace
 from vmoodle.moodle.code.tree import MoodleTree
@@ -37,6 +38,18 @@ class TargetSite:
     """Settings forced on it, by component; '' is Moodle's core."""
     timeout: float = 60.0
     """Seconds the command may take on it."""
+    session_key: str = ""
+    """What its session cookie is called."""
+
+    @property
+    def in_force(self) -> Mapping[str, Mapping[str, Any]]:
+        """All that its config.php sets: what is forced, its address, its database.
+
+        It has the database password in clear.
+        """
+        config = self.engine.moodle_config(self.database)
+        own = own_cfg(config, self.wwwroot, str(self.dataroot), self.session_key)
+        return {**self.forced, "": {**self.forced.get("", {}), **own}}
 
     @property
     def caches(self) -> CachePlace:

@@ -27,7 +27,7 @@ _TOGETHER = 100
 # What a command is told of a site; to make times of texts takes longer than all of these.
 _COLUMNS = (
     "shortname", "wwwroot", "state", "codebase_id", "server_id", "database", "account",
-    "password_encrypted", "table_prefix", "dataroot",
+    "password_encrypted", "table_prefix", "dataroot", "session_key",
 )  # fmt: skip
 
 
@@ -117,6 +117,7 @@ class TargetSites:
             installation=self._installation,
             forced=self._forced.of(row, facts.labels.get(row.id, {})),
             timeout=self._timeout,
+            session_key=row.session_key,
         )
 
     def _engine(self, server: DatabaseServer) -> Engine:

@@ -90,13 +90,7 @@ def _cfg(site: PublishedSite) -> dict[str, object]:
     cfg: dict[str, object] = {
         "directorypermissions": DIRECTORY_PERMISSIONS,
         **{name: _forced(site, name, value) for name, value in site.forced_cfg.items()},
-        **site.database_config,
-        "wwwroot": site.address.wwwroot,
-        "dataroot": site.dataroot,
-        "admin": "admin",
-        "sessioncookie": site.session_key,
-        "session_redis_prefix": f"{site.session_key}_",
-        "session_memcached_prefix": f"{site.session_key}_",
+        **own_cfg(site.database_config, site.address.wwwroot, site.dataroot, site.session_key),
     }
     if site.address.segment:
         cfg["sessioncookiepath"] = f"{site.address.path}/"
@@ -107,6 +101,21 @@ def _cfg(site: PublishedSite) -> dict[str, object]:
     if site.sslproxy and site.address.scheme == "https":
         cfg["sslproxy"] = True
     return cfg
+
+
+def own_cfg(
+    database_config: Mapping[str, object], wwwroot: str, dataroot: str, session_key: str
+) -> dict[str, object]:
+    """Return what makes any site what it is; it has the database password in clear."""
+    return {
+        **database_config,
+        "wwwroot": wwwroot,
+        "dataroot": dataroot,
+        "admin": "admin",
+        "sessioncookie": session_key,
+        "session_redis_prefix": f"{session_key}_",
+        "session_memcached_prefix": f"{session_key}_",
+    }
 
 
 def _forced(site: PublishedSite, name: str, value: object) -> object:

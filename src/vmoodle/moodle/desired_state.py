@@ -25,6 +25,7 @@ from vmoodle.moodle.config.settings import (
     read_settings,
     set_settings,
     undo_of,
+    without_mod,
 )
 from vmoodle.moodle.plugins.locks import lock_plugins
 from vmoodle.moodle.plugins.order import Order
@@ -262,7 +263,8 @@ def _setting_cells(
                 setting.component,
                 [name.name for name in read_component(connection, setting.component)],
             )
-            reason = f"no such setting, and none is to be made. {near(setting.name, names)}"
+            meant = without_mod(connection, setting) or near(setting.name, names)
+            reason = f"no such setting, and none is to be made. {meant}"
             reason = reason.removesuffix(". ")
             yield replace(cell, verdict=Verdict.STUCK, reason=reason)
         else:

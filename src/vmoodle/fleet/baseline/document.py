@@ -17,7 +17,7 @@ from vmoodle.moodle.config.names import (
     SettingPattern,
     parse_pattern,
     parse_setting,
-    refuse_reserved,
+    refuse_by_hand,
 )
 from vmoodle.moodle.config.settings import check_value
 from vmoodle.moodle.desired_state import DesiredRole, DesiredState
@@ -134,7 +134,7 @@ def _settings(node: Members) -> Iterator[tuple[SettingName, str | None]]:
         line = members.lines[key]
         with _at(line):
             setting = parse_setting(key)
-            refuse_reserved(setting)
+            refuse_by_hand(setting, unset=isinstance(value, Text) and value.is_null)
         if setting in seen:
             _refuse(line, f"{setting} is there already", "Name it once.")
         seen.add(setting)
@@ -282,7 +282,7 @@ def _texts(node: Members, key: str) -> list[str]:
     texts = []
     for one in _list(node, key):
         if not isinstance(one, Text) or not one.text:
-            _refuse(one, f"{key} to be left are names", "As in [mod_quiz/*].")
+            _refuse(one, f"{key} to be left are names", "As in [quiz/*].")
         texts.append(one.text)
     return texts
 

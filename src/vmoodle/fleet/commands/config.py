@@ -36,7 +36,7 @@ from vmoodle.moodle.config.names import (
     SettingName,
     parse_pattern,
     parse_setting,
-    refuse_reserved,
+    refuse_by_hand,
 )
 from vmoodle.moodle.config.settings import SettingValue, check_value, read_matching, read_settings
 from vmoodle.secret import Secret
@@ -64,7 +64,7 @@ class SettingPatterns(Parameters):
         """Return the settings that are meant, as they are on a site."""
         with site.connect() as connection:
             patterns = [parse_pattern(one) for one in self.setting]
-            return read_matching(connection, patterns, site.forced)
+            return read_matching(connection, patterns, site.in_force)
 
 
 class GetSettings(Command[SettingPatterns]):
@@ -252,7 +252,7 @@ class SettingNames(Parameters):
     def _are_names(self) -> Self:
         _refuse_none(self.setting)
         for one in self.setting:
-            refuse_reserved(parse_setting(one))
+            refuse_by_hand(parse_setting(one), unset=True)
         return self
 
 
@@ -352,7 +352,7 @@ class CopySettings(EditSettings):
 
 
 def _enter(values: dict[SettingName, str], setting: SettingName, value: str) -> None:
-    refuse_reserved(setting)
+    refuse_by_hand(setting)
     check_value(setting, value)
     if setting in values:
         raise _twice(setting)
@@ -365,4 +365,4 @@ def _twice(setting: SettingName) -> InvalidInput:
 
 def _refuse_none(given: object) -> None:
     if not given:
-        raise InvalidInput("setting.none", "No setting is named.", "As in theme, mod_quiz/grade.")
+        raise InvalidInput("setting.none", "No setting is named.", "As in theme, quiz/timelimit.")

@@ -38,11 +38,13 @@ class Account:
     auth: str = ""
     suspended: bool = False
     last_access: int = 0
+    is_guest: bool = False
 
     @property
     def can_log_in(self) -> bool:
-        """Tell whether anybody can be this user."""
-        return bool(self.username) and not self.suspended and self.auth != "nologin"
+        """Tell whether anybody can be this user; the guest is who is not logged in."""
+        is_open = bool(self.username) and not self.suspended and self.auth != "nologin"
+        return is_open and not self.is_guest
 
 
 def find_account(connection: SiteConnection, username: str) -> Account:
@@ -59,7 +61,7 @@ def find_account(connection: SiteConnection, username: str) -> Account:
             f"The site has no user {wanted!r}.",
             "Give the username, not the name or the address; deleted users do not count.",
         )
-    return _account(rows[0])
+    return _account(rows[0], _guest(connection))
 
 
 def find_user(connection: SiteConnection, username: str) -> Account:
@@ -68,8 +70,7 @@ def find_user(connection: SiteConnection, username: str) -> Account:
     Raise NotFound `user.unknown`, Refused `user.guest`.
     """
     account = find_account(connection, username)
-    guest = connection.query("SELECT value FROM {config} WHERE name = 'siteguest'")
-    if account.username == "guest" or (guest and str(guest[0][0]) == str(account.id)):
+    if account.is_guest:
         raise Refused(
             "user.guest",
             "The guest is who is not logged in: it is no administrator and has no password.",
@@ -93,7 +94,8 @@ def administrators(
         f"SELECT {_COLUMNS} FROM {{user}} WHERE id IN ({marks(ids)}) AND deleted = 0",  # noqa: S608 - bound
         ids,
     )
-    there = {account.id: account for account in map(_account, rows)}
+    guest = _guest(connection)
+    there = {account.id: account for account in (_account(row, guest) for row in rows)}
     return [there.get(one, Account(one)) for one in ids]
 
 
@@ -169,13 +171,19 @@ def write_administrators(
 _COLUMNS = "id, username, firstname, lastname, email, auth, suspended, lastaccess"
 
 
-def _account(row: Sequence[object]) -> Account:
+def _account(row: Sequence[object], guest: str) -> Account:
     number, username, first, last, email, auth, suspended, last_access = row
     name = f"{first or ''} {last or ''}".strip()
     return Account(
         int(str(number)), str(username), name, str(email or ""), str(auth), bool(suspended),
-        int(str(last_access or 0)),
+        int(str(last_access or 0)), username == "guest" or str(number) == guest,
     )  # fmt: skip
+
+
+def _guest(connection: SiteConnection) -> str:
+    """Return the id of the account that stands for who is not logged in; empty for none."""
+    rows = connection.query("SELECT value FROM {config} WHERE name = 'siteguest'")
+    return str(rows[0][0]) if rows else ""
 
 
 def _own_host(connection: SiteConnection) -> int:

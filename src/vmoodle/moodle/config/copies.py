@@ -179,6 +179,6 @@ def _no_component(connection: SiteConnection, component: str, where: str) -> Not
         near(
             component,
             components(connection),
-            "Name a component as Moodle does: mod_quiz, auth_ldap.",
+            "Name a component as its settings are: quiz, auth_ldap.",
         ),
     )

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from vmoodle.errors import InvalidInput, Refused
+from vmoodle.moodle.database.site_admins import SITE_ADMINS
 from vmoodle.moodle.identity.entry import COPY_CONCERNS, Action, Concern, Settings
 from vmoodle.moodle.identity.secret_names import is_secret_name
 from vmoodle.moodle.identity.table import ENTRIES
@@ -27,10 +28,20 @@ _PATTERN = re.compile(r"(?:[A-Za-z0-9_*?]+/)?[A-Za-z0-9_*?][A-Za-z0-9_*?:.-]*")
 _LONGEST_IN_CORE, _LONGEST_IN_PLUGINS = 255, 100
 
 _RESERVED = {
-    CORE: ("siteidentifier", "version", "release", "branch", "allversionshash", "allcomponenthash"),
+    CORE: (
+        "siteidentifier", "version", "release", "branch", "allversionshash", "allcomponenthash",
+        "rolesactive", "adminsetuppending", "upgraderunning", "installrunning", "siteguest",
+        "mnet_localhost_id",
+    ),
     "*": ("version",),
-}
-"""What a site says about itself, and not what an administrator sets."""
+}  # fmt: skip
+"""What a site says about itself, and not what an administrator sets.
+
+Without `rolesactive` Moodle takes the site for one that is to be installed
+(during_initial_install of lib/setuplib.php, 4.5 and 5.1), and begins with it.
+"""
+_LEFT_BEHIND = ("adminsetuppending", "upgraderunning", "installrunning")
+"""What an installation or an upgrade that broke off leaves: to unset it cures the site."""
 _BY_NATURE = (
     "siteidentifier", "siteadmins", "siteguest", "allversionshash", "localcachedirpurged",
     "scheduledtaskreset", "mnet_localhost_id", "mnet_all_hosts_id", "mnet_all_hosts_mnet_id",
@@ -38,6 +49,14 @@ _BY_NATURE = (
     "*timelast", "*timemodified",
 )  # fmt: skip
 """What is another on every site, or changes by itself: it says nothing in a comparison."""
+OF_CONFIG_PHP = frozenset(
+    {
+        "wwwroot", "dataroot", "admin", "dbtype", "dblibrary", "dbhost", "dbname", "dbuser",
+        "dbpass", "prefix", "dboptions", "sessioncookie", "session_redis_prefix",
+        "session_memcached_prefix",
+    }
+)  # fmt: skip
+"""Settings of core that config.php sets on every site: Moodle passes over what is stored."""
 _ROLE_IDS = (
     "defaultuserroleid", "guestroleid", "notloggedinroleid", "creatornewroleid",
     "restorernewroleid", "defaultfrontpageroleid", "gradebookroles", "profileroles",
@@ -70,7 +89,12 @@ class SettingName:
     @property
     def differs_by_nature(self) -> bool:
         """Tell whether the value is another on every site, or changes by itself."""
-        return _is_one_of(self.name, _BY_NATURE)
+        return _is_one_of(self.name, _BY_NATURE) or self.is_of_config_php
+
+    @property
+    def is_of_config_php(self) -> bool:
+        """Tell whether config.php sets it on every site."""
+        return self.component == CORE and self.name in OF_CONFIG_PHP
 
     @property
     def says_nothing_compared(self) -> bool:
@@ -128,26 +152,56 @@ def parse_setting(text: str) -> SettingName:
     longest = _LONGEST_IN_CORE if component == CORE else _LONGEST_IN_PLUGINS
     is_valid = _COMPONENT.fullmatch(component) and _NAME.fullmatch(name)
     if not is_valid or text.startswith("/") or max(len(component), len(name)) > longest:
-        raise _no_name(text, "Write it as Moodle does: name, or component/name as mod_quiz/grade.")
+        raise _no_name(text, "Write it as Moodle does: name, or component/name as quiz/timelimit.")
     return SettingName(component, name)
 
 
 def parse_pattern(text: str) -> SettingPattern:
     """Return what `name` or `component/name` means, where * and ? may stand for any letters."""
     if not _PATTERN.fullmatch(text):
-        raise _no_name(text, "name, or component/name as mod_quiz/grade; * and ? are wildcards.")
+        raise _no_name(text, "name, or component/name as quiz/timelimit; * and ? are wildcards.")
     component, _slash, name = text.rpartition("/")
     return SettingPattern(_component(component), name)
 
 
-def refuse_reserved(setting: SettingName) -> None:
-    """Raise Refused `setting.reserved` for what Moodle says about itself."""
-    if setting.is_reserved:
+def refuse_by_hand(setting: SettingName, *, unset: bool = False) -> None:
+    """Raise Refused for what is not set as a setting.
+
+    `setting.reserved` also for who administers: the guest, or nobody, would do so, for a list of
+    ids is checked by nobody; `setting.forced` for what config.php sets on every site.
+    """
+    refuse_reserved(setting, unset=unset)
+    if setting.is_of_config_php:
+        raise Refused(
+            "setting.forced",
+            f"{setting} is set by config.php on every site: Moodle would not see the change.",
+            "VMoodle sets it from the registry; `vmoodle site move` gives a site another address.",
+        )
+    if setting.component == CORE and setting.name == SITE_ADMINS:
         raise Refused(
             "setting.reserved",
-            f"{setting} is what Moodle says about itself, and not set by hand.",
-            "Upgrade the site, or copy it, to have another value there.",
+            f"{setting} is who administers the site, and not set by hand.",
+            "`vmoodle admin add` and `vmoodle admin remove` change who does.",
         )
+
+
+def refuse_reserved(setting: SettingName, *, unset: bool = False) -> None:
+    """Raise Refused `setting.reserved` for what Moodle says about itself.
+
+    What a broken installation or upgrade has left can be unset.
+    """
+    if not setting.is_reserved or (unset and _is_left_behind(setting)):
+        return
+    raise Refused(
+        "setting.reserved",
+        f"{setting} is what Moodle says about itself, and not set by hand.",
+        "Another value breaks the site; Moodle gives it one where it installs, upgrades or is "
+        "copied.",
+    )
+
+
+def _is_left_behind(setting: SettingName) -> bool:
+    return setting.component == CORE and setting.name in _LEFT_BEHIND
 
 
 def _component(text: str) -> str:

@@ -170,7 +170,7 @@ def plan_settings(
     `setting.value`.
     """
     for setting, new in values.items():
-        refuse_reserved(setting)
+        refuse_reserved(setting, unset=new is None)
         check_value(setting, new)
     current = read_settings(connection, values, forced, lock=lock)
     for setting, value in current.items():
@@ -220,8 +220,18 @@ def unknown_setting(connection: SiteConnection, setting: SettingName) -> NotFoun
         message = f"The site has no setting {setting}."
         names = nearest(setting.name, known)
         meant = did_you_mean([str(SettingName(setting.component, name)) for name in names])
-    hint = meant or "A plugin's setting is named component/name."
+    hint = (
+        without_mod(connection, setting) or meant or "A plugin's setting is named component/name."
+    )
     return NotFound("setting.unknown", message, hint)
+
+
+def without_mod(connection: SiteConnection, setting: SettingName) -> str:
+    """Return the hint at quiz/x for mod_quiz/x where the site has it; empty where it has not."""
+    activity = SettingName(setting.component.removeprefix("mod_"), setting.name)
+    if activity == setting or read_settings(connection, [activity])[activity].stored is None:
+        return ""
+    return did_you_mean([str(activity)])
 
 
 def refuse_forced(setting: SettingName, value: SettingValue) -> None:
