@@ -18,7 +18,7 @@ from vmoodle.cli.output import (
     print_table,
     say,
 )
-from vmoodle.cli.progress import showing
+from vmoodle.cli.progress import carry_out_all, showing
 from vmoodle.cli.run_show import show_answers, show_cuts, show_run
 from vmoodle.cli.run_start import Confirm, DryRun, Timeout, Yes
 
@@ -164,12 +164,17 @@ def go_on(run: RunId, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.runs import runner
+    from vmoodle.fleet.runs import order, runner
     from vmoodle.registry import runs
 
     row = runs.find(run)
-    with showing("asking the sites") as tell:
-        row = runner.go_on(installation, row, tell)
+    if row.operation_id:
+        runner.refuse_to_go_on(installation, row)
+        carry_out_all(installation, [order.operation_of(row)])
+        row = runs.find(row.id)
+    else:
+        with showing("asking the sites") as tell:
+            row = runner.go_on(installation, row, tell)
     show_run(row, _comparison(row), json=json)
 
 

@@ -20,7 +20,7 @@ from vmoodle.registry import operations
 from vmoodle.registry.audit import current_actor, record
 from vmoodle.registry.changing import changed_by, changing, one_at_a_time
 from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
-from vmoodle.registry.models import HOLDING_STATES, Operation
+from vmoodle.registry.models import HOLDING_STATES, Operation, OperationState
 from vmoodle.registry.text import error_columns
 
 KIND = "fleet.run"
@@ -296,8 +296,20 @@ def finish(run_id: str, unknown: VMoodleError) -> Run:
 
 
 def continued(run_id: str, process: str) -> None:
-    """Note that another process goes on with a run."""
+    """Note which process carries a run out from now on."""
     Run.objects.filter(id=run_id).update(process=process)
+
+
+def is_interrupted(run: Run) -> bool:
+    """Tell whether a run has not ended, and the process that did it is gone.
+
+    One that is an operation was begun then; the next executor goes on with it.
+    """
+    if run.state != RunState.RUNNING or not is_gone(run.process):
+        return False
+    begun = (OperationState.RUNNING, OperationState.REVERTING)
+    row = Operation.objects.filter(id=run.operation_id, state__in=begun)
+    return not run.operation_id or row.exists()
 
 
 def is_under_way(run: Run) -> bool:

@@ -109,7 +109,7 @@ def write_down(
             "again_of": order.again_of,
             "undo_of": order.undo_of,
             "node": installation.node,
-            "process": this_process().text,
+            "process": "" if durable else this_process().text,
         },
         order.sites,
         order.left_out,

@@ -20,12 +20,13 @@ from vmoodle.fleet.command import AnyCommand, nothing_to_undo
 from vmoodle.fleet.fan_out import Bounds, Ended, Job, fan_out
 from vmoodle.fleet.parameters import Parameters, restored, secrets_of
 from vmoodle.fleet.result import Changed, Result, Table, capped, to_json
-from vmoodle.fleet.runs.order import unknown_outcome
+from vmoodle.fleet.runs.order import operation_of, unknown_outcome
 from vmoodle.fleet.runs.view import state_of
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.fleet.target_sites import TargetSites, by_server
 from vmoodle.fleet.unforeseen import contained
 from vmoodle.moodle.caches.invalidation import Change
+from vmoodle.operations.node import left_alone
 from vmoodle.process import this_process
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import runs
@@ -74,20 +75,29 @@ def run_here(
 
 
 def go_on(installation: Installation, run: Run, tell: Tell = tell_nobody) -> Run:
-    """Go on with a run whose own process was ended; return it as it is then.
+    """Go on with a run that is no operation; return it as it is then.
 
-    Raise Conflict `run.state` for one that has ended, is under way, or is an operation's.
+    Raise as `refuse_to_go_on`.
     """
-    if state_of(run) != "interrupted":
-        raise Conflict(
-            "run.state",
-            f"Run {run.id} is {state_of(run)}; only one that was interrupted can go on.",
-            f"vmoodle operation follow {run.operation_id}"
-            if run.operation_id
-            else f"vmoodle run again {run.id} --failed",
-        )
+    refuse_to_go_on(installation, run)
     runs.continued(run.id, this_process().text)
     return run_here(installation, run, None, tell)
+
+
+def refuse_to_go_on(installation: Installation, run: Run) -> None:
+    """Raise Conflict `run.state` for a run that has ended, or that a process carries out."""
+    if state_of(run) == "interrupted":
+        return
+    under_way = run.operation_id and runs.is_under_way(run)
+    if under_way and left_alone(installation, [operation_of(run)]):
+        return
+    raise Conflict(
+        "run.state",
+        f"Run {run.id} is {state_of(run)}; only one that was interrupted can go on.",
+        f"vmoodle operation follow {run.operation_id}"
+        if under_way
+        else f"vmoodle run again {run.id} --failed",
+    )
 
 
 def carry_out(
@@ -97,6 +107,7 @@ def carry_out(
     stopped: Callable[[], bool],
 ) -> None:
     """Carry out what is left of a run as a step of its operation; it is not ended here."""
+    runs.continued(run_id, this_process().text)
     _Execution(installation, runs.find(run_id), None, tell, stopped).go()
 
 
