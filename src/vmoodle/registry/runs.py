@@ -26,6 +26,8 @@ from vmoodle.registry.text import error_columns
 KIND = "fleet.run"
 _NOT_DONE = (RunSiteState.FAILED, RunSiteState.TIMEOUT, RunSiteState.CANCELLED)
 _CHUNK = 500
+UNDO_LOST = "lost"
+"""Kept as the undo of a site whose change was made again after a crash, and found itself made."""
 # What is shorter is kept as it is. It begins with a brace, what zstd made with a mark of its own.
 _COMPRESSED_FROM = 200
 _ENTER = f"""
@@ -191,17 +193,36 @@ def _as_kept(result: str) -> bytes:
 def undo_of(run_id: str, shortname: str) -> str:
     """Return the encrypted undo that a run kept of a site, empty for none."""
     row = RunSite.objects.filter(run_id=run_id, shortname=shortname)
+    row = row.exclude(undo_encrypted=UNDO_LOST)
     return row.values_list("undo_encrypted", flat=True).first() or ""
 
 
 def undoable(run_id: str) -> list[str]:
     """Return the shortnames of the sites on which a run can be taken back and was not yet."""
-    done = RunSite.objects.filter(run_id=run_id).exclude(undo_encrypted="")
+    done = RunSite.objects.filter(run_id=run_id).exclude(undo_encrypted__in=("", UNDO_LOST))
     back = RunSite.objects.filter(
         run__undo_of=run_id, run__dry=False, state__in=(RunSiteState.OK, RunSiteState.UNKNOWN)
     )
     names = done.exclude(shortname__in=back.values("shortname")).order_by("shortname")
     return list(names.values_list("shortname", flat=True))
+
+
+def undo_lost(run_id: str) -> list[str]:
+    """Return the shortnames of the sites that a run may have changed without keeping the undo."""
+    rows = RunSite.objects.filter(run_id=run_id)
+    lost = rows.filter(undo_encrypted=UNDO_LOST)
+    lost |= rows.filter(state=RunSiteState.UNKNOWN, undo_encrypted="")
+    return list(lost.order_by("shortname").values_list("shortname", flat=True))
+
+
+def trial_of(run: Run) -> Run | None:
+    """Return the trial of a change: the latest before it of the same order; None for none."""
+    same = Run.objects.filter(
+        dry=True, command=run.command, target=run.target, undo_of=run.undo_of, actor=run.actor,
+        created_at__lte=run.created_at,
+    )  # fmt: skip
+    latest = same.order_by("-created_at").first()
+    return latest if latest and latest.parameters == run.parameters else None
 
 
 def taken_back_by(run_id: str) -> str:
@@ -213,19 +234,19 @@ def taken_back_by(run_id: str) -> str:
     return str(latest or "")
 
 
-def taken_up(run_id: str, *, repeat: bool, unknown: VMoodleError) -> frozenset[str]:
+def taken_up(run_id: str, *, repeat: bool, unknown: VMoodleError) -> dict[int, str]:
     """Decide what was begun when the process that did it ended.
 
-    With `repeat` it waits again, and its shortnames are returned; otherwise it is unknown, which
-    `unknown` explains.
+    With `repeat` it waits again, and its shortnames are returned by their ids; otherwise it is
+    unknown, which `unknown` explains.
     """
     begun = RunSite.objects.filter(run_id=run_id, state=RunSiteState.BEGUN)
     if repeat:
-        names = frozenset(begun.values_list("shortname", flat=True))
+        names = dict(begun.values_list("site_id", "shortname"))
         begun.update(state=RunSiteState.WAITING)
         return names
     begun.update(state=RunSiteState.UNKNOWN, **error_columns(unknown))
-    return frozenset()
+    return {}
 
 
 def begun(run_id: str, site_ids: Sequence[int]) -> dict[int, Conflict]:

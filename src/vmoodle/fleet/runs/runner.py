@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from vmoodle.engines.protocol import CONNECT_TIMEOUT, GRACE
 from vmoodle.errors import Conflict, Failed, VMoodleError
 from vmoodle.fleet import command_sets
-from vmoodle.fleet.command import AnyCommand, nothing_to_undo
+from vmoodle.fleet.command import AnyCommand, has_undo, nothing_to_undo
 from vmoodle.fleet.fan_out import Bounds, Ended, Job, fan_out
 from vmoodle.fleet.parameters import Parameters, restored, secrets_of
 from vmoodle.fleet.result import Changed, Result, Table, capped, to_json
@@ -135,7 +135,7 @@ class _Execution:
         self._given_up: dict[str, Ended[Answer]] = {}
         self._changes = self._class.effect.changes and not run.dry
         self._pending: list[Outcome] = []
-        self._repeated: frozenset[str] = frozenset()
+        self._repeated: dict[int, str] = {}
         self._keep_at = 0.0
         self._tell_at = 0.0
         self._failed = 0
@@ -181,7 +181,7 @@ class _Execution:
 
     def _act(self, site: TargetSite) -> Answer:
         try:
-            if self._changes and site.shortname in self._repeated:
+            if self._changes and site.shortname in self._repeated.values():
                 # It may be done there, and killed before what was cached was dropped.
                 site.drop_caches(Change)
             with contained(f"on {site.shortname}", self._without_secrets):
@@ -245,7 +245,8 @@ class _Execution:
         problem = ended.error
         if problem is None:
             try:
-                text, undo = self._kept(cast("Answer", ended.value))
+                again = int(ended.key) in self._repeated
+                text, undo = self._kept(cast("Answer", ended.value), again=again)
                 return Outcome(int(ended.key), RunSiteState.OK, milliseconds, text, undo=undo)
             except Exception as error:  # noqa: BLE001 - a stranger's answer
                 problem = _no_result(error)
@@ -264,12 +265,14 @@ class _Execution:
     def _without_secrets(self, text: str) -> str:
         return without_secrets(text, self._secrets) if self._secrets else text
 
-    def _kept(self, answer: Answer) -> tuple[str, str]:
+    def _kept(self, answer: Answer, *, again: bool) -> tuple[str, str]:
         """Return the answer as JSON, and what takes the change back, encrypted."""
         undo = ""
         if isinstance(answer, Changed):
             if answer.undo is not None and self._changes:
                 undo = self._installation.encrypt(Secret(json.dumps(answer.undo)))
+            elif again and self._changes and has_undo(self._class):
+                undo = runs.UNDO_LOST
             answer = answer.answer
         text = to_json(capped(answer, self._installation.settings.fleet.most_bytes))
         if isinstance(answer, Table) and any(len(r) != len(answer.columns) for r in answer.rows):
