@@ -161,6 +161,11 @@ def failed_names(run: Run) -> list[str]:
     return names(run.id, {*_NOT_DONE, *waits})
 
 
+def unknown_names(run: Run) -> list[str]:
+    """Return the shortnames of the sites of which nobody knows whether a run was done there."""
+    return names(run.id, {RunSiteState.UNKNOWN})
+
+
 def rows(run_id: str, *, besides: Collection[str] = ()) -> Iterator[RunSite]:
     """Give a run's sites by shortname, a few at a time; those in some states left out.
 

@@ -158,15 +158,15 @@ def again(
 
 
 def _none_failed(run: Run) -> NotFound:
-    unknown = runs.names(run.id, {RunSiteState.UNKNOWN})
+    unknown = runs.unknown_names(run)
     message = f"No site of run {run.id} failed."
     if not unknown:
         return NotFound("run.failed", message, f"vmoodle run show {run.id}")
     are = "site is" if len(unknown) == 1 else "sites are"
     return NotFound(
         "run.failed",
-        f"{message} {len(unknown)} {are} unknown, and not repeated.",
-        f"Look there first; then order it anew on {', '.join(unknown)}.",
+        f"{message} {len(unknown)} {are} unknown, and not repeated: {', '.join(unknown)}.",
+        f"Look there first; then order it anew where it is missing: on unknown:{run.id}.",
     )
 
 
@@ -298,7 +298,7 @@ def unknown_outcome(run_id: str) -> VMoodleError:
     return Failed(
         "run.outcome",
         "Whether the change was made is not known: it was begun, and how it ended was not heard.",
-        f"Look at the site; then order it anew on those where it is missing (run {run_id}).",
+        f"Look at the site; then order it anew where it is missing (of unknown:{run_id}).",
     )
 
 
