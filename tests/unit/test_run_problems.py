@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection, Mapping
 from importlib.metadata import EntryPoint
 
 import pytest
 from tests.published_sites import make_site
 
-from vmoodle.errors import Refused
+from vmoodle.errors import Refused, VMoodleError
 from vmoodle.fleet import command_sets
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Parameters
@@ -31,6 +33,19 @@ class Partly(Command[Parameters]):
         if site.shortname.startswith("a"):
             raise Refused("tests.no", f"The site {site.shortname} says no.", "Ask another.")
         return Scalar("would do it")
+
+
+class Judged(Partly):
+    name, title = "partly.judged", "Change what nobody has."
+
+    @classmethod
+    def judge(
+        cls,
+        given: Parameters,  # noqa: ARG003
+        answers: Mapping[str, Result],  # noqa: ARG003
+        failures: Collection[VMoodleError],  # noqa: ARG003
+    ) -> None:
+        raise Refused("tests.nobody", "Nobody has it.", "Name another.")
 
 
 class Silent(Command[Parameters]):
@@ -72,6 +87,33 @@ def test_equal_errors_are_told_once_and_not_again_after_the_trial(
     ]
     assert "left out, as told: a1, a2" in lines
     assert lines[-1].startswith("4 site(s)") and "1 ok, 3 failed" in lines[-1]
+
+
+def test_a_trial_that_went_well_nowhere_is_one_document_all_the_same(
+    fleet: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vmoodle.cli.run_start import carry_out, order_of
+
+    command = command_sets.find("partly.write")
+    with pytest.raises(Refused) as refused:
+        carry_out(fleet, order_of(fleet, command, {}, "a1", None), yes=True, json=True)
+    assert refused.value.code == "run.trial"
+    document = json.loads(capsys.readouterr().out)
+    assert document["dry_run"] is True
+    assert [one["error"]["code"] for one in document["results"]] == ["tests.no"]
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_trial_whose_answers_speak_against_it_is_one_document_all_the_same(
+    fleet: Installation, capsys: pytest.CaptureFixture[str], *, dry: bool
+) -> None:
+    from vmoodle.cli.run_start import carry_out, order_of
+
+    command = command_sets.find("partly.judged")
+    with pytest.raises(Refused, match="Nobody has it"):
+        carry_out(fleet, order_of(fleet, command, {}, "b1", None), yes=True, dry=dry, json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert [one["site"] for one in document["results"]] == ["b1"]
 
 
 def test_only_so_many_different_errors_are_told_apart() -> None:

@@ -11,9 +11,9 @@ import pytest
 from django.db import OperationalError
 from tests.disk import fill, small_disk
 from tests.faulty_registry import registry_that_takes_nothing
-from tests.unit.test_runs import durable, fleet, follow, read, statuses, told
+from tests.unit.test_runs import durable, fleet, follow, read, statuses, told, undo
 
-from vmoodle.errors import Conflict, InvalidInput, NotFound, Unavailable
+from vmoodle.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable
 from vmoodle.installation import Installation, open_installation
 
 if TYPE_CHECKING:
@@ -70,6 +70,28 @@ def test_a_run_is_deleted_unless_it_is_under_way(fleet: Installation, tmp_path: 
     runs.delete(follow(fleet, run))
     with pytest.raises(NotFound):
         runs.find(run.id)
+
+
+def test_a_run_that_can_still_be_taken_back_is_deleted_only_when_that_is_confirmed(
+    fleet: Installation, tmp_path: Path
+) -> None:
+    from vmoodle.cli.run import delete
+
+    words = {"directory": str(tmp_path)}
+    run = follow(fleet, durable(fleet, "tests.undoable", "a1", **words))
+    with pytest.raises(Refused, match="can still be taken back on 1 site") as refused:
+        delete(run.id)
+    assert (refused.value.code, f"run undo {run.id}" in refused.value.hint) == (
+        "run.unconfirmed", True
+    )  # fmt: skip
+    assert ids() == {run.id}
+    undo(fleet, run)
+    delete(run.id)
+    assert run.id not in ids()
+    other = follow(fleet, durable(fleet, "tests.undoable", "a1", **words))
+    delete(other.id, yes=True)
+    delete(read(fleet, "tests.plain").id)
+    assert len(ids()) == 1, "the undo of the first"
 
 
 def test_a_worker_prunes_once_a_day(fleet: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

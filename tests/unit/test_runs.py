@@ -233,7 +233,10 @@ def test_a_write_that_was_begun_when_its_process_was_killed_is_unknown_and_not_r
     assert statuses(run)["a2"] == "unknown"
     assert set(statuses(run).values()) <= {"ok", "unknown"}
     assert lines(tmp_path) == dict.fromkeys(NAMES, 1)
-    # "Again on the failed" leaves it to a person, too.
+    # "Again on the failed" leaves it to a person, too, who has a word for those sites.
+    unknown = [site for site, status in statuses(run).items() if status == "unknown"]
+    assert order(fleet, "tests.write", f"unknown:{run.id[:6]}").names == unknown
+    assert f"unknown:{run.id}" in told(run)["a2"]["error"]["hint"]
     with pytest.raises(NotFound):
         order(fleet, "tests.write", f"failed:{run.id}")
 
@@ -619,4 +622,4 @@ def test_a_run_of_which_nothing_failed_says_so_and_what_is_unknown(fleet: Instal
     RunSite.objects.filter(run=run, shortname="b2").update(state="unknown")
     with pytest.raises(NotFound, match="1 site is unknown, and not repeated") as unknown:
         orders.again(fleet, run, command, failed=True)
-    assert unknown.value.hint.endswith("anew on b2.")
+    assert unknown.value.hint.endswith(f"on unknown:{run.id}.")

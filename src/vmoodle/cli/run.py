@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ from vmoodle.cli.output import (
     print_table,
     say,
 )
-from vmoodle.cli.progress import showing
+from vmoodle.cli.progress import carry_out_all, showing
 from vmoodle.cli.run_show import show_answers, show_cuts, show_run
 from vmoodle.cli.run_start import Confirm, DryRun, Timeout, Yes
 
@@ -91,8 +92,6 @@ def show(run: RunId, json: Json = False) -> None:
 
     row = runs.find(run)
     if json:
-        import sys
-
         write_json(row, sys.stdout, with_options)
         return
     told = facts(row)
@@ -164,12 +163,17 @@ def go_on(run: RunId, json: Json = False) -> None:
     from vmoodle.installation import open_installation
 
     installation = open_installation()
-    from vmoodle.fleet.runs import runner
+    from vmoodle.fleet.runs import order, runner
     from vmoodle.registry import runs
 
     row = runs.find(run)
-    with showing("asking the sites") as tell:
-        row = runner.go_on(installation, row, tell)
+    if row.operation_id:
+        runner.refuse_to_go_on(installation, row)
+        carry_out_all(installation, [order.operation_of(row)])
+        row = runs.find(row.id)
+    else:
+        with showing("asking the sites") as tell:
+            row = runner.go_on(installation, row, tell)
     show_run(row, _comparison(row), json=json)
 
 
@@ -233,10 +237,16 @@ def export(
 
 
 @app.command()
-def delete(run: RunId, json: Json = False) -> None:
+def delete(
+    run: RunId,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before what would take it back is lost.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Delete a run that has ended: what sites answered, and what would take it back.
 
-    The audit trail keeps that it was.
+    It asks first where the run can still be taken back. The audit trail keeps that it was.
     """
     from vmoodle.installation import open_installation
 
@@ -244,6 +254,8 @@ def delete(run: RunId, json: Json = False) -> None:
     from vmoodle.registry import runs
 
     row = runs.find(run)
+    if not yes and not runs.is_under_way(row) and not _agreed_to_lose(row):
+        raise typer.Abort
     runs.delete(row)
     if json:
         print_json({"run": row.id, "deleted": True})
@@ -281,6 +293,19 @@ def prune(
     else:
         would = "would be" if dry_run else "are"
         say(f"{len(ids)} run(s) of before {moment(before)} {would} deleted")
+
+
+def _agreed_to_lose(run: Run) -> bool:
+    """Tell whether a run may be deleted: asks where it has what would take it back."""
+    from vmoodle.fleet.bulk.confirmation import refuse_unconfirmed_loss
+    from vmoodle.registry import runs
+
+    sites = runs.undoable(run.id)
+    if sites and sys.stdin.isatty():
+        lost = f"Run {run.id} can be taken back on {len(sites)} site(s) ({names(sites)})."
+        return typer.confirm(f"{lost} Delete it, and what that takes?", err=True)
+    refuse_unconfirmed_loss(run.id, sites)
+    return True
 
 
 def _comparison(run: Run) -> Any:

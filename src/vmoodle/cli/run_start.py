@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 
 import typer
 
+from vmoodle.cli.option_words import with_options
 from vmoodle.cli.output import print_json, say
 from vmoodle.cli.progress import carry_out_all, showing
 from vmoodle.cli.run_show import show_answers, show_run
@@ -79,7 +81,8 @@ def carry_out(
         return
     run = ask(installation, order, dry=dry)
     if dry and not order.undo_of:
-        orders.judge_trial(order, run)
+        with _told_all_the_same(run, json=json):
+            orders.judge_trial(order, run)
     show_run(run, command.comparison, json=json, show=show)
 
 
@@ -160,13 +163,14 @@ def _change(
     trial = orders.write_down(installation, order, dry=True)
     with showing("trying it out") as tell:
         trial = runner.run_here(installation, trial, order.command, tell)
-    if not order.undo_of:
-        orders.judge_trial(order, trial)
-    if not json:
-        if summary(trial)["ok"]:
-            say("what would be done:")
-        show_answers(trial, order.command.comparison)
-    order = orders.after_trial(order, trial)
+    with _told_all_the_same(trial, json=json):
+        if not order.undo_of:
+            orders.judge_trial(order, trial)
+        if not json:
+            if summary(trial)["ok"]:
+                say("what would be done:")
+            show_answers(trial, order.command.comparison)
+        order = orders.after_trial(order, trial)
     if orders.changes_nothing(order, trial):
         if not json:
             say(f"{NOTHING}; no site was touched")
@@ -182,6 +186,20 @@ def _change(
         return
     carry_out_all(installation, [orders.operation_of(run)])
     show_run(runs.find(run.id), order.command.comparison, json=json, told=order.left_out)
+
+
+@contextmanager
+def _told_all_the_same(trial: Run, *, json: bool) -> Iterator[None]:
+    """Print a trial's document before what ends the call by an error: a program reads only that."""
+    from vmoodle.errors import VMoodleError
+    from vmoodle.fleet.runs.export import write_json
+
+    try:
+        yield
+    except VMoodleError:
+        if json:
+            write_json(trial, sys.stdout, with_options)
+        raise
 
 
 def _show_queued(run_id: str, operation_id: str, *, json: bool) -> None:

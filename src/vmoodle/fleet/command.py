@@ -163,6 +163,11 @@ def has_dry_run(command: type[AnyCommand]) -> bool:
     return command.dry_run is not Command.dry_run
 
 
+def has_undo(command: type[AnyCommand]) -> bool:
+    """Tell whether a command can take back what it did."""
+    return command.undo is not Command.undo
+
+
 def refuse_malformed(command: type[AnyCommand]) -> None:
     """Raise InvalidInput `command.malformed` for a command class that keeps not to the contract."""
     wrong = ""

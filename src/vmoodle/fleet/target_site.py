@@ -155,7 +155,7 @@ def unheard(why: str) -> Failed:
     return Failed(
         "run.outcome",
         f"Whether the change was made is not known: {why}",
-        "Look at the site; then order it anew where it is missing.",
+        "Look at the site; then order it anew where it is missing (of unknown:RUN).",
     )
 
 

@@ -39,7 +39,8 @@ class RunState(models.TextChoices):
 class Run(models.Model):
     """One command on many sites: what, by whom, where, and what came of it.
 
-    `operation_id` is empty for one that a process does by itself, named in `process`.
+    `operation_id` is empty for one that a process does by itself. `process` names the one that
+    does it; of an operation the latest executor, empty before the first.
     """
 
     id = models.CharField(max_length=12, primary_key=True)

@@ -20,12 +20,14 @@ from vmoodle.registry import operations
 from vmoodle.registry.audit import current_actor, record
 from vmoodle.registry.changing import changed_by, changing, one_at_a_time
 from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
-from vmoodle.registry.models import HOLDING_STATES, Operation
+from vmoodle.registry.models import HOLDING_STATES, Operation, OperationState
 from vmoodle.registry.text import error_columns
 
 KIND = "fleet.run"
 _NOT_DONE = (RunSiteState.FAILED, RunSiteState.TIMEOUT, RunSiteState.CANCELLED)
 _CHUNK = 500
+UNDO_LOST = "lost"
+"""Kept as the undo of a site whose change was made again after a crash, and found itself made."""
 # What is shorter is kept as it is. It begins with a brace, what zstd made with a mark of its own.
 _COMPRESSED_FROM = 200
 _ENTER = f"""
@@ -159,6 +161,11 @@ def failed_names(run: Run) -> list[str]:
     return names(run.id, {*_NOT_DONE, *waits})
 
 
+def unknown_names(run: Run) -> list[str]:
+    """Return the shortnames of the sites of which nobody knows whether a run was done there."""
+    return names(run.id, {RunSiteState.UNKNOWN})
+
+
 def rows(run_id: str, *, besides: Collection[str] = ()) -> Iterator[RunSite]:
     """Give a run's sites by shortname, a few at a time; those in some states left out.
 
@@ -191,17 +198,36 @@ def _as_kept(result: str) -> bytes:
 def undo_of(run_id: str, shortname: str) -> str:
     """Return the encrypted undo that a run kept of a site, empty for none."""
     row = RunSite.objects.filter(run_id=run_id, shortname=shortname)
+    row = row.exclude(undo_encrypted=UNDO_LOST)
     return row.values_list("undo_encrypted", flat=True).first() or ""
 
 
 def undoable(run_id: str) -> list[str]:
     """Return the shortnames of the sites on which a run can be taken back and was not yet."""
-    done = RunSite.objects.filter(run_id=run_id).exclude(undo_encrypted="")
+    done = RunSite.objects.filter(run_id=run_id).exclude(undo_encrypted__in=("", UNDO_LOST))
     back = RunSite.objects.filter(
         run__undo_of=run_id, run__dry=False, state__in=(RunSiteState.OK, RunSiteState.UNKNOWN)
     )
     names = done.exclude(shortname__in=back.values("shortname")).order_by("shortname")
     return list(names.values_list("shortname", flat=True))
+
+
+def undo_lost(run_id: str) -> list[str]:
+    """Return the shortnames of the sites that a run may have changed without keeping the undo."""
+    rows = RunSite.objects.filter(run_id=run_id)
+    lost = rows.filter(undo_encrypted=UNDO_LOST)
+    lost |= rows.filter(state=RunSiteState.UNKNOWN, undo_encrypted="")
+    return list(lost.order_by("shortname").values_list("shortname", flat=True))
+
+
+def trial_of(run: Run) -> Run | None:
+    """Return the trial of a change: the latest before it of the same order; None for none."""
+    same = Run.objects.filter(
+        dry=True, command=run.command, target=run.target, undo_of=run.undo_of, actor=run.actor,
+        created_at__lte=run.created_at,
+    )  # fmt: skip
+    latest = same.order_by("-created_at").first()
+    return latest if latest and latest.parameters == run.parameters else None
 
 
 def taken_back_by(run_id: str) -> str:
@@ -213,19 +239,19 @@ def taken_back_by(run_id: str) -> str:
     return str(latest or "")
 
 
-def taken_up(run_id: str, *, repeat: bool, unknown: VMoodleError) -> frozenset[str]:
+def taken_up(run_id: str, *, repeat: bool, unknown: VMoodleError) -> dict[int, str]:
     """Decide what was begun when the process that did it ended.
 
-    With `repeat` it waits again, and its shortnames are returned; otherwise it is unknown, which
-    `unknown` explains.
+    With `repeat` it waits again, and its shortnames are returned by their ids; otherwise it is
+    unknown, which `unknown` explains.
     """
     begun = RunSite.objects.filter(run_id=run_id, state=RunSiteState.BEGUN)
     if repeat:
-        names = frozenset(begun.values_list("shortname", flat=True))
+        names = dict(begun.values_list("site_id", "shortname"))
         begun.update(state=RunSiteState.WAITING)
         return names
     begun.update(state=RunSiteState.UNKNOWN, **error_columns(unknown))
-    return frozenset()
+    return {}
 
 
 def begun(run_id: str, site_ids: Sequence[int]) -> dict[int, Conflict]:
@@ -296,8 +322,20 @@ def finish(run_id: str, unknown: VMoodleError) -> Run:
 
 
 def continued(run_id: str, process: str) -> None:
-    """Note that another process goes on with a run."""
+    """Note which process carries a run out from now on."""
     Run.objects.filter(id=run_id).update(process=process)
+
+
+def is_interrupted(run: Run) -> bool:
+    """Tell whether a run has not ended, and the process that did it is gone.
+
+    One that is an operation was begun then; the next executor goes on with it.
+    """
+    if run.state != RunState.RUNNING or not is_gone(run.process):
+        return False
+    begun = (OperationState.RUNNING, OperationState.REVERTING)
+    row = Operation.objects.filter(id=run.operation_id, state__in=begun)
+    return not run.operation_id or row.exists()
 
 
 def is_under_way(run: Run) -> bool:

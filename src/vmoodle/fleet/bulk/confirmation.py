@@ -63,6 +63,17 @@ def refuse_unconfirmed_change(
     )
 
 
+def refuse_unconfirmed_loss(run_id: str, undoable: Sequence[str]) -> None:
+    """Raise Refused `run.unconfirmed` when a run would be deleted that can still be taken back."""
+    if undoable:
+        raise Refused(
+            "run.unconfirmed",
+            f"Run {run_id} can still be taken back on {len(undoable)} site(s), and what that takes "
+            "would be deleted; nothing was.",
+            f"When that may be lost: {called('yes')}. To take it back: vmoodle run undo {run_id}",
+        )
+
+
 def refuse_unconfirmed(names: Sequence[str], typed: str, call: str, *, shown: bool = False) -> None:
     """Raise Refused, with the list and what would confirm it, when that was not typed.
 

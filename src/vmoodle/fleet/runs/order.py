@@ -9,7 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vmoodle.errors import Conflict, Failed, InvalidInput, NotFound, Refused, VMoodleError
-from vmoodle.fleet.command import AnyCommand, Command, Effect, has_dry_run, nothing_to_undo
+from vmoodle.fleet.command import (
+    AnyCommand,
+    Command,
+    Effect,
+    has_dry_run,
+    has_undo,
+    nothing_to_undo,
+)
 from vmoodle.fleet.parameters import Parameters, has_secrets, masked, restored, revealed, secrets_of
 from vmoodle.fleet.runs.view import answers, problems
 from vmoodle.fleet.target_sites import wrong_state
@@ -109,7 +116,7 @@ def write_down(
             "again_of": order.again_of,
             "undo_of": order.undo_of,
             "node": installation.node,
-            "process": this_process().text,
+            "process": "" if durable else this_process().text,
         },
         order.sites,
         order.left_out,
@@ -151,23 +158,24 @@ def again(
 
 
 def _none_failed(run: Run) -> NotFound:
-    unknown = runs.names(run.id, {RunSiteState.UNKNOWN})
+    unknown = runs.unknown_names(run)
     message = f"No site of run {run.id} failed."
     if not unknown:
         return NotFound("run.failed", message, f"vmoodle run show {run.id}")
     are = "site is" if len(unknown) == 1 else "sites are"
     return NotFound(
         "run.failed",
-        f"{message} {len(unknown)} {are} unknown, and not repeated.",
-        f"Look there first; then order it anew on {', '.join(unknown)}.",
+        f"{message} {len(unknown)} {are} unknown, and not repeated: {', '.join(unknown)}.",
+        f"Look there first; then order it anew where it is missing: on unknown:{run.id}.",
     )
 
 
 def undo(installation: Installation, run: Run, command: type[AnyCommand]) -> Order:
     """Return the order that takes a run back, on the sites where it can be and was not yet.
 
-    Raise Refused `run.read` for one that changed nothing, `command.undo` where nothing was kept,
-    Conflict `run.undone` where all was taken back already.
+    A site whose undo was lost in a crash is left out with that reason. Raise Refused `run.read` for
+    one that changed nothing, `command.undo` where nothing was kept, Conflict `run.undone` where all
+    was taken back already.
     """
     if run.dry or run.effect == Effect.READS:
         raise Refused(
@@ -179,9 +187,11 @@ def undo(installation: Installation, run: Run, command: type[AnyCommand]) -> Ord
                     timeout=run.timeout, settle=False)  # fmt: skip
     left = set(runs.undoable(run.id))
     sites = tuple((site_id, name) for site_id, name in whole.sites if name in left)
+    lost = _undo_lost(run, command, whole.names)
     if not sites:
-        raise _undone(run) or nothing_to_undo(command.name)
+        raise _undone(run) or (_lost(run, lost) if lost else nothing_to_undo(command.name))
     left_out = {name: error for name, error in whole.left_out.items() if name in left}
+    left_out |= {name: _lost(run, [name]) for name in lost}
     return replace(whole, sites=sites, left_out=left_out, undo_of=run.id)
 
 
@@ -195,6 +205,33 @@ def _undone(run: Run) -> Conflict | None:
         "run.undone",
         f"Run {run.id} was taken back already by run {back}.",
         f"To have again what it changed: vmoodle run {again}",
+    )
+
+
+def _undo_lost(run: Run, command: type[AnyCommand], names: Collection[str]) -> list[str]:
+    """Return which of these sites the run may have changed without keeping the undo."""
+    lost = [name for name in runs.undo_lost(run.id) if name in names]
+    if not lost or not has_undo(command):
+        return []
+    trial = runs.trial_of(run)
+    with contained(f"{command.name}, when its trial was judged"):
+        unchanged = {
+            site
+            for site, answer in (answers(trial) if trial else ())
+            if site in lost and command.changes_nothing(answer)
+        }
+    return [name for name in lost if name not in unchanged]
+
+
+def _lost(run: Run, sites: Sequence[str]) -> Refused:
+    trial = runs.trial_of(run)
+    return Refused(
+        "command.undo",
+        f"What run {run.id} changed on {', '.join(sites)} cannot be taken back: what was there "
+        "before was not kept, for the process was killed, or the end of the change not heard.",
+        f"The values from before stand in its trial: vmoodle run show {trial.id}"
+        if trial
+        else "Restore a snapshot, or change it by another command.",
     )
 
 
@@ -261,7 +298,7 @@ def unknown_outcome(run_id: str) -> VMoodleError:
     return Failed(
         "run.outcome",
         "Whether the change was made is not known: it was begun, and how it ended was not heard.",
-        f"Look at the site; then order it anew on those where it is missing (run {run_id}).",
+        f"Look at the site; then order it anew where it is missing (of unknown:{run_id}).",
     )
 
 

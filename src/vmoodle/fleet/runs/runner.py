@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, cast
 from vmoodle.engines.protocol import CONNECT_TIMEOUT, GRACE
 from vmoodle.errors import Conflict, Failed, VMoodleError
 from vmoodle.fleet import command_sets
-from vmoodle.fleet.command import AnyCommand, nothing_to_undo
+from vmoodle.fleet.command import AnyCommand, has_undo, nothing_to_undo
 from vmoodle.fleet.fan_out import Bounds, Ended, Job, fan_out
 from vmoodle.fleet.parameters import Parameters, restored, secrets_of
 from vmoodle.fleet.result import Changed, Result, Table, capped, to_json
-from vmoodle.fleet.runs.order import unknown_outcome
+from vmoodle.fleet.runs.order import operation_of, unknown_outcome
 from vmoodle.fleet.runs.view import state_of
 from vmoodle.fleet.target_site import TargetSite
 from vmoodle.fleet.target_sites import TargetSites, by_server
 from vmoodle.fleet.unforeseen import contained
 from vmoodle.moodle.caches.invalidation import Change
+from vmoodle.operations.node import left_alone
 from vmoodle.process import this_process
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import runs
@@ -74,20 +75,29 @@ def run_here(
 
 
 def go_on(installation: Installation, run: Run, tell: Tell = tell_nobody) -> Run:
-    """Go on with a run whose own process was ended; return it as it is then.
+    """Go on with a run that is no operation; return it as it is then.
 
-    Raise Conflict `run.state` for one that has ended, is under way, or is an operation's.
+    Raise as `refuse_to_go_on`.
     """
-    if state_of(run) != "interrupted":
-        raise Conflict(
-            "run.state",
-            f"Run {run.id} is {state_of(run)}; only one that was interrupted can go on.",
-            f"vmoodle operation follow {run.operation_id}"
-            if run.operation_id
-            else f"vmoodle run again {run.id} --failed",
-        )
+    refuse_to_go_on(installation, run)
     runs.continued(run.id, this_process().text)
     return run_here(installation, run, None, tell)
+
+
+def refuse_to_go_on(installation: Installation, run: Run) -> None:
+    """Raise Conflict `run.state` for a run that has ended, or that a process carries out."""
+    if state_of(run) == "interrupted":
+        return
+    under_way = run.operation_id and runs.is_under_way(run)
+    if under_way and left_alone(installation, [operation_of(run)]):
+        return
+    raise Conflict(
+        "run.state",
+        f"Run {run.id} is {state_of(run)}; only one that was interrupted can go on.",
+        f"vmoodle operation follow {run.operation_id}"
+        if under_way
+        else f"vmoodle run again {run.id} --failed",
+    )
 
 
 def carry_out(
@@ -97,6 +107,7 @@ def carry_out(
     stopped: Callable[[], bool],
 ) -> None:
     """Carry out what is left of a run as a step of its operation; it is not ended here."""
+    runs.continued(run_id, this_process().text)
     _Execution(installation, runs.find(run_id), None, tell, stopped).go()
 
 
@@ -124,7 +135,7 @@ class _Execution:
         self._given_up: dict[str, Ended[Answer]] = {}
         self._changes = self._class.effect.changes and not run.dry
         self._pending: list[Outcome] = []
-        self._repeated: frozenset[str] = frozenset()
+        self._repeated: dict[int, str] = {}
         self._keep_at = 0.0
         self._tell_at = 0.0
         self._failed = 0
@@ -170,7 +181,7 @@ class _Execution:
 
     def _act(self, site: TargetSite) -> Answer:
         try:
-            if self._changes and site.shortname in self._repeated:
+            if self._changes and site.shortname in self._repeated.values():
                 # It may be done there, and killed before what was cached was dropped.
                 site.drop_caches(Change)
             with contained(f"on {site.shortname}", self._without_secrets):
@@ -234,7 +245,8 @@ class _Execution:
         problem = ended.error
         if problem is None:
             try:
-                text, undo = self._kept(cast("Answer", ended.value))
+                again = int(ended.key) in self._repeated
+                text, undo = self._kept(cast("Answer", ended.value), again=again)
                 return Outcome(int(ended.key), RunSiteState.OK, milliseconds, text, undo=undo)
             except Exception as error:  # noqa: BLE001 - a stranger's answer
                 problem = _no_result(error)
@@ -253,12 +265,14 @@ class _Execution:
     def _without_secrets(self, text: str) -> str:
         return without_secrets(text, self._secrets) if self._secrets else text
 
-    def _kept(self, answer: Answer) -> tuple[str, str]:
+    def _kept(self, answer: Answer, *, again: bool) -> tuple[str, str]:
         """Return the answer as JSON, and what takes the change back, encrypted."""
         undo = ""
         if isinstance(answer, Changed):
             if answer.undo is not None and self._changes:
                 undo = self._installation.encrypt(Secret(json.dumps(answer.undo)))
+            elif again and self._changes and has_undo(self._class):
+                undo = runs.UNDO_LOST
             answer = answer.answer
         text = to_json(capped(answer, self._installation.settings.fleet.most_bytes))
         if isinstance(answer, Table) and any(len(r) != len(answer.columns) for r in answer.rows):

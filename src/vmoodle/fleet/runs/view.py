@@ -14,18 +14,15 @@ from vmoodle.fleet.parameters import restored
 from vmoodle.fleet.problems import Fault
 from vmoodle.fleet.result import Compared, Result, Table, from_json
 from vmoodle.fleet.unforeseen import contained
-from vmoodle.process import is_gone
 from vmoodle.registry import runs
-from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState, RunState
+from vmoodle.registry.fleet_models import Run, RunSite, RunSiteState
 
 GOOD = frozenset({RunSiteState.OK})
 
 
 def state_of(run: Run) -> str:
-    """Return a run's state; `interrupted` when the process that did it by itself has ended."""
-    if run.state != RunState.RUNNING or run.operation_id:
-        return run.state
-    return "interrupted" if is_gone(run.process) else run.state
+    """Return a run's state; `interrupted` when the process that did it has ended."""
+    return "interrupted" if runs.is_interrupted(run) else run.state
 
 
 def facts(run: Run, counts: dict[str, int] | None = None) -> dict[str, Any]:

@@ -169,7 +169,7 @@ class _Working:
                 return fnmatch.fnmatchcase(facts.codebase, atom.value)
             case "server":
                 return fnmatch.fnmatchcase(facts.server, atom.value)
-            case "run" | "failed":
+            case "run" | "failed" | "unknown":
                 return facts.shortname in self._of_run(atom)
         release = facts.release.split(" ", 1)[0]
         return any(fnmatch.fnmatchcase(one, atom.value) for one in (release, facts.version))
@@ -177,7 +177,13 @@ class _Working:
     def _of_run(self, atom: Attribute) -> frozenset[str]:
         if atom not in self._runs:
             run = runs.find(atom.value)
-            names = runs.failed_names(run) if atom.key == "failed" else runs.names(run.id)
+            match atom.key:
+                case "failed":
+                    names = runs.failed_names(run)
+                case "unknown":
+                    names = runs.unknown_names(run)
+                case _:
+                    names = runs.names(run.id)
             self._runs[atom] = frozenset(names)
         return self._runs[atom]
 
@@ -186,7 +192,7 @@ class _Working:
         match atom:
             case Name(name=name) if name not in self._ids:
                 sites.find(name)
-            case Attribute(key="run" | "failed"):
+            case Attribute(key="run" | "failed" | "unknown"):
                 self._of_run(atom)
             case Attribute(key=key, value=value, at=at):
                 known = _known(key)

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from vmoodle.errors import InvalidInput
 
-KEYS = ("label", "state", "codebase", "version", "server", "run", "failed")
+KEYS = ("label", "state", "codebase", "version", "server", "run", "failed", "unknown")
 GROUP_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?")
 _LONGEST = 20_000
 _DEEPEST = 50
