@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmoodle.cli.output import Json, print_json, say
+from vmoodle.cli.output import Json, print_json, print_text, say
 from vmoodle.cli.progress import showing
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def _show(findings: Sequence[Finding]) -> None:
 
     for check in CHECKS:
         mine = [finding for finding in findings if finding.check == check.number]
-        typer.echo(f"{check.number}  {'ok' if not mine else 'FINDING':<8}{check.title}")
+        print_text(f"{check.number}  {'ok' if not mine else 'FINDING':<8}{check.title}")
         for finding in mine:
-            typer.echo(f"      {finding.message}\n      hint: {finding.hint}")
+            print_text(f"      {finding.message}\n      hint: {finding.hint}")
 
 
 def _facts(finding: Finding) -> dict[str, Any]:

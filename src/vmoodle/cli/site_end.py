@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmoodle.cli.outcomes import carry_out_each, ordered_each, show_outcomes
-from vmoodle.cli.output import Json, in_bytes, moment, print_json, say
+from vmoodle.cli.output import Json, in_bytes, moment, print_json, print_text, say
 from vmoodle.cli.site_facts import show_site
 from vmoodle.cli.site_words import AllSites, Confirm, Detach, Labels, Targets
 
@@ -258,16 +258,16 @@ _THINGS = {
 
 
 def _show_certificate(certificate: dict[str, Any]) -> None:
-    typer.echo(f"destroyed: {certificate['site']}, {certificate['url']}")
+    print_text(f"destroyed: {certificate['site']}, {certificate['url']}")
     for key, words in _THINGS.items():
         for thing in certificate.get(key, []):
             at = f" on {thing['place']}" if thing["place"] else ""
-            typer.echo(f"  {words}{thing['kind']} {thing['name']}{at}")
+            print_text(f"  {words}{thing['kind']} {thing['name']}{at}")
     dropped = any(thing["kind"] == "database" for thing in certificate["destroyed"])
     if dropped and certificate["database_bytes"] is not None:
-        typer.echo(f"  {in_bytes(certificate['database_bytes'])} of database")
+        print_text(f"  {in_bytes(certificate['database_bytes'])} of database")
     for word in ("deleted", "remaining"):
         for snapshot_id in certificate[f"snapshots_{word}"]:
-            typer.echo(f"  snapshot {snapshot_id} {word}")
+            print_text(f"  snapshot {snapshot_id} {word}")
     ended = moment(datetime.fromisoformat(certificate["ended"]))
-    typer.echo(f"operation {certificate['operation']}, ended {ended} UTC")
+    print_text(f"operation {certificate['operation']}, ended {ended} UTC")
