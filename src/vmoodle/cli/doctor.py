@@ -10,6 +10,7 @@ import typer
 
 from vmoodle.cli.output import Json, print_json, print_text, say
 from vmoodle.cli.progress import showing
+from vmoodle.cli.question import ask_whether
 
 if TYPE_CHECKING:
     from vmoodle.doctor.finding import Finding, Mend
@@ -80,7 +81,7 @@ def _agreed(offered: Sequence[Mend], *, yes: bool) -> bool:
             "Nobody is there to be asked; nothing was mended.",
             "vmoodle doctor --mend --yes",
         )
-    return typer.confirm(f"Mend these {len(offered)}?", err=True)
+    return ask_whether(f"Mend these {len(offered)}?")
 
 
 def _show(findings: Sequence[Finding]) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from vmoodle.cli.output import print_json, say
 from vmoodle.cli.progress import carry_out_all, showing
+from vmoodle.cli.question import ask_to_change
 from vmoodle.cli.run_show import show_answers, show_run
 
 if TYPE_CHECKING:
@@ -173,8 +174,7 @@ def _change(
         show_run(trial, json=json, show=lambda _trial: None)
         return
     if asks:
-        shown = f"{len(order.names)} site(s)"
-        typed = str(typer.prompt(f"Type the number of sites to change {shown}", err=True))
+        typed = ask_to_change(len(order.names))
         refuse_unconfirmed_change(order.names, size, share, yes=False, typed=typed, shown=True)
     run = orders.write_down(installation, order, durable=True)
     if detach:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmoodle.cli.output import Json, print_block, print_json, print_text, say, show_queued
+from vmoodle.cli.question import ask
 from vmoodle.cli.site_words import Confirm, Detach, Labels, Shortname
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def adopt(
 def _typed(shortname: str, confirm: str | None) -> str:
     if confirm is None and sys.stdin.isatty():
         say(f"VMoodle will drop the database and the moodledata of {shortname} when it is purged.")
-        return str(typer.prompt("Type the shortname to go on", err=True))
+        return ask("Type the shortname to go on")
     return confirm or ""
 
 

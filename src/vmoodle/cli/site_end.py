@@ -12,6 +12,7 @@ import typer
 
 from vmoodle.cli.outcomes import carry_out_each, ordered_each, show_outcomes
 from vmoodle.cli.output import Json, in_bytes, moment, print_json, print_text, say
+from vmoodle.cli.question import ask
 from vmoodle.cli.site_facts import show_site
 from vmoodle.cli.site_words import AllSites, Confirm, Detach, Labels, Targets
 
@@ -84,7 +85,7 @@ def _ask(chosen: Sequence[Site], days: int | None) -> str:
         has = "it has" if len(chosen) == 1 else "they have"
         say(f"This takes {which} off the map; what {has} is kept for {days} days.")
     what = "the shortname" if len(chosen) == 1 else "their number"
-    return str(typer.prompt(f"Type {what} to go on", err=True))
+    return ask(f"Type {what} to go on")
 
 
 def _said(selection: Selection) -> str:
@@ -211,7 +212,7 @@ def purge(
     site = sites.find(shortname)
     if confirm is None and sys.stdin.isatty():
         say(f"This destroys {site.wwwroot} with its database and all its files.")
-        confirm = typer.prompt("Type the shortname to go on", err=True)
+        confirm = ask("Type the shortname to go on")
     operation = purging.submit(
         installation, shortname, typed=confirm or "", now=now, with_snapshots=with_snapshots
     )

@@ -9,6 +9,7 @@ import typer
 
 from vmoodle.cli.output import Json, print_json, print_text, say, show_queued
 from vmoodle.cli.progress import showing
+from vmoodle.cli.question import ask
 from vmoodle.cli.site_words import Confirm, Detach
 from vmoodle.cli.snapshot_words import SnapshotId, missing_words
 
@@ -148,7 +149,7 @@ def restore(
     if confirm is None and sys.stdin.isatty():
         lacks = missing_words(row.missing_files)
         say(f"This replaces all that {row.site_shortname} has now by {row.id}{lacks}.")
-        confirm = typer.prompt("Type the shortname to go on", err=True)
+        confirm = ask("Type the shortname to go on")
     operation = restoring.submit(installation, row.id, typed=confirm or "")
     if detach:
         show_queued(operation.id, {"site": row.site_shortname}, json=json)
