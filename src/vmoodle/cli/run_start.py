@@ -81,6 +81,8 @@ def carry_out(
     run = ask(installation, order, dry=dry)
     if dry and not order.undo_of:
         orders.judge_trial(order, run)
+    if not command.effect.changes:
+        orders.judge_reading(installation, order, run)
     show_run(run, command.comparison, json=json, show=show)
 
 
