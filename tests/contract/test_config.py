@@ -38,12 +38,13 @@ def get(mixed: Mixed, *words: str) -> dict[str, dict[str, dict[str, object]]]:
 
 
 def test_settings_of_moodle_and_of_plugins_are_told(mixed: Mixed) -> None:
-    told = get(mixed, "theme", "mod_quiz/timelimit", "nothing", "--on", "*")
+    put(mixed, "p2", "only", "here")
+    told = get(mixed, "theme", "mod_quiz/timelimit", "only", "--on", "*")
     assert list(told) == NAMES
-    for rows in told.values():
+    for site, rows in told.items():
         assert (rows["theme"]["value"], rows["theme"]["forced"]) == ("boost", False)
         assert rows["mod_quiz/timelimit"]["value"] == "60"
-        assert rows["nothing"]["value"] is None
+        assert rows["only"]["value"] == ("here" if site == "p2" else None)
     put(mixed, "p1", "time_limit", "1", "mod_quiz")
     assert get(mixed, "mod_quiz/time?limit", "--on", "p1")["p1"].keys() == {"mod_quiz/time_limit"}
     assert get(mixed, "*", "*/*", "--on", "m1")["m1"].keys() - OF_CONFIG_PHP == {
@@ -144,6 +145,54 @@ def test_two_runs_tell_on_which_sites_a_secret_was_changed(mixed: Mixed) -> None
     assert "s3cret" not in ended.stdout
 
 
+def test_a_setting_that_no_site_has_is_a_slip_and_what_is_near_is_said(mixed: Mixed) -> None:
+    put(mixed, "m1", "siteidentifier", "own")
+    for word, hint in (
+        ("themee", "Did you mean theme?"),
+        ("mod_quizz/timelimit", "Did you mean mod_quiz?"),
+        ("mod_quizz/*", "Did you mean mod_quiz?"),
+        ("themee*", "`vmoodle config get '*'` shows what sites have."),
+        ("*/timelimitt", "A plugin's setting is named component/name."),
+    ):
+        for verb in ("get", "compare"):
+            ended = mixed.fleet.run("config", verb, "lang", word, "--on", "*", status=3)
+            assert ended.stdout == ""
+            assert "None of the sites has" in ended.stderr
+            assert f"hint: {hint}" in ended.stderr
+    # It is left out of comparisons, and there.
+    assert "No differences" in mixed.fleet.run("config", "compare", "siteid*", "--on", "*").stdout
+    problem = mixed.fleet.problem("config", "get", "themee", "--on", "p1")
+    assert problem["code"] == "setting.unknown"
+
+
+def test_a_task_that_no_site_has_is_a_slip_and_what_is_near_is_said(mixed: Mixed) -> None:
+    with mixed.engines["p1"].connect(mixed.databases["p1"], read_only=False) as connection:
+        connection.execute(
+            "CREATE TABLE {task_scheduled} AS"
+            " SELECT '\\core\\task\\session_cleanup_task' AS classname, '*' AS minute, '*' AS hour,"
+            " '*' AS day, '*' AS month, '*' AS dayofweek, 0 AS lastruntime, 0 AS nextruntime,"
+            " 0 AS faildelay, 0 AS disabled, 0 AS timestarted"
+        )
+    words = ("task", "list", "--on", "p1", "--task")
+    for word in (r"\core\task\session_cleanup", "session_cleanup_tsk", "*sesion_cleanup_task*"):
+        problem = mixed.fleet.problem(*words, word)
+        assert problem["code"] == "task.unknown"
+        assert problem["detail"] == f"None of the sites has a scheduled task {word}."
+        assert problem["hint"] == r"Did you mean \core\task\session_cleanup_task?"
+    assert "session_cleanup" in mixed.fleet.run(*words, "*session*").stdout
+    assert mixed.fleet.problem(*words, "*session*", "--task", "nosuch")["code"] == "task.unknown"
+
+
+def test_runs_of_no_command_and_of_no_site_are_not_looked_for(mixed: Mixed) -> None:
+    problem = mixed.fleet.problem("run", "list", "--command", "sql.wirte")
+    assert (problem["code"], problem["hint"]) == (
+        "command.unknown",
+        "Did you mean sql.write or sql.read?",
+    )
+    assert mixed.fleet.problem("run", "list", "--site", "nosuch")["code"] == "site.unknown"
+    assert mixed.fleet.json("run", "list", "--command", "sql.write", "--site", "p1") == []
+
+
 def test_what_names_no_setting_is_refused(mixed: Mixed) -> None:
     for word in ("a b", "'; DROP TABLE x", "/x", ""):
         assert mixed.fleet.problem("config", "get", word, "--on", "*")["code"] in {
@@ -159,7 +208,11 @@ def change(mixed: Mixed, *words: str, status: int = 0) -> dict[str, dict[str, An
 
 
 def value(mixed: Mixed, site: str, name: str) -> object:
-    (row,) = get(mixed, name, "--on", site)[site].values()
+    ended = mixed.fleet.run("config", "get", name, "--on", site, "--json", status=None)
+    if ended.returncode == 3:
+        assert "setting.unknown" in ended.stderr
+        return None
+    (row,) = json.loads(ended.stdout)["results"][0]["rows"]
     return row["stored"]
 
 

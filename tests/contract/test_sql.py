@@ -388,3 +388,13 @@ def test_bad_input_is_told_and_nothing_is_run(mixed: Mixed, tmp_path: Path) -> N
     mixed.fleet.run("run", "export", run, str(tmp_path / "out.csv"))
     assert (tmp_path / "out.csv").read_text().splitlines() == ["site,id,f", "p1,1,'=1", "p1,2,'=1"]
     assert json.loads((mixed.fleet.run("run", "show", run, "--json")).stdout)["run"] == run
+
+
+def test_what_a_site_answers_steers_no_terminal_and_tears_no_table(mixed: Mixed) -> None:
+    sql = r"SELECT E'\x1b[31mred\x1b[0m' AS x, E'l1\nl2' AS y, REPEAT('z', 300) AS z"
+    shown = mixed.fleet.run("sql", sql, "--on", "p1, p2").stdout.splitlines()
+    assert [line.split()[0] for line in shown] == ["SITE", "p1", "p2"]
+    assert r"\x1b[31mred\x1b[0m  l1\nl2" in shown[1]
+    assert shown[1].endswith("z… (300 characters)")
+    row = mixed.sql(sql, "--on", "p1")["p1"]["rows"][0]
+    assert (row["x"], row["y"], len(row["z"])) == ("\x1b[31mred\x1b[0m", "l1\nl2", 300)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, names, print_json, say
+from vmoodle.cli.output import Json, names, print_json, print_text, say
 from vmoodle.cli.run_show import show_run
 from vmoodle.cli.run_start import (
     Confirm,
@@ -152,7 +152,7 @@ def capture(
     for left, why in made.left.items():
         say(f"left out: {left}, {why}")
     said = ", ".join(f"{count} {part}" for part, count in made.counts.items() if count)
-    typer.echo(f"{file}: {said or 'nothing'}")
+    print_text(f"{file}: {said or 'nothing'}")
 
 
 def _given(file: str, new: bool) -> dict[str, object]:

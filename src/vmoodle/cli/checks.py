@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, names, print_table, say
+from vmoodle.cli.output import Json, names, print_table, print_text, say
 from vmoodle.cli.run_problems import show_problems
 from vmoodle.cli.run_start import On, Timeout, order_and_carry_out
 
@@ -64,7 +64,7 @@ def _compared(run: Run) -> None:
 
 def _nagios(run: Run) -> None:
     health = _health(run)
-    typer.echo(health.line)
+    print_text(health.line)
     raise typer.Exit(health.exit_status)
 
 

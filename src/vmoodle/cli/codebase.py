@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, print_block, print_json, print_table
+from vmoodle.cli.output import Json, print_block, print_json, print_table, print_text
 from vmoodle.cli.progress import showing
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def remove(name: str, json: Json = False) -> None:
     if json:
         print_json({"removed": name, "restored": restored})
         return
-    typer.echo(f"removed {name}" + (f"; {restored} is as it was before" if restored else ""))
+    print_text(f"removed {name}" + (f"; {restored} is as it was before" if restored else ""))
 
 
 def _show_report(report: CodebaseReport, *, json: bool) -> None:
@@ -131,4 +131,4 @@ def _show_report(report: CodebaseReport, *, json: bool) -> None:
         return
     print_block(facts)
     for finding in findings:
-        typer.echo(f"{finding['level']}: {finding['message']} {finding['hint']}".rstrip())
+        print_text(f"{finding['level']}: {finding['message']} {finding['hint']}".rstrip())

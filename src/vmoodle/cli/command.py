@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from vmoodle.cli.option_words import words_of_options
-from vmoodle.cli.output import Json, print_block, print_json, print_table
+from vmoodle.cli.output import Json, print_block, print_json, print_table, print_text
 from vmoodle.cli.run_start import Confirm, Detach, DryRun, On, Timeout, Yes, carry_out, order_of
 from vmoodle.cli.secrets_in import read_secret
+from vmoodle.cli.visible import in_a_line
 
 app = typer.Typer(help="Commands for many sites at once.", no_args_is_help=True)
 
@@ -62,7 +63,7 @@ def show(name: Annotated[str, typer.Argument(help="The command.")], json: Json =
     for one in parameters(found.model):
         if one.kind is not Kind.CONSTANT:
             needed = " (needed)" if one.required else ""
-            typer.echo(f"  {usage(one)}  {one.help}{needed}")
+            print_text(f"  {usage(one)}  {one.help}{needed}")
 
 
 @app.command("run", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -110,4 +111,4 @@ def values(
     if json:
         print_json(found)
     else:
-        typer.echo("\n".join(found))
+        print_text("\n".join(map(in_a_line, found)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmoodle.cli.output import Json, print_block, print_json, print_table, say
+from vmoodle.cli.output import Json, print_block, print_json, print_table, print_text, say
 
 if TYPE_CHECKING:
     from vmoodle.scheduler.cron.run import Ended
@@ -37,7 +37,7 @@ def once(
     def tell(shortname: str, ended: Ended) -> None:
         if not json:
             word = f"{ended.outcome}  {ended.seconds:.1f} s  {ended.error}".rstrip()
-            typer.echo(f"{ended.mark}  {shortname}  {word}")
+            print_text(f"{ended.mark}  {shortname}  {word}")
 
     done = carry_out(installation, only=site, tell=tell)
     badly = sum(ended.outcome != "ok" for _shortname, ended in done)
@@ -127,7 +127,7 @@ def show(site: Annotated[str, typer.Argument(metavar="SITE")], json: Json = Fals
         print_json(one.facts() | {"last_runs": runs})
         return
     print_block(one.facts())
-    typer.echo()
+    print_text()
     _print_runs(runs)
 
 
@@ -164,7 +164,7 @@ def log(
     if json:
         print_json(view.run_facts(one) | {"output": text})
     else:
-        typer.echo(text.rstrip("\n"))
+        print_text(text.rstrip("\n"))
 
 
 def _print_runs(rows: list[dict[str, Any]]) -> None:
@@ -193,4 +193,4 @@ def stop(site: Annotated[str, typer.Argument(metavar="SITE")], json: Json = Fals
     if json:
         print_json({"site": site, "stopped": was_running})
     else:
-        typer.echo(f"the cron of {site} was stopped" if was_running else "nothing was running")
+        print_text(f"the cron of {site} was stopped" if was_running else "nothing was running")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, print_json, print_table, say
+from vmoodle.cli.output import Json, print_json, print_table, print_text, say
 from vmoodle.cli.progress import showing
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def demo(
         act = stop_all if action is Action.STOP else remove_demo
         with showing("stopping"):
             said = act(demo_home())
-        print_json({"done": said}) if json else typer.echo("\n".join(said))
+        print_json({"done": said}) if json else print_text("\n".join(said))
         return
     from vmoodle.demo.run import run_demo
 
@@ -59,13 +59,13 @@ def demo(
 
 
 def _show(visited: list[DemoSite], home: str) -> None:
-    typer.echo("")
+    print_text("")
     print_table(
         ("SITE", "OK", "EXPECTED", "SEEN", "URL"),
         [(v.shortname, "yes" if v.ok else "NO", v.expected, v.seen, v.url) for v in visited],
         "",
     )
-    typer.echo("")
+    print_text("")
     print_table(
         ("SITE", "USER", "PASSWORD"),
         [
@@ -74,5 +74,5 @@ def _show(visited: list[DemoSite], home: str) -> None:
         ],
         "",
     )
-    typer.echo(f"\nThe sites keep running. To work on them: export VMOODLE_HOME={home}")
-    typer.echo("To stop them: script/demo stop   (script/demo remove deletes them)")
+    print_text(f"\nThe sites keep running. To work on them: export VMOODLE_HOME={home}")
+    print_text("To stop them: script/demo stop   (script/demo remove deletes them)")

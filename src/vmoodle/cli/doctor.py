@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmoodle.cli.output import Json, print_json, say
+from vmoodle.cli.output import Json, print_json, print_text, say
 from vmoodle.cli.progress import showing
+from vmoodle.cli.question import ask_whether
 
 if TYPE_CHECKING:
     from vmoodle.doctor.finding import Finding, Mend
@@ -80,7 +81,7 @@ def _agreed(offered: Sequence[Mend], *, yes: bool) -> bool:
             "Nobody is there to be asked; nothing was mended.",
             "vmoodle doctor --mend --yes",
         )
-    return typer.confirm(f"Mend these {len(offered)}?", err=True)
+    return ask_whether(f"Mend these {len(offered)}?")
 
 
 def _show(findings: Sequence[Finding]) -> None:
@@ -88,9 +89,9 @@ def _show(findings: Sequence[Finding]) -> None:
 
     for check in CHECKS:
         mine = [finding for finding in findings if finding.check == check.number]
-        typer.echo(f"{check.number}  {'ok' if not mine else 'FINDING':<8}{check.title}")
+        print_text(f"{check.number}  {'ok' if not mine else 'FINDING':<8}{check.title}")
         for finding in mine:
-            typer.echo(f"      {finding.message}\n      hint: {finding.hint}")
+            print_text(f"      {finding.message}\n      hint: {finding.hint}")
 
 
 def _facts(finding: Finding) -> dict[str, Any]:

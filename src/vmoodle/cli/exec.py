@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, print_json, print_table, say
+from vmoodle.cli.output import Json, print_json, print_table, print_text, say
 from vmoodle.cli.run_start import Confirm, Detach, DryRun, Timeout, Yes, order_and_carry_out
 
 if TYPE_CHECKING:
@@ -102,4 +102,4 @@ def execute(
 
 def _show(result: ScriptResult) -> None:
     for line in result.output.splitlines():
-        typer.echo(f"{result.site}: {line}")
+        print_text(f"{result.site}: {line}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, print_json, print_table
+from vmoodle.cli.output import Json, print_json, print_table, print_text
 from vmoodle.cli.progress import showing
 
 app = typer.Typer(help="Settings forced on the fleet, on labels, on sites.", no_args_is_help=True)
@@ -55,7 +55,7 @@ def set_forced(
     if json:
         print_json({"setting": setting, "scope": str(scope), "forced": True, "published": count})
         return
-    typer.echo(f"{setting} is forced for the {scope}; {count} site(s) published")
+    print_text(f"{setting} is forced for the {scope}; {count} site(s) published")
 
 
 @app.command("unset")
@@ -74,7 +74,7 @@ def unset_forced(
     if json:
         print_json({"setting": setting, "scope": str(scope), "forced": False, "published": count})
         return
-    typer.echo(f"{setting} is no longer forced for the {scope}; {count} site(s) published")
+    print_text(f"{setting} is no longer forced for the {scope}; {count} site(s) published")
 
 
 @app.command("list")

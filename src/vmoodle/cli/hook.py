@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, print_json, print_table
+from vmoodle.cli.output import Json, print_json, print_table, print_text
 from vmoodle.cli.progress import showing
 from vmoodle.cli.site_words import AllSites, Labels, Targets
 
@@ -69,4 +69,4 @@ def rebuild(
     if json:
         print_json(vars(rebuilt))
     else:
-        typer.echo(f"{rebuilt.sites} site(s) published")
+        print_text(f"{rebuilt.sites} site(s) published")

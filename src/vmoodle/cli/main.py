@@ -54,6 +54,8 @@ from vmoodle.cli import (
     exec as exec_command,
 )
 from vmoodle.cli.option_words import with_options, word_of_call
+from vmoodle.cli.output import say
+from vmoodle.cli.visible import visible, visible_json
 from vmoodle.errors import InvalidInput, VMoodleError
 from vmoodle.fleet.parameter_words import calling
 
@@ -195,10 +197,10 @@ def _report(error: VMoodleError) -> None:
     hint = with_options(error.code, error.hint)
     if _json_wanted():
         problem = error.as_problem() | {"hint": hint}
-        typer.echo(json.dumps(problem, ensure_ascii=False), err=True)
+        say(visible_json(json.dumps(problem, ensure_ascii=False)))
         return
     colour = sys.stderr.isatty()
     label = typer.style("error", fg="red", bold=True) if colour else "error"
-    typer.echo(f"{label}: {error.message} [{error.code}]", err=True)
+    typer.echo(f"{label}: {visible(error.message)} [{error.code}]", err=True)
     if hint:
-        typer.echo(f"hint: {hint}", err=True)
+        say(f"hint: {hint}")

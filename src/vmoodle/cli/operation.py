@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmoodle.cli.output import Json, moment, print_block, print_json, print_table, say
+from vmoodle.cli.output import Json, moment, print_block, print_json, print_table, print_text, say
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
@@ -105,7 +105,7 @@ def show(operation: Identifier, json: Json = False) -> None:
     facts["result"] = dumps(row.result, ensure_ascii=False) if row.result else ""
     print_block(facts)
     for event in events:
-        typer.echo(f"{moment(event['at'])}  {event['level']:<7}  {event['message']}")
+        print_text(f"{moment(event['at'])}  {event['level']:<7}  {event['message']}")
 
 
 @app.command()
@@ -136,7 +136,7 @@ def cancel(operation: Identifier, json: Json = False) -> None:
     if json:
         print_json(_facts(row))
     else:
-        typer.echo(f"operation {row.id} will stop after its step")
+        print_text(f"operation {row.id} will stop after its step")
 
 
 @app.command()

@@ -9,10 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
+from vmoodle.cli.visible import LONGEST_CELL, in_a_line, shortened, visible, visible_json
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 _MOST_NAMES = 8
-_LONGEST_CELL = 60
+_LONGEST_IN_A_ROW = 60
+# A cell of LONGEST_CELL characters, with the words that it was longer.
+_WIDEST_COLUMN = LONGEST_CELL + 30
 _STATE_COLOURS = {
     "enabled": "green",
     "done": "green",
@@ -38,21 +42,22 @@ def print_json(value: object) -> None:
     text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
     if _shown(text) != text:
         text = json.dumps(value, indent=2, default=str)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(visible_json(text) + "\n")
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
-    """Print rows under their headings, each column as wide as its widest cell."""
+    """Print rows under their headings, each column as wide as its widest cell, up to a limit."""
     if not rows:
-        typer.echo(empty)
+        print_text(empty)
         return
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    heads = [in_a_cell(heading) for heading in headings]
+    cells = [["" if cell is None else in_a_line(str(cell)) for cell in row] for row in rows]
     widths = [
-        max(len(heading), *(len(row[column]) for row in cells))
-        for column, heading in enumerate(headings)
+        min(_WIDEST_COLUMN, max(len(heading), *(len(row[column]) for row in cells)))
+        for column, heading in enumerate(heads)
     ]
     colour = sys.stdout.isatty()
-    lines = [_line(headings, widths)]
+    lines = [_line(heads, widths)]
     if colour:
         lines[0] = typer.style(lines[0], bold=True)
     lines += [_line(row, widths, colour=colour) for row in cells]
@@ -61,16 +66,24 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], empty
 
 def print_block(facts: Mapping[str, object]) -> None:
     """Print `name  value` lines, values aligned; a list takes a line an item."""
-    width = max(len(name) for name in facts)
-    for name, value in facts.items():
+    shown = {in_a_cell(name): value for name, value in facts.items()}
+    width = max(len(name) for name in shown)
+    for name, value in shown.items():
         values: Sequence[Any] = value if isinstance(value, list) else [value]
-        for index, item in enumerate(values or [""]):
-            typer.echo(f"{name if index == 0 else '':<{width}}  {_word(item)}".rstrip())
+        # A newline in a value begins no fact of its own.
+        lines = [line for item in values for line in visible(_word(item)).split("\n")]
+        for index, line in enumerate(lines or [""]):
+            print_text(f"{name if index == 0 else '':<{width}}  {line}".rstrip())
+
+
+def print_text(text: str = "") -> None:
+    """Print a line, or several, of the result; what would steer the terminal is escaped."""
+    typer.echo(_shown(visible(text)))
 
 
 def say(text: str) -> None:
-    """Tell a person something that is not the result: it goes to stderr."""
-    typer.echo(text, err=True)
+    """Tell a person something that is not the result: it goes to stderr, escaped as there."""
+    typer.echo(visible(text), err=True)
 
 
 def names(sites: Iterable[str]) -> str:
@@ -82,8 +95,13 @@ def names(sites: Iterable[str]) -> str:
 
 def in_a_row(value: object, *, cut: bool = True) -> str:
     """Return a cell as it stands in a row of a table: one line, and cut where it is long."""
-    text = ("" if value is None else str(value)).replace("\r", "").replace("\n", "\\n")
-    return f"{text[:_LONGEST_CELL]}…" if cut and len(text) > _LONGEST_CELL else text
+    text = in_a_line("" if value is None else str(value))
+    return f"{text[:_LONGEST_IN_A_ROW]}…" if cut and len(text) > _LONGEST_IN_A_ROW else text
+
+
+def in_a_cell(value: object) -> str:
+    """Return what a site answered as a cell: one line; of a very long one the beginning."""
+    return shortened(in_a_line(str(value)))
 
 
 def moment(value: Any) -> str:

@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from vmoodle.cli.output import say
+from vmoodle.cli.output import print_text, say
 from vmoodle.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -98,7 +96,7 @@ def show_once(installation: Installation, operation: Operation, out: int | None 
             if out is not None:
                 say("there is no password to write: none was generated, or it was shown before")
         elif out is None:
-            typer.echo(f"\nadministrator's password (shown once): {password.reveal()}")
+            print_text(f"\nadministrator's password (shown once): {password.reveal()}")
         else:
             write(out, f"{password.reveal()}\n", operation)
 

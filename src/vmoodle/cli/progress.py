@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vmoodle.cli.output import say
+from vmoodle.cli.visible import in_a_line, visible
 from vmoodle.progress import Tell, tell_nobody
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def showing(words: str) -> Iterator[Tell]:
     task = progress.add_task(words, total=None)
 
     def tell(words: str) -> None:
-        progress.update(task, description=words)
+        progress.update(task, description=in_a_line(words))
 
     with progress:
         yield tell
@@ -90,9 +91,11 @@ class _Live:
         task = self._tasks[operation.id]
         who = f"{operation.subject}: " if self._several else ""
         for event in events:
-            self._progress.update(task, description=f"{who}{event.message}")
+            self._progress.update(task, description=f"{who}{in_a_line(event.message)}")
             if event.level != "info":
-                self._progress.console.print(f"{who}{event.message}", style="yellow", markup=False)
+                self._progress.console.print(
+                    f"{who}{visible(event.message)}", style="yellow", markup=False
+                )
         self._progress.update(
             task,
             completed=operation.steps_done,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, moment, print_json, print_table, say
+from vmoodle.cli.output import Json, moment, print_json, print_table, print_text, say
 
 app = typer.Typer(help="Saved SQL for `vmoodle sql --query`.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def save(
     if json:
         print_json({"query": name} | ({"warning": why} if why else {}))
         return
-    typer.echo(f"saved {name}")
+    print_text(f"saved {name}")
     if why:
         say(f"{dialect or 'the engines'} may not understand it: {why}")
 
@@ -80,7 +80,7 @@ def show(name: Name, json: Json = False) -> None:
     if json:
         print_json({"query": row.name, "sql": row.sql, "dialect": row.dialect, "note": row.note})
     else:
-        typer.echo(row.sql)
+        print_text(row.sql)
 
 
 @app.command()
@@ -95,4 +95,4 @@ def delete(name: Name, json: Json = False) -> None:
     if json:
         print_json({"query": name, "deleted": True})
     else:
-        typer.echo(f"deleted {name}")
+        print_text(f"deleted {name}")

@@ -56,11 +56,12 @@ def list_runs(
     from vmoodle.installation import open_installation
 
     open_installation()
+    from vmoodle.fleet.runs.filters import search
     from vmoodle.fleet.runs.view import facts
     from vmoodle.registry import runs
 
     after = moment_since(since, datetime.now(UTC)) if since else None
-    found = runs.search(command=command, site=site, actor=actor, since=after, limit=limit)
+    found = search(command=command, site=site, actor=actor, since=after, limit=limit)
     counts = runs.counts([row.id for row in found])
     rows = [facts(row, counts[row.id]) for row in found]
     if json:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from vmoodle.cli.option_words import with_options
-from vmoodle.cli.output import in_a_row, names, print_table, say
+from vmoodle.cli.output import in_a_cell, in_a_row, names, print_table, print_text, say
 from vmoodle.cli.run_problems import show_problems
+from vmoodle.cli.visible import LONGEST_CELL
 from vmoodle.errors import Failed
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _grouped(told: Iterable[tuple[str, Result]]) -> None:
 
     groups = grouped(told)
     short = [
-        (str(len(group.sites)), _short(group.answer), names(group.sites))
+        (str(len(group.sites)), in_a_cell(_short(group.answer)), names(group.sites))
         for group in groups
         if _short(group.answer) is not None
     ]
@@ -108,13 +109,14 @@ def _grouped(told: Iterable[tuple[str, Result]]) -> None:
     for group in groups:
         if _short(group.answer) is not None:
             continue
-        typer.echo(f"{len(group.sites)} site(s): {names(group.sites)}")
+        print_text(f"{len(group.sites)} site(s): {names(group.sites)}")
         if isinstance(group.answer, Table):
-            print_table(group.answer.columns, group.answer.rows[:_MOST_ROWS], "no rows")
+            rows = [[_cell(value) for value in row] for row in group.answer.rows[:_MOST_ROWS]]
+            print_table(group.answer.columns, rows, "no rows")
             if len(group.answer.rows) > _MOST_ROWS:
                 say(_MORE)
         else:
-            typer.echo("\n".join(f"  {line}" for line in _lines(group.answer)))
+            print_text("\n".join(f"  {line}" for line in _lines(group.answer)))
 
 
 def _short(answer: Result) -> str | None:
@@ -125,7 +127,7 @@ def _short(answer: Result) -> str | None:
         case Scalar(value=value):
             return _said(value)
         case Text(text=text):
-            return text if "\n" not in text else None
+            return text if "\n" not in text and len(text) <= LONGEST_CELL else None
         case Table(columns=columns, rows=rows) if len(rows) == len(columns) == 1:
             return _said(rows[0][0])
         case Table(rows=()):
@@ -137,6 +139,10 @@ def _short(answer: Result) -> str | None:
 
 def _said(value: object) -> str:
     return "NULL" if value is None else str(value)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else in_a_cell(value)
 
 
 def _lines(answer: Result) -> list[str]:
@@ -165,7 +171,9 @@ def _merged(told: Iterable[tuple[str, Result]]) -> None:
     few = list(_enough(told))
     rows = list(islice(merged(shared(few, Headings(few))), _MOST_ROWS + 1))
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    shown = [[_said(row[c]) if c in row else "" for c in columns] for row in rows[:_MOST_ROWS]]
+    shown = [
+        [in_a_cell(_said(row[c])) if c in row else "" for c in columns] for row in rows[:_MOST_ROWS]
+    ]
     print_table([c.upper() if c == "site" else c for c in columns], shown, "No rows.")
     if len(rows) > _MOST_ROWS:
         say(_MORE)
@@ -223,7 +231,7 @@ def _by_row(run: Run, told: Iterable[tuple[str, Result]]) -> None:
     if len(rows) > _MOST_ROWS:
         say(_MORE)
     if silent:
-        typer.echo(f"{len(silent)} site(s) with {silence(run)}: {names(silent)}")
+        print_text(f"{len(silent)} site(s) with {silence(run)}: {names(silent)}")
 
 
 def _matrix(run: Run, told: Iterable[tuple[str, Result]]) -> None:

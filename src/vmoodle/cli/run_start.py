@@ -12,6 +12,7 @@ import typer
 from vmoodle.cli.option_words import with_options
 from vmoodle.cli.output import print_json, say
 from vmoodle.cli.progress import carry_out_all, showing
+from vmoodle.cli.question import ask_to_change
 from vmoodle.cli.run_show import show_answers, show_run
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ def carry_out(
     if dry and not order.undo_of:
         with _told_all_the_same(run, json=json):
             orders.judge_trial(order, run)
+    if not command.effect.changes:
+        with _told_all_the_same(run, json=json):
+            orders.judge_reading(installation, order, run)
     show_run(run, command.comparison, json=json, show=show)
 
 
@@ -177,8 +181,7 @@ def _change(
         show_run(trial, json=json, show=lambda _trial: None)
         return
     if asks:
-        shown = f"{len(order.names)} site(s)"
-        typed = str(typer.prompt(f"Type the number of sites to change {shown}", err=True))
+        typed = ask_to_change(len(order.names))
         refuse_unconfirmed_change(order.names, size, share, yes=False, typed=typed, shown=True)
     run = orders.write_down(installation, order, durable=True)
     if detach:

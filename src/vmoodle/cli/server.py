@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, print_block, print_json, print_table
+from vmoodle.cli.output import Json, print_block, print_json, print_table, print_text
 from vmoodle.cli.progress import showing
 from vmoodle.cli.secrets_in import read_secret
 
@@ -101,7 +101,7 @@ def remove(name: str, json: Json = False) -> None:
     from vmoodle.registry import servers
 
     server.remove(servers.find(name))
-    print_json({"removed": name}) if json else typer.echo(f"removed {name}")
+    print_json({"removed": name}) if json else print_text(f"removed {name}")
 
 
 def _show(server: DatabaseServer, *, json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vmoodle.cli import site_adopt, site_end, site_import, site_new, site_state
-from vmoodle.cli.output import Json, print_json, print_table, show_queued
+from vmoodle.cli.output import Json, print_json, print_table, print_text, show_queued
 from vmoodle.cli.site_facts import show_site
 from vmoodle.cli.site_words import Detach, Labels, Shortname
 
@@ -139,7 +139,7 @@ def open_site(shortname: Shortname, json: Json = False) -> None:
     if json:
         print_json({"site": shortname, "url": wwwroot})
         return
-    typer.echo(wwwroot)
+    print_text(wwwroot)
     typer.launch(wwwroot)
 
 

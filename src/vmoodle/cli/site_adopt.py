@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, print_block, print_json, say, show_queued
+from vmoodle.cli.output import Json, print_block, print_json, print_text, say, show_queued
+from vmoodle.cli.question import ask
 from vmoodle.cli.site_words import Confirm, Detach, Labels, Shortname
 
 if TYPE_CHECKING:
@@ -96,13 +97,13 @@ def adopt(
         return
     print_block(shown)
     for note in ended.result.get("notes", []):
-        typer.echo(f"note: {note}")
+        print_text(f"note: {note}")
 
 
 def _typed(shortname: str, confirm: str | None) -> str:
     if confirm is None and sys.stdin.isatty():
         say(f"VMoodle will drop the database and the moodledata of {shortname} when it is purged.")
-        return str(typer.prompt("Type the shortname to go on", err=True))
+        return ask("Type the shortname to go on")
     return confirm or ""
 
 
@@ -126,5 +127,5 @@ def _show_plan(found: Adoptable, *, json: bool) -> None:
         return
     print_block({key: value for key, value in facts.items() if key != "notes"})
     for note in found.notes:
-        typer.echo(f"note: {note}")
+        print_text(f"note: {note}")
     say("it can be adopted; nothing was changed")

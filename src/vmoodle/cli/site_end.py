@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmoodle.cli.outcomes import carry_out_each, ordered_each, show_outcomes
-from vmoodle.cli.output import Json, in_bytes, moment, print_json, say
+from vmoodle.cli.output import Json, in_bytes, moment, print_json, print_text, say
+from vmoodle.cli.question import ask
 from vmoodle.cli.site_facts import show_site
 from vmoodle.cli.site_words import AllSites, Confirm, Detach, Labels, Targets
 
@@ -84,7 +85,7 @@ def _ask(chosen: Sequence[Site], days: int | None) -> str:
         has = "it has" if len(chosen) == 1 else "they have"
         say(f"This takes {which} off the map; what {has} is kept for {days} days.")
     what = "the shortname" if len(chosen) == 1 else "their number"
-    return str(typer.prompt(f"Type {what} to go on", err=True))
+    return ask(f"Type {what} to go on")
 
 
 def _said(selection: Selection) -> str:
@@ -211,7 +212,7 @@ def purge(
     site = sites.find(shortname)
     if confirm is None and sys.stdin.isatty():
         say(f"This destroys {site.wwwroot} with its database and all its files.")
-        confirm = typer.prompt("Type the shortname to go on", err=True)
+        confirm = ask("Type the shortname to go on")
     operation = purging.submit(
         installation, shortname, typed=confirm or "", now=now, with_snapshots=with_snapshots
     )
@@ -258,16 +259,16 @@ _THINGS = {
 
 
 def _show_certificate(certificate: dict[str, Any]) -> None:
-    typer.echo(f"destroyed: {certificate['site']}, {certificate['url']}")
+    print_text(f"destroyed: {certificate['site']}, {certificate['url']}")
     for key, words in _THINGS.items():
         for thing in certificate.get(key, []):
             at = f" on {thing['place']}" if thing["place"] else ""
-            typer.echo(f"  {words}{thing['kind']} {thing['name']}{at}")
+            print_text(f"  {words}{thing['kind']} {thing['name']}{at}")
     dropped = any(thing["kind"] == "database" for thing in certificate["destroyed"])
     if dropped and certificate["database_bytes"] is not None:
-        typer.echo(f"  {in_bytes(certificate['database_bytes'])} of database")
+        print_text(f"  {in_bytes(certificate['database_bytes'])} of database")
     for word in ("deleted", "remaining"):
         for snapshot_id in certificate[f"snapshots_{word}"]:
-            typer.echo(f"  snapshot {snapshot_id} {word}")
+            print_text(f"  snapshot {snapshot_id} {word}")
     ended = moment(datetime.fromisoformat(certificate["ended"]))
-    typer.echo(f"operation {certificate['operation']}, ended {ended} UTC")
+    print_text(f"operation {certificate['operation']}, ended {ended} UTC")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vmoodle.cli.output import Json, print_block, print_json, say, show_queued
+from vmoodle.cli.output import Json, print_block, print_json, print_text, say, show_queued
 from vmoodle.cli.site_words import Detach, Labels, Shortname
 
 AdminUser = Annotated[str, typer.Option(help="The administrator's user name.")]
@@ -138,8 +138,8 @@ def policies(
         )
         return
     for policy in chosen:
-        typer.echo(f"{policy.name}  ({len(policy.rules)} rules)")
-        typer.echo(fill(policy.title, 100, initial_indent="  ", subsequent_indent="  "))
+        print_text(f"{policy.name}  ({len(policy.rules)} rules)")
+        print_text(fill(policy.title, 100, initial_indent="  ", subsequent_indent="  "))
     if not name:
         say("vmoodle site policies NAME shows the rules of one.")
         return
@@ -148,8 +148,8 @@ def policies(
         alike.setdefault((rule.action.value, rule.reason), []).append(rule.label)
     for (action, reason), labels in alike.items():
         what = f"{action}: {', '.join(labels)}"
-        typer.echo(fill(what, 100, initial_indent="  ", subsequent_indent="      "))
-        typer.echo(f"    {reason}")
+        print_text(fill(what, 100, initial_indent="  ", subsequent_indent="      "))
+        print_text(f"    {reason}")
 
 
 def _make(

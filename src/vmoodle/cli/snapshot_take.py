@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmoodle.cli.outcomes import carry_out_each, ordered_each, show_outcomes
-from vmoodle.cli.output import Json, moment, print_block, print_json, say
+from vmoodle.cli.output import Json, moment, print_block, print_json, print_text, say
 from vmoodle.cli.progress import carry_out, showing
 from vmoodle.cli.site_words import AllSites, Detach, Labels, Targets
 from vmoodle.cli.snapshot_words import print_snapshots
@@ -161,6 +161,6 @@ def prune(
         print_json(outcome)
         return
     for snapshot_id in outcome["deleted"]:
-        typer.echo(f"{'would delete' if dry_run else 'deleted'} {snapshot_id}")
+        print_text(f"{'would delete' if dry_run else 'deleted'} {snapshot_id}")
     pinned = f", {len(outcome['pinned'])} of them pinned" if outcome["pinned"] else ""
     say(f"{len(outcome['kept'])} kept{pinned}")

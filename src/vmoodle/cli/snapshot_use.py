@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, print_json, say, show_queued
+from vmoodle.cli.output import Json, print_json, print_text, say, show_queued
 from vmoodle.cli.progress import showing
+from vmoodle.cli.question import ask
 from vmoodle.cli.site_words import Confirm, Detach
 from vmoodle.cli.snapshot_words import SnapshotId, missing_words
 
@@ -50,7 +51,7 @@ def verify(
     for finding in findings:
         say(finding.message)
     require_whole(findings, row.id)
-    typer.echo(f"{row.id} is whole{missing_words(row.missing_files)}")
+    print_text(f"{row.id} is whole{missing_words(row.missing_files)}")
 
 
 def _show_verified(outcome: dict[str, list[str]], *, json: bool) -> None:
@@ -62,7 +63,7 @@ def _show_verified(outcome: dict[str, list[str]], *, json: bool) -> None:
     else:
         for snapshot_id, findings in outcome.items():
             lacks = missing_words(snapshots.find(snapshot_id).missing_files)
-            typer.echo(f"{snapshot_id} is {'DAMAGED' if findings else 'whole'}{lacks}")
+            print_text(f"{snapshot_id} is {'DAMAGED' if findings else 'whole'}{lacks}")
             for finding in findings:
                 say(f"  {finding}")
         say(f"{len(outcome) - len(damaged)} whole, {len(damaged)} damaged")
@@ -123,7 +124,7 @@ def drill(
     if json:
         print_json(snapshots.facts(row))
     else:
-        typer.echo(
+        print_text(
             f"{row.id} was restored, showed its front page and let its administrator in"
             f"{missing_words(row.missing_files)}"
         )
@@ -148,7 +149,7 @@ def restore(
     if confirm is None and sys.stdin.isatty():
         lacks = missing_words(row.missing_files)
         say(f"This replaces all that {row.site_shortname} has now by {row.id}{lacks}.")
-        confirm = typer.prompt("Type the shortname to go on", err=True)
+        confirm = ask("Type the shortname to go on")
     operation = restoring.submit(installation, row.id, typed=confirm or "")
     if detach:
         show_queued(operation.id, {"site": row.site_shortname}, json=json)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
-from vmoodle.cli.output import Json, print_json
+from vmoodle.cli.output import Json, print_json, print_text
 from vmoodle.cli.progress import showing
 
 
@@ -15,4 +13,4 @@ def stop(json: Json = False) -> None:
 
     with showing("stopping"):
         said = stop_all(locate_home())
-    print_json({"done": said}) if json else typer.echo("\n".join(said))
+    print_json({"done": said}) if json else print_text("\n".join(said))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vmoodle.cli.output import Json, moment, print_json, print_table, say
+from vmoodle.cli.output import Json, moment, print_json, print_table, print_text, say
 from vmoodle.cli.progress import showing
 from vmoodle.cli.run_problems import show_faults
 
@@ -93,7 +93,7 @@ def save(
     if json:
         print_json({"group": name, "expression": expression})
     else:
-        typer.echo(f"saved @{name}: {expression}")
+        print_text(f"saved @{name}: {expression}")
 
 
 @app.command("list")
@@ -132,4 +132,4 @@ def delete(name: GroupName, json: Json = False) -> None:
     if json:
         print_json({"group": name, "deleted": True})
     else:
-        typer.echo(f"deleted @{name}")
+        print_text(f"deleted @{name}")

@@ -19,6 +19,7 @@ from vmoodle.cli.output import (
     show_queued,
 )
 from vmoodle.cli.progress import carry_out, showing
+from vmoodle.cli.question import ask
 from vmoodle.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def delete(
     row = templates.find(name)
     if confirm is None and sys.stdin.isatty():
         say(f"This destroys the template {row.name}, captured from {row.source}.")
-        confirm = typer.prompt("Type its name to go on", err=True)
+        confirm = ask("Type its name to go on")
     operation = template.delete(installation, name, typed=confirm or "")
     if detach:
         show_queued(operation.id, {"template": name}, json=json)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmoodle.cli import upgrade_back, upgrade_rehearse, upgrade_run
-from vmoodle.cli.output import Json, in_bytes, names, print_table, say
+from vmoodle.cli.output import Json, in_bytes, names, print_table, print_text, say
 from vmoodle.cli.run_problems import show_problems
 from vmoodle.cli.run_show import show_run
 from vmoodle.cli.run_start import On, Timeout, ask, ordered
@@ -104,8 +104,8 @@ def _planned(run: Run) -> None:
     for word in ("blocker", "warning"):
         for one in (one for one in rows if one.row["level"] == word):
             whom = "all" if len(one.sites) == len(found) > 1 else names(one.sites)
-            typer.echo(f"{word} {one.row['code']}: {len(one.sites)} site(s): {whom}")
-            typer.echo(f"  {one.row['what']} {one.row['hint'] or ''}".rstrip())
+            print_text(f"{word} {one.row['code']}: {len(one.sites)} site(s): {whom}")
+            print_text(f"  {one.row['what']} {one.row['hint'] or ''}".rstrip())
     if size:
         say(f"safety copies of all of them take {in_bytes(size)} on the database servers")
     show_problems(run)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
 from vmoodle.cli.output import Json, moment, say, show_queued
+from vmoodle.cli.question import ask
 from vmoodle.cli.site_words import Confirm, Detach, Shortname
 
 
@@ -34,7 +33,7 @@ def back(
             f"{shortname} goes back to the codebase {row.codebase} and to its data of "
             f"{moment(row.created_at)}: all that was written since is lost."
         )
-        confirm = typer.prompt("Type the shortname to go on", err=True)
+        confirm = ask("Type the shortname to go on")
     operation = going_back.submit(installation, shortname, typed=confirm or "")
     if detach:
         show_queued(operation.id, {"site": shortname}, json=json)

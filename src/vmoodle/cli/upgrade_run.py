@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmoodle.cli.output import Json, moment, names, print_block, print_json, print_table, say
+from vmoodle.cli.question import ask_to_change
 from vmoodle.cli.run_start import Confirm, On, Yes
 from vmoodle.cli.times import seconds_of
 
@@ -210,7 +211,7 @@ def _have_confirmed(
         return
     if not quiet:
         _show_planned(planned, chosen, json=False)
-    said = str(typer.prompt(f"Type the number of sites to upgrade {len(planned.chosen)}", err=True))
+    said = ask_to_change(len(planned.chosen), "upgrade", "upgraded")
     refuse_unconfirmed_change(planned.chosen, size, share, yes=False, typed=said, shown=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -112,6 +112,15 @@ class Command(ABC, Generic[P]):
         """Raise VMoodleError where what the trials of a change answered shows a wrong parameter.
 
         One site may lack a role; a name that none of them knows is a slip.
+        """
+
+    @classmethod
+    def judge_reading(
+        cls, given: P, answers: Mapping[str, Result], look: Callable[[], TargetSite]
+    ) -> None:
+        """Raise VMoodleError where what all sites answered, without a failure, shows a slip.
+
+        `look` opens one of the sites, to tell what is near.
         """
 
     @classmethod

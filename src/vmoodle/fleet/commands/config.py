@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from vmoodle.errors import InvalidInput, VMoodleError
+from vmoodle.fleet.asked_settings import refuse_nowhere
 from vmoodle.fleet.change_rows import AS_IT_IS, LEFT, all_stay
 from vmoodle.fleet.changes.settings import (
     SettingEdit,
@@ -85,6 +86,13 @@ class GetSettings(Command[SettingPatterns]):
         )
         return Table(("setting", "value", "forced", "stored"), rows)
 
+    @classmethod
+    def judge_reading(
+        cls, given: SettingPatterns, answers: Mapping[str, Result], look: Callable[[], TargetSite]
+    ) -> None:
+        """Raise NotFound `setting.unknown` for what no site has."""
+        refuse_nowhere(given.setting, _told_by(answers.values()), look)
+
 
 class ComparedSettings(SettingPatterns):
     """Settings, by name, and whether also those are compared that say nothing."""
@@ -116,6 +124,13 @@ class CompareSettings(Command[ComparedSettings]):
                 told = shown(name, value.effective)
                 cells[str(name)] = f"{told} (forced)" if value.is_forced else told
         return Matrix(cells)
+
+    @classmethod
+    def judge_reading(
+        cls, given: ComparedSettings, answers: Mapping[str, Result], look: Callable[[], TargetSite]
+    ) -> None:
+        """Raise NotFound `setting.unknown` for what no site has."""
+        refuse_nowhere(given.setting, _told_by(answers.values()), look)
 
     @classmethod
     def compare(
@@ -349,6 +364,17 @@ class CopySettings(EditSettings):
         plan = plan_copy(connection, source, site.forced, keep=given.keep)
         left = {name: why for name, why in plan.left.items() if name not in source.left}
         return Wanted(plan.values, left, create=True, seen=plan.seen)
+
+
+def _told_by(answers: Iterable[Result]) -> set[str]:
+    """Return the settings that sites have, by what they told of them."""
+    found: set[str] = set()
+    for answer in answers:
+        if isinstance(answer, Matrix):
+            found |= answer.cells.keys()
+        elif isinstance(answer, Table):
+            found |= {str(row[0]) for row in answer.rows if row[2] or row[3] is not None}
+    return found
 
 
 def _enter(values: dict[SettingName, str], setting: SettingName, value: str) -> None:

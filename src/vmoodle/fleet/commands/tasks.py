@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from vmoodle.engines.protocol import SiteConnection
+from vmoodle.errors import NotFound
 from vmoodle.fleet.command import Command, Comparison, Effect
 from vmoodle.fleet.parameters import Parameters, Search
 from vmoodle.fleet.result import Changed, Result, Scalar, Table
@@ -19,6 +21,8 @@ from vmoodle.moodle.scripts.scheduled_tasks import (
     checked_pattern,
     failing_tasks,
     find_task,
+    fits,
+    near_task,
     refuse_cron_off,
     said_by,
     scheduled_tasks,
@@ -82,6 +86,24 @@ class ListTasks(Command[TaskPatterns]):
                 for one in tasks
             ),
         )  # fmt: skip
+
+    @classmethod
+    def judge_reading(
+        cls, given: TaskPatterns, answers: Mapping[str, Result], look: Callable[[], TargetSite]
+    ) -> None:
+        """Raise NotFound `task.unknown` for what no site has."""
+        there = {
+            str(row[0])
+            for answer in answers.values()
+            if isinstance(answer, Table)
+            for row in answer.rows
+        }
+        for pattern in given.task:
+            if not any(fits(name, pattern) for name in there):
+                with look().connect() as connection:
+                    hint = near_task(pattern, scheduled_tasks(connection))
+                message = f"None of the sites has a scheduled task {pattern}."
+                raise NotFound("task.unknown", message, hint)
 
 
 class ListFailingTasks(Command[Parameters]):

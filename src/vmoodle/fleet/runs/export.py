@@ -51,7 +51,7 @@ def write_json(run: Run, file: IO[str], hinted: Callable[[str, str], str] | None
     """
     # First, for it may raise: half a document is none.
     rows, problem = _comparison(run)
-    head = json.dumps(facts(run), ensure_ascii=False, indent=2, default=str)
+    head = json.dumps(facts(run), indent=2, default=str)
     file.write(head.removesuffix("\n}") + ',\n  "results": [')
     count = 0
     for one in entries(run):
@@ -62,10 +62,10 @@ def write_json(run: Run, file: IO[str], hinted: Callable[[str, str], str] | None
     file.write("\n  ]" if count else "]")
     if rows:
         file.write(',\n  "comparison": [')
-        file.write(",".join(f"\n    {json.dumps(row, ensure_ascii=False)}" for row in rows))
+        file.write(",".join(f"\n    {json.dumps(row)}" for row in rows))
         file.write("\n  ]")
     if problem:
-        file.write(f',\n  "comparison_error": {json.dumps(problem, ensure_ascii=False)}')
+        file.write(f',\n  "comparison_error": {json.dumps(problem)}')
     file.write("\n}\n")
     return count
 

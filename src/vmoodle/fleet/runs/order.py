@@ -18,8 +18,8 @@ from vmoodle.fleet.command import (
     nothing_to_undo,
 )
 from vmoodle.fleet.parameters import Parameters, has_secrets, masked, restored, revealed, secrets_of
-from vmoodle.fleet.runs.view import answers, problems
-from vmoodle.fleet.target_sites import wrong_state
+from vmoodle.fleet.runs.view import all_well, answers, kept_rows, problems
+from vmoodle.fleet.target_sites import target_site, wrong_state
 from vmoodle.fleet.targets.choice import Choice
 from vmoodle.fleet.targets.choose import choose_expression
 from vmoodle.fleet.unforeseen import contained
@@ -250,6 +250,22 @@ def judge_trial(order: Order, trial: Run) -> None:
     hide = partial(without_secrets, secrets=secrets_of(order.given))
     with contained(f"{order.command.name}, when its trial was judged", hide):
         order.command.judge(order.given, dict(answers(trial)), failures)
+
+
+def judge_reading(installation: Installation, order: Order, run: Run) -> None:
+    """Raise what `Command.judge_reading` finds wrong, where each site answered in full."""
+    if order.command.judge_reading.__func__ is Command.judge_reading.__func__:  # type: ignore[attr-defined]
+        return  # it would read all answers for nothing
+    if not all_well(run):
+        return
+    told = dict(answers(run))
+    if not told or any(kept_rows(answer) for answer in told.values()):
+        return
+    hide = partial(without_secrets, secrets=secrets_of(order.given))
+    with contained(f"{order.command.name}, when its answers were judged", hide):
+        order.command.judge_reading(
+            order.given, told, lambda: target_site(installation, next(iter(told)))
+        )
 
 
 def after_trial(order: Order, trial: Run) -> Order:

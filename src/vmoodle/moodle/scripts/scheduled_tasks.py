@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -89,7 +89,7 @@ def scheduled_tasks(
         )
         for name, *schedule, last, next_, fail, disabled, started in rows
     ]  # fmt: skip
-    return [one for one in tasks if not patterns or any(_fits(one.name, p) for p in patterns)]
+    return [one for one in tasks if not patterns or any(fits(one.name, p) for p in patterns)]
 
 
 def failing_tasks(connection: SiteConnection) -> list[FailingTask]:
@@ -115,15 +115,27 @@ def find_task(connection: SiteConnection, name: str) -> ScheduledTask:
     for task in tasks:
         if task.name == name:
             return task
-    known = {task.name: task.name.rpartition("\\")[2] for task in tasks}
-    last = name.rpartition("\\")[2]
-    meant = [full for full, short in known.items() if short == last]
-    meant += nearest(name, known, alike=0.7)
     raise NotFound(
-        "task.unknown",
-        f"The site has no scheduled task {name}.",
-        did_you_mean(list(dict.fromkeys(meant)), "`vmoodle task list` has all."),
+        "task.unknown", f"The site has no scheduled task {name}.", near_task(name, tasks)
     )
+
+
+def near_task(name: str, tasks: Iterable[ScheduledTask]) -> str:
+    """Return the question whether a task of a near name was meant; a pattern has its wildcards."""
+    known = {task.name: task.name.rpartition("\\")[2] for task in tasks}
+    plain = name.replace("*", "")
+    last = plain.rpartition("\\")[2]
+    meant = [full for full, short in known.items() if short == last]
+    meant += nearest(plain, known, alike=0.7)
+    near = nearest(last, known.values(), alike=0.7)
+    meant += [full for full, short in known.items() if short in near]
+    return did_you_mean(list(dict.fromkeys(meant))[:3], "`vmoodle task list` has all.")
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Tell whether a pattern means a task of that class."""
+    # A backslash is no escape in these patterns, and the one in front may be left out.
+    return any(fnmatchcase(one, pattern) for one in (name, name.lstrip("\\")))
 
 
 def refuse_cron_off(connection: SiteConnection, forced: Forced | None) -> None:
@@ -159,8 +171,3 @@ def said_by(done: CompletedScript, task: ScheduledTask) -> str:
         )
     told = [line for line in lines if not _NOISE.match(line)]
     return told[-1][:200] if told else ""
-
-
-def _fits(name: str, pattern: str) -> bool:
-    # A backslash is no escape in these patterns, and the one in front may be left out.
-    return any(fnmatchcase(one, pattern) for one in (name, name.lstrip("\\")))
