@@ -163,7 +163,7 @@ def test_nothing_that_only_reads_can_change_a_site(mixed: Mixed) -> None:
         "DROP TABLE {user}",
         "WITH x AS (SELECT 1) DELETE FROM {user}",
         "SELECT 1; UPDATE {user} SET deleted = 9",
-        "COMMIT; DELETE FROM {user}",
+        "/*! COMMIT */; DELETE FROM {user}",
     ):
         rows = mixed.sql(sql, "--on", "*", status=1)
         assert {row["status"] for row in rows.values()} == {"failed"}, sql
@@ -398,3 +398,13 @@ def test_what_a_site_answers_steers_no_terminal_and_tears_no_table(mixed: Mixed)
     assert shown[1].endswith("z… (300 characters)")
     row = mixed.sql(sql, "--on", "p1")["p1"]["rows"][0]
     assert (row["x"], row["y"], len(row["z"])) == ("\x1b[31mred\x1b[0m", "l1\nl2", 300)
+
+
+def test_a_script_is_one_transaction_whether_it_asks_or_changes(mixed: Mixed) -> None:
+    for script in ("BEGIN; SELECT 2", "COMMIT; DELETE FROM {user}"):
+        for words in ((), ("--write", "--yes")):
+            problem = mixed.fleet.problem("sql", script, *words, "--on", "p1")
+            assert problem["code"] == "sql.transaction"
+    told = mixed.fleet.run("sql", "SELECT :name", "--param", "name", "--on", "*", status=2).stderr
+    assert "The parameter name lacks the = and its value (name=VALUE)." in told
+    assert "--param NAME=VALUE" in told

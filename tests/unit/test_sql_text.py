@@ -53,6 +53,7 @@ def test_named_parameters_are_bound_outside_of_texts() -> None:
         ("SELECT :a; SELECT :b", ["a=1"], ":b has no value."),
         ("SELECT :n", ["x=1"], "The SQL has :n; given is x."),
         ("SELECT :n, :m", ["n=1", "m=1", "x"], "The SQL has :n, :m; given is x."),
+        ("SELECT :n", ["n"], "The parameter n lacks the = and its value (n=VALUE)."),
         ("SELECT 1", ["x=s3cret"], "The SQL has no parameter; given is x."),
     ],
 )

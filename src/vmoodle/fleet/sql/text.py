@@ -140,7 +140,7 @@ def first_word(sql: str) -> str:
 
 
 def refuse_transaction_words(found: Sequence[Statement]) -> None:
-    """Raise InvalidInput `sql.transaction` for a statement that would end our transaction."""
+    """Raise InvalidInput `sql.transaction` for what begins or ends a transaction."""
     for one in found:
         if one.word in _TRANSACTION:
             raise InvalidInput(
@@ -183,6 +183,8 @@ def _sorted_parameters(
             if name in named:
                 raise _wrong(f"The parameter {name} is given twice")
             named[name] = value
+        elif wanted and not separator and name in wanted:
+            raise _wrong(f"The parameter {name} lacks the = and its value ({name}=VALUE)")
         elif wanted:
             raise _foreign(name, wanted)
         else:
