@@ -354,7 +354,7 @@ def test_a_grant_on_a_pattern_is_judged_by_the_configured_prefix(unchanged: Flee
 
 
 def test_a_protected_setting_cannot_be_forced(unchanged: Fleet) -> None:
-    for name in ("dbpass", "wwwroot", "dataroot", "behat_wwwroot"):
+    for name in ("dbpass", "wwwroot", "core/dataroot", "behat_wwwroot"):
         ended = unchanged.run("forced", "set", name, "x", status=2)
         assert "[forced.protected]" in ended.stderr
 

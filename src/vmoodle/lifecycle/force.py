@@ -11,6 +11,7 @@ from vmoodle.hook.entry import refuse_protected
 from vmoodle.installation import Installation
 from vmoodle.lifecycle import names
 from vmoodle.lifecycle.publish import changing, publish_changed
+from vmoodle.moodle.config.names import CORE
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import audit, forced, sites
 from vmoodle.registry.forced import Scope
@@ -71,7 +72,8 @@ def _split(setting: str) -> tuple[str, str]:
     component, separator, name = setting.rpartition("/")
     if separator:
         names.setting(component)
-    return component, names.setting(name)
+    # As in `config`: what Moodle reads of its core stands in $CFG itself.
+    return "" if component == CORE else component, names.setting(name)
 
 
 def _value(given: str | Secret) -> object:
