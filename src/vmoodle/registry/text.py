@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from vmoodle.errors import VMoodleError
+from vmoodle.errors import Failed, VMoodleError
 
 LONGEST_CODE, LONGEST_TEXT = 60, 20_000
 _MARK = "\N{REPLACEMENT CHARACTER}"
@@ -36,6 +36,19 @@ def error_columns(error: VMoodleError | None) -> dict[str, str]:
         "error_message": _readable(error.message),
         "error_hint": _readable(error.hint),
     }
+
+
+class ErrorColumns(Protocol):
+    """A row that keeps an error."""
+
+    error_code: Any
+    error_message: Any
+    error_hint: Any
+
+
+def kept_error(row: ErrorColumns) -> Failed:
+    """Return the error that a row keeps; its class is not kept, only its words are."""
+    return Failed(row.error_code, row.error_message, row.error_hint)
 
 
 def _readable(text: str) -> str:

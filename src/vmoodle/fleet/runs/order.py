@@ -27,6 +27,7 @@ from vmoodle.process import this_process
 from vmoodle.registry import operations, runs
 from vmoodle.registry.fleet_models import Run, RunSiteState
 from vmoodle.registry.models import Operation, Site
+from vmoodle.registry.text import kept_error
 from vmoodle.secret import Secret, without_secrets
 
 if TYPE_CHECKING:
@@ -244,9 +245,7 @@ def judge_trial(order: Order, trial: Run) -> None:
     """Raise what `Command.judge` finds wrong with the parameters by all answers together."""
     if order.command.judge.__func__ is Command.judge.__func__:  # type: ignore[attr-defined]
         return  # it would read all answers for nothing
-    failures = [
-        Failed(row.error_code, row.error_message, row.error_hint) for row in problems(trial)
-    ]
+    failures = [kept_error(row) for row in problems(trial)]
     hide = partial(without_secrets, secrets=secrets_of(order.given))
     with contained(f"{order.command.name}, when its trial was judged", hide):
         order.command.judge(order.given, dict(answers(trial)), failures)
@@ -284,7 +283,7 @@ def after_trial(order: Order, trial: Run) -> Order:
     left_out = dict(order.left_out)
     for row in runs.rows(trial.id):
         if row.state != RunSiteState.OK:
-            left_out[row.shortname] = Failed(row.error_code, row.error_message, row.error_hint)
+            left_out[row.shortname] = kept_error(row)
     return replace(order, sites=sites, left_out=left_out)
 
 

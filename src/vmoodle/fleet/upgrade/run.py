@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vmoodle.errors import Conflict, Failed, NotFound, Refused, VMoodleError
+from vmoodle.errors import Conflict, NotFound, Refused, VMoodleError
 from vmoodle.fleet.command_sets import load
 from vmoodle.fleet.commands.upgrade_plan import BLOCKED, NEEDLESS, verdict_of
 from vmoodle.fleet.parameter_words import called
@@ -19,6 +19,7 @@ from vmoodle.fleet.upgrade.estimate import OF_REHEARSALS
 from vmoodle.progress import Tell, tell_nobody
 from vmoodle.registry import sites
 from vmoodle.registry.fleet_models import Run
+from vmoodle.registry.text import kept_error
 
 if TYPE_CHECKING:
     from vmoodle.installation import Installation
@@ -65,7 +66,7 @@ def plan(
         else:
             skipped[shortname] = reason
     for row in run.sites.exclude(error_code=""):
-        skipped[row.shortname] = Failed(row.error_code, row.error_message, row.error_hint)
+        skipped[row.shortname] = kept_error(row)
     unknown = [name for name in first if name not in {*chosen, *skipped}]
     if unknown:
         raise NotFound(

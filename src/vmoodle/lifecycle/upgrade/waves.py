@@ -18,7 +18,7 @@ from typing import Any
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from vmoodle.errors import Conflict, Failed, InvalidInput, Refused, VMoodleError
+from vmoodle.errors import Conflict, InvalidInput, Refused, VMoodleError
 from vmoodle.installation import Installation
 from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.suspend import settled
@@ -31,6 +31,7 @@ from vmoodle.registry import codebases, operations, sites, upgrades
 from vmoodle.registry.changing import one_at_a_time
 from vmoodle.registry.models import Operation, Site
 from vmoodle.registry.source_names import SourceKind
+from vmoodle.registry.text import kept_error
 from vmoodle.registry.upgrade_models import Upgrade, UpgradeSite, UpgradeSiteState, UpgradeState
 
 KIND = "site.upgrade"
@@ -208,7 +209,7 @@ def site_went_back(context: StepContext) -> None:
 
     def change(row: UpgradeSite) -> None:
         if operation.error_code:
-            upgrades.site_failed(row, _error_of(operation), downtime)
+            upgrades.site_failed(row, kept_error(operation), downtime)
         else:
             upgrades.site_cancelled(row, downtime)
             if row.upgrade.state == UpgradeState.RUNNING:
@@ -223,7 +224,7 @@ def site_needs_attention(context: StepContext) -> None:
 
     def change(row: UpgradeSite) -> None:
         if row.state != UpgradeSiteState.DONE:  # what came after is not the site's fault
-            upgrades.site_needs_attention(row, _error_of(operation))
+            upgrades.site_needs_attention(row, kept_error(operation))
 
     _ended(context, change)
 
@@ -417,7 +418,3 @@ def _hold_for_none_other(shortnames: Sequence[str]) -> None:
             f"The site {shortname} is part of the upgrade {upgrade_id}, which has not ended.",
             f"vmoodle upgrade show {upgrade_id}",
         )
-
-
-def _error_of(operation: Operation) -> VMoodleError:
-    return Failed(operation.error_code, operation.error_message, operation.error_hint)
