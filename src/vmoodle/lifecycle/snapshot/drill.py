@@ -15,12 +15,12 @@ from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.check import check_site
 from vmoodle.hook.login import log_in
 from vmoodle.installation import Installation
-from vmoodle.lifecycle import code_cache, dataroot, publish, resources, scratch_copy
+from vmoodle.lifecycle import code_cache, dataroot, resources, scratch_copy, scratch_steps
 from vmoodle.lifecycle.copy import identity
 from vmoodle.lifecycle.copy.files import missing_files, say_missing
 from vmoodle.lifecycle.copy.sources import SnapshotSource
 from vmoodle.lifecycle.prove import first_fault
-from vmoodle.lifecycle.resources import ForHoldings, Holdings
+from vmoodle.lifecycle.resources import Holdings
 from vmoodle.lifecycle.server import check_engine
 from vmoodle.lifecycle.stored import (
     fetch_files,
@@ -35,7 +35,7 @@ from vmoodle.moodle.database import contents
 from vmoodle.moodle.php.server import PhpServer
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import audit, codebases, operations, owners, servers, snapshots
-from vmoodle.registry.models import Codebase, Operation, Site, Snapshot
+from vmoodle.registry.models import Codebase, Operation, Snapshot
 from vmoodle.registry.source_names import SourceKind
 from vmoodle.secret import generate_password
 from vmoodle.store.manifest import Manifest
@@ -112,18 +112,6 @@ def _fitting(manifest: Manifest, named: Codebase | None, first: str) -> Codebase
     )
 
 
-def _copy(context: StepContext) -> Site:
-    return scratch_copy.scratch_site(context.installation, operations.find(context.operation_id))
-
-
-def _with(function: ForHoldings) -> StepFunction:
-    def act(context: StepContext) -> None:
-        operation = operations.find(context.operation_id)
-        function(context, scratch_copy.holdings_of(context.installation, operation))
-
-    return act
-
-
 def _make_account(context: StepContext, holdings: Holdings) -> None:
     if not holdings.database.password:
         raise Conflict(
@@ -132,12 +120,6 @@ def _make_account(context: StepContext, holdings: Holdings) -> None:
             f"vmoodle operation revert {context.operation_id}, then drill the snapshot anew.",
         )
     resources.make_account(context, holdings)
-
-
-def _drop(context: StepContext, holdings: Holdings) -> None:
-    resources.drop_database(context, holdings)
-    resources.drop_account(context, holdings)
-    dataroot.destroy(context, holdings)
 
 
 def _judging(function: StepFunction) -> StepFunction:
@@ -153,7 +135,7 @@ def _judging(function: StepFunction) -> StepFunction:
         except VMoodleError as error:
             if isinstance(error, Failed) or error.code in _FAULTS_OF_THE_SNAPSHOT:
                 # A client or a page whose server went away fails as with a bad database.
-                check_engine(context.installation.engine(_copy(context).server))
+                check_engine(context.installation.engine(scratch_steps.copy_of(context).server))
                 snapshots.drilled(_row(context).id, fault=error.message)
                 audit.record(
                     KIND, _row(context).id, outcome="failed", operation=context.operation_id
@@ -178,11 +160,10 @@ def _require(context: StepContext) -> None:
 
 
 def _database(context: StepContext) -> None:
-    copy, manifest = _copy(context), _manifest(context)
-    operation = operations.find(context.operation_id)
+    copy, manifest = scratch_steps.copy_of(context), _manifest(context)
     resources.copy_database(
         context,
-        scratch_copy.holdings_of(context.installation, operation),
+        scratch_steps.holdings_of(context),
         lambda _engine, database: load_database(
             context.installation, manifest, copy.server, database
         ),
@@ -190,8 +171,7 @@ def _database(context: StepContext) -> None:
 
 
 def _files(context: StepContext) -> None:
-    operation = operations.find(context.operation_id)
-    holdings = scratch_copy.holdings_of(context.installation, operation)
+    holdings = scratch_steps.holdings_of(context)
     dataroot.make(context, holdings)
     try:
         said = fetch_files(context.installation, _manifest(context), holdings.directory)
@@ -211,7 +191,11 @@ def _files(context: StepContext) -> None:
 
 def _identity(context: StepContext) -> None:
     """Give the copy an address and an administrator of its own, before PHP ever runs on it."""
-    installation, copy, manifest = context.installation, _copy(context), _manifest(context)
+    installation, copy, manifest = (
+        context.installation,
+        scratch_steps.copy_of(context),
+        _manifest(context),
+    )
     engine = installation.engine(copy.server)
     with engine.connect(installation.site_database(copy)) as connection:
         rows = connection.query("SELECT fullname FROM {course} WHERE category = 0")
@@ -236,23 +220,9 @@ def _identity(context: StepContext) -> None:
     context.say(said.partition(";")[0])
 
 
-def _publish(context: StepContext) -> None:
-    context.keep({scratch_copy.PUBLISHED: True})
-    copy = _copy(context)
-    publish.publish_copy(
-        context.installation, scratch_copy.published_copy(context.installation, copy)
-    )
-
-
-def _withdraw(context: StepContext) -> None:
-    context.keep({scratch_copy.PUBLISHED: False})
-    copy = _copy(context)
-    publish.withdraw_copy(context.installation, copy.shortname, copy.wwwroot)
-
-
 def _look(context: StepContext) -> None:
     """Boot the copy on a private server, look at its front page and log in."""
-    installation, copy, row = context.installation, _copy(context), _row(context)
+    installation, copy, row = context.installation, scratch_steps.copy_of(context), _row(context)
     address = parse_wwwroot(copy.wwwroot)
     log = installation.home.log / f"drill-{row.site_shortname}.log"
     log.unlink(missing_ok=True)
@@ -309,21 +279,26 @@ DRILL = OperationKind(
         Step(
             "account",
             "create a database account",
-            _with(_make_account),
-            _with(resources.drop_account),
+            scratch_steps.with_holdings(_make_account),
+            scratch_steps.with_holdings(resources.drop_account),
         ),
         Step(
             "database",
             "load the database",
             _judging(_database),
-            _with(resources.drop_database),
+            scratch_steps.with_holdings(resources.drop_database),
         ),
-        Step("files", "fetch the files", _judging(_files), _with(dataroot.destroy)),
+        Step(
+            "files",
+            "fetch the files",
+            _judging(_files),
+            scratch_steps.with_holdings(dataroot.destroy),
+        ),
         Step("identity", "give the copy an address of its own", _judging(_identity)),
-        Step("publish", "let PHP find the copy", _publish, _withdraw),
+        Step("publish", "let PHP find the copy", scratch_steps.let_find, scratch_steps.withdraw),
         Step("look", "look at the front page and log in", _judging(_look)),
-        Step("withdraw", "let nobody find the copy any more", _withdraw),
-        Step("drop", "drop the copy", _with(_drop)),
+        Step("withdraw", "let nobody find the copy any more", scratch_steps.withdraw),
+        Step("drop", "drop the copy", scratch_steps.drop),
         Step("finish", "write it down", _finish),
     ),
     when_reverted="What was restored to scratch is dropped.",

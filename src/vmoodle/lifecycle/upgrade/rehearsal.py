@@ -11,16 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vmoodle.errors import Conflict, Failed, Unavailable, VMoodleError
+from vmoodle.errors import Conflict, Failed, Unavailable
 from vmoodle.hook.address import parse_wwwroot
 from vmoodle.hook.check import check_site
 from vmoodle.hook.login import log_in
-from vmoodle.lifecycle import code_cache, dataroot, publish, resources, scratch_copy
+from vmoodle.lifecycle import code_cache, dataroot, resources, scratch_steps
 from vmoodle.lifecycle.copy import identity
 from vmoodle.lifecycle.copy.sources import SiteSource, refuse_changed
 from vmoodle.lifecycle.lost import connected
 from vmoodle.lifecycle.prove import first_fault
-from vmoodle.lifecycle.resources import ForHoldings, Holdings
 from vmoodle.lifecycle.server import check_engine
 from vmoodle.lifecycle.upgrade import smoke
 from vmoodle.lifecycle.upgrade.rehearsal_order import KIND
@@ -31,8 +30,9 @@ from vmoodle.moodle.php.server import PhpServer
 from vmoodle.moodle.scripts.upgrade import Parts, upgrade_site
 from vmoodle.operations.plan import OperationKind, Step, StepContext, StepFunction
 from vmoodle.registry import audit, codebases, operations, rehearsals, sites
-from vmoodle.registry.models import Operation, Site
+from vmoodle.registry.models import Site
 from vmoodle.registry.rehearsal_models import Rehearsal, RehearsalState
+from vmoodle.registry.text import kept_error
 
 POLICY = "staging"
 """Nothing leaves the copy; people and their data stay, so that there is as much to upgrade."""
@@ -43,18 +43,6 @@ _JUDGES = ("upgrade", "look")
 
 def _results(context: StepContext) -> dict[str, Any]:
     return dict(operations.find(context.operation_id).result)
-
-
-def _copy(context: StepContext) -> Site:
-    return scratch_copy.scratch_site(context.installation, operations.find(context.operation_id))
-
-
-def _holdings(context: StepContext) -> Holdings:
-    return scratch_copy.holdings_of(context.installation, operations.find(context.operation_id))
-
-
-def _with(function: ForHoldings) -> StepFunction:
-    return lambda context: function(context, _holdings(context))
 
 
 def _step(name: str, title: str, act: StepFunction, *undo: StepFunction) -> Step:
@@ -68,7 +56,7 @@ def _step(name: str, title: str, act: StepFunction, *undo: StepFunction) -> Step
             context.keep({"failed_step": name})
             if name in _JUDGES and isinstance(error, Failed):
                 # Without its server PHP fails as with a bad upgrade: that is the error then.
-                check_engine(context.installation.engine(_copy(context).server))
+                check_engine(context.installation.engine(scratch_steps.copy_of(context).server))
                 context.keep({"verdict": True})
             raise
         taken = round((time.monotonic() - began) * 1000)
@@ -102,7 +90,7 @@ def _refuse_changed_code(context: StepContext) -> None:
 
 def _database(context: StepContext) -> None:
     source = SiteSource(context.installation, str(context.parameters["site"]))
-    holdings = _holdings(context)
+    holdings = scratch_steps.holdings_of(context)
     resources.copy_database(
         context,
         holdings,
@@ -112,14 +100,14 @@ def _database(context: StepContext) -> None:
 
 def _files(context: StepContext) -> None:
     source = SiteSource(context.installation, str(context.parameters["site"]))
-    holdings = _holdings(context)
+    holdings = scratch_steps.holdings_of(context)
     dataroot.make(context, holdings)
     context.say(source.copy_files(holdings.directory))
 
 
 def _identity(context: StepContext) -> None:
     """Make the copy harmless, before PHP ever runs on it; its content keeps the site's address."""
-    installation, copy = context.installation, _copy(context)
+    installation, copy = context.installation, scratch_steps.copy_of(context)
     said = identity.take_on(
         installation,
         copy,
@@ -131,18 +119,6 @@ def _identity(context: StepContext) -> None:
     context.say(said.partition(";")[0])
 
 
-def _publish(context: StepContext) -> None:
-    context.keep({scratch_copy.PUBLISHED: True})
-    published = scratch_copy.published_copy(context.installation, _copy(context))
-    publish.publish_copy(context.installation, published)
-
-
-def _withdraw(context: StepContext) -> None:
-    context.keep({scratch_copy.PUBLISHED: False})
-    copy = _copy(context)
-    publish.withdraw_copy(context.installation, copy.shortname, copy.wwwroot)
-
-
 def _upgrade(context: StepContext) -> None:
     """Run Moodle's upgrade on the copy, and find what it changed; after a kill, on a new copy."""
     progress = _results(context).get("upgrade")
@@ -151,11 +127,11 @@ def _upgrade(context: StepContext) -> None:
     if progress == "begun":
         context.say("the upgrade was cut off: it begins with a new copy")
         _database(context)
-        dataroot.destroy(context, _holdings(context))
+        dataroot.destroy(context, scratch_steps.holdings_of(context))
         _files(context)
         _identity(context)
     context.keep({"upgrade": "begun"})
-    copy = _copy(context)
+    copy = scratch_steps.copy_of(context)
     before = _states(context, copy)
     row = rehearsals.of_operation(context.operation_id)
     rehearsals.noted(row, rows=sum(state.rows for state in before.values()))
@@ -203,7 +179,7 @@ def _run(context: StepContext, copy: Site) -> None:
 
 def _look(context: StepContext) -> None:
     """See that the copy serves: front page, login page, an administrator who logs in, checks."""
-    installation, copy = context.installation, _copy(context)
+    installation, copy = context.installation, scratch_steps.copy_of(context)
     address = parse_wwwroot(copy.wwwroot)
     log = installation.home.log / f"rehearsal-{context.parameters['site']}.log"
     log.unlink(missing_ok=True)
@@ -241,12 +217,6 @@ def _unseen(said: str, log: Path) -> Failed:
     )
 
 
-def _drop(context: StepContext, holdings: Holdings) -> None:
-    resources.drop_database(context, holdings)
-    resources.drop_account(context, holdings)
-    dataroot.destroy(context, holdings)
-
-
 def _finish(context: StepContext) -> None:
     row = rehearsals.of_operation(context.operation_id)
     rehearsals.passed(row, _facts(_results(context)))
@@ -281,11 +251,7 @@ def _judge(context: StepContext, row: Rehearsal) -> None:
     """Write down with what it ended, and whether that says something of the upgrade."""
     operation, result = operations.find(context.operation_id), _results(context)
     ended = rehearsals.failed if result.get("verdict") else rehearsals.broken_off
-    ended(row, _error_of(operation), _facts(result))
-
-
-def _error_of(operation: Operation) -> VMoodleError:
-    return Failed(operation.error_code, operation.error_message, operation.error_hint)
+    ended(row, kept_error(operation), _facts(result))
 
 
 def _facts(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -305,17 +271,22 @@ REHEARSE = OperationKind(
         _step(
             "account",
             "create a database account",
-            _with(resources.make_account),
-            _with(resources.drop_account),
+            scratch_steps.with_holdings(resources.make_account),
+            scratch_steps.with_holdings(resources.drop_account),
         ),
-        _step("database", "copy the database", _database, _with(resources.drop_database)),
-        _step("files", "link the files", _files, _with(dataroot.destroy)),
+        _step(
+            "database",
+            "copy the database",
+            _database,
+            scratch_steps.with_holdings(resources.drop_database),
+        ),
+        _step("files", "link the files", _files, scratch_steps.with_holdings(dataroot.destroy)),
         _step("identity", "make the copy harmless", _identity),
-        _step("publish", "let PHP find the copy", _publish, _withdraw),
+        _step("publish", "let PHP find the copy", scratch_steps.let_find, scratch_steps.withdraw),
         _step("upgrade", "run Moodle's upgrade on the copy", _upgrade),
         _step("look", "look at its pages, log in, run Moodle's checks", _look),
-        _step("withdraw", "let nobody find the copy any more", _withdraw),
-        _step("drop", "drop the copy", _with(_drop)),
+        _step("withdraw", "let nobody find the copy any more", scratch_steps.withdraw),
+        _step("drop", "drop the copy", scratch_steps.drop),
         Step("finish", "write it down", _finish),
     ),
     when_reverted="The copy is gone; the site is as it was.",
